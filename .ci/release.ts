@@ -2,33 +2,33 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { version } from '../package.json'
 
-/**
- * Checks, builds and tags a release: `bun run release`. The version stands in package.json and nowhere else; its section
- * of CHANGELOG.md becomes the text of the tag. The tag comes last, so a failed check or build leaves none behind.
- */
+// `bun run release` checks, builds and tags a release. Only package.json has the version; its section of CHANGELOG.md
+// becomes the message of the tag. The tag comes last, so a failed check or build leaves no tag.
+
 const ROOT = join(import.meta.dir, '..')
 const OUT = join(ROOT, 'dist/release')
 const TAG = `v${version}`
 
-/** The section of a version in the changelog, without its heading. */
+/** The section of a version in the changelog, without its heading; undefined if there is none. */
 export function changelogSection(changelog: string, name: string): string | undefined {
   const sections = changelog.split(/^## /m).slice(1)
   const section = sections.find((text) => text.startsWith(`[${name}] - `))
   return section?.slice(section.indexOf('\n')).trim()
 }
 
-/** What stands in the way of a release, one line each. */
+/** The reasons why a release is not possible now, one text each. */
 export function obstacles(state: { status: string; tags: string[]; changelog: string }): string[] {
   const { changelog, status, tags } = state
   return [
     ...(status === '' ? [] : [`Commit or remove these changes first:\n${status}`]),
-    ...(tags.includes(TAG) ? [`${TAG} exists already: raise the version in package.json`] : []),
+    ...(tags.includes(TAG) ? [`${TAG} already exists: raise the version in package.json`] : []),
     ...(changelogSection(changelog, version)
       ? []
       : [`CHANGELOG.md has no section "## [${version}] - <date>": rename "Unreleased", and begin a new one above it`]),
   ]
 }
 
+/** Runs a command. Gives its output. @throws Error with the output if it fails */
 async function run(command: string[]): Promise<string> {
   const child = Bun.spawn(command, { cwd: ROOT, stdin: 'ignore', stdout: 'pipe', stderr: 'inherit' })
   const output = await new Response(child.stdout).text()
@@ -36,6 +36,7 @@ async function run(command: string[]): Promise<string> {
   return output.trim()
 }
 
+/** Builds the executable and the guard package, with checksums. Gives the names of the files. */
 async function build(): Promise<string[]> {
   rmSync(OUT, { recursive: true, force: true })
   mkdirSync(OUT, { recursive: true })

@@ -3,7 +3,7 @@ import { isMet, type Result } from './measure.ts'
 /** The results as a table for a terminal. */
 export function tableOf(results: readonly Result[]): string {
   const rows = [
-    ['case', 'ours', 'beside it', 'ratio', 'spread', 'goal', 'CPU', ''],
+    ['case', 'Ch202', 'limit', 'ratio', 'spread', 'goal', 'CPU', ''],
     ...results.map((result) => [
       result.name,
       `${formatNumber(result.ours.median)} ${result.unit}`,
@@ -41,7 +41,7 @@ export function markdownOf(results: readonly Result[], caption: string): string 
       isMet(result) ? '' : '**missed**',
     ]
   })
-  const head = ['case', 'ours', 'beside it', 'ratio', 'goal', 'CPU', '']
+  const head = ['Case', 'Ch202', 'Limit', 'Ratio', 'Goal', 'CPU', '']
   return [caption, '', ...[head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`)].join('\n')
 }
 

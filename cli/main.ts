@@ -2,7 +2,8 @@
 import { Command, CommanderError, Option } from 'commander'
 import { removeForeignDotenv } from './client/dotenv.ts'
 import { EXIT, usage } from './exit.ts'
-import { OUTPUTS, type Output, printFailure } from './terminal/output.ts'
+import { printFailure } from './terminal/failures.ts'
+import { OUTPUTS, type Output } from './terminal/formats.ts'
 import { handleBrokenPipe, note, plain } from './terminal/terminal.ts'
 
 /** Every command, loaded only when it is called, which keeps `ch202 version` fast. */
@@ -78,7 +79,7 @@ const program = new Command('ch202')
   .option('--no-color', 'print without colors')
   .helpOption('-h, --help', 'show this help')
   .helpCommand('help [command]', 'Show the help of a command')
-  .configureHelp({ showGlobalOptions: true })
+  .configureHelp({ showGlobalOptions: true, minWidthToWrap: 20 })
   .configureOutput({
     writeErr: (text) => note(text.trimEnd().split('\n').map(plain).join('\n')),
     outputError: (text, write) => write(`✗ ${usageMessage(text).replace(/(?=\n|$)/, ' (usage)')}`),

@@ -5,7 +5,7 @@ import { CHECKS } from '../cli/commands/doctor/checks.ts'
 import { FIELD_CODES, type FieldCode } from '../services/kit/field-errors.ts'
 import { PROBLEM_CODES, Problem } from '../services/kit/problem.ts'
 import { readConfig, settingDefaults } from '../services/kit/process/config.ts'
-import { SETTING_DESCRIPTIONS } from '../services/kit/process/setting-descriptions.ts'
+import { settingDescriptions } from '../services/kit/process/setting-descriptions.ts'
 import { MESSAGE_SCHEMAS } from '../services/kit/schema/events.ts'
 import { SERVICE_NAMES, SERVICES } from '../services/registry.ts'
 import { serve } from '../services/serve.ts'
@@ -18,7 +18,7 @@ const ROOT = join(import.meta.dir, '..')
 
 const FIELD_CODE_MEANINGS: Record<FieldCode, string> = {
   required: 'The field is missing',
-  unknown: 'The operation has no such field; Ch202 never drops a field silently',
+  unknown: 'The operation has no such field. Ch202 never ignores a field silently',
   type: 'The value has another type',
   format: 'The value is not an email, a UUID, an RFC 3339 time, an address or a hash',
   pattern: 'The value contains characters that are not allowed',
@@ -45,10 +45,11 @@ const code = (text: string) => `\`${text}\``
 
 function settings(): string {
   const defaults = settingDefaults({}, SERVICES)
-  const groups = [...new Set(Object.values(SETTING_DESCRIPTIONS).map(({ group }) => group))]
+  const descriptions = settingDescriptions(SERVICE_NAMES)
+  const groups = [...new Set(Object.values(descriptions).map(({ group }) => group))]
   return groups
     .map((group) => {
-      const rows = Object.entries(SETTING_DESCRIPTIONS)
+      const rows = Object.entries(descriptions)
         .filter(([, description]) => description.group === group)
         .map(([name, { text }]) => [code(name), defaults.get(name) ? code(defaults.get(name) as string) : '', text])
       return `### ${group}\n\n${table(['Setting', 'Default', 'Meaning'], rows)}`

@@ -4,6 +4,7 @@ import type { ModulesApi } from '../../services/modules/index.ts'
 import type { ServiceName } from '../../services/registry.ts'
 import type { UsersApi } from '../../services/users/index.ts'
 import { EXIT, exitOf, Failure } from '../exit.ts'
+import { quoted } from '../terminal/shell.ts'
 import { withoutUndefined } from '../without-undefined.ts'
 import { type Connection, isLocal, noCredential } from './connection.ts'
 import { request } from './requests.ts'
@@ -97,7 +98,7 @@ export class Api {
     }
   }
 
-  /** @throws Failure if the response is a problem */
+  /** Turns a response that reports a problem into a failure; accepts any other. @throws Failure */
   async refuseProblem(service: ServiceName, response: Response, suggest?: Suggest): Promise<void> {
     if (response.ok) return
     const value = await bounded(response)
@@ -130,7 +131,7 @@ export class Api {
   private async send(url: string, init: RequestInit, timeoutMs?: number): Promise<Response> {
     const { credential } = this.connection
     if (credential === null) throw noCredential(this.connection, this.env)
-    const ask = async () => {
+    const sendWithCredential = async () => {
       const headers = new Headers(init.headers)
       if (credential.kind === 'key') headers.set('x-api-key', credential.value)
       else
@@ -140,11 +141,11 @@ export class Api {
         )
       return request(url, { ...init, headers }, this.requestOptions(timeoutMs))
     }
-    const answer = await ask()
+    const answer = await sendWithCredential()
     // The user's roles or the signing key may have changed: a refresh gives a valid token.
     if (answer.status !== 401 || !this.session || init.body instanceof ReadableStream) return answer
     if (!(await this.session.renew())) throw this.session.renewalFailure()
-    return await ask()
+    return await sendWithCredential()
   }
 
   private requestOptions(timeoutMs?: number) {
@@ -179,7 +180,8 @@ export class Api {
   private refuse(service: ServiceName, status: number, value: unknown, suggest: Suggest = () => undefined): never {
     if (!isProblem(value)) throw this.notOurService(service)
     const { code = 'unknown', message = `Status ${status}`, requestId } = value
-    const suggestion = suggest(code) ?? FIXES[code]?.replace('<url>', this.connection.addresses.auth.value)
+    const suggestion =
+      suggest(code) ?? FIXES[code]?.replace('<url>', () => quoted(this.connection.addresses.auth.value))
     throw new Failure(exitOf(status), [message].flat().join('; '), {
       code,
       retryable: status === 429 || status >= 500,

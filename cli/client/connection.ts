@@ -2,6 +2,7 @@ import { callDirectly } from '../../services/kit/outgoing.ts'
 import { addressSetting, defaultAddress } from '../../services/kit/process/service-address.ts'
 import { ofEachService, SERVICE_NAMES, SERVICES, type ServiceName } from '../../services/registry.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
+import { quoted } from '../terminal/shell.ts'
 import { type Context, currentContext, LOCAL, listContexts, readContext } from './contexts.ts'
 import { readRunFile } from './instance/run-file.ts'
 import { dataDirOf, type Environment, valuesOf, withStoredSecrets } from './settings.ts'
@@ -26,6 +27,7 @@ export interface Connection {
 /** The settings for the services' addresses. */
 export const VARIABLES = ofEachService(addressSetting)
 const OVERRIDING = [...Object.values(VARIABLES), 'CH202_URL', 'CH202_TOKEN', 'OPERATOR_API_KEY']
+/** Milliseconds to wait for the metadata of auth. */
 const TIMEOUT = 5000
 
 /**
@@ -161,6 +163,6 @@ export function noCredential({ addresses }: Connection, env: Environment): Failu
     local
       ? `No operator key: OPERATOR_API_KEY is not set, and there is no ${dataDirOf(env)}/secrets.env`
       : `Not logged in at ${value}: there is no CH202_TOKEN, OPERATOR_API_KEY or context for it`,
-    { code: 'not_logged_in', suggestion: local ? 'ch202 start' : `ch202 login ${value}` },
+    { code: 'not_logged_in', suggestion: local ? 'ch202 start' : `ch202 login ${quoted(value)}` },
   )
 }

@@ -72,6 +72,7 @@ export function removeContext(env: Environment, name: string): void {
   if (currentContext(env) === name) useContext(env, null)
 }
 
+/** All contexts, sorted by name. @throws Failure if one cannot be read */
 export function listContexts(env: Environment): Context[] {
   let files: string[] = []
   try {
@@ -92,6 +93,7 @@ export function currentContext(env: Environment): string | null {
   return stored?.context ?? null
 }
 
+/** Makes a context the current one; null for the local instance. */
 export function useContext(env: Environment, name: string | null): void {
   writeJson(join(configDir(env), 'current.json'), { context: name })
 }
@@ -101,7 +103,7 @@ const POLL_MS = 20
 const ABANDONED_MS = 60_000
 
 /**
- * Runs an action while no other command changes the same context. Of two commands that refresh at once, one could
+ * Does work while no other command changes the same context. Of two commands that refresh at once, one could
  * otherwise store a refresh token that the other has already used.
  */
 export async function withContextLock<T>(env: Environment, name: string, work: () => Promise<T>): Promise<T> {
@@ -148,7 +150,7 @@ function readJson(env: Environment, file: string): unknown {
   }
 }
 
-/** Whether this user may enter the configuration directory: `docker exec --user` keeps root's HOME. */
+/** Whether this user may enter the configuration directory, which `docker exec --user` leaves in root's HOME. */
 function hasHome(env: Environment): boolean {
   try {
     accessSync(env.XDG_CONFIG_HOME?.trim() || homeOf(env), constants.X_OK)
@@ -158,7 +160,7 @@ function hasHome(env: Environment): boolean {
   }
 }
 
-/** Leaves out the error's own message, which may quote the file. */
+/** A failure without the message of the cause, which may quote tokens from the file. */
 function unreadable(file: string): Failure {
   return new Failure(EXIT.failed, `${file} cannot be read: remove it and log in again`)
 }

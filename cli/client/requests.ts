@@ -1,8 +1,10 @@
 import { callDirectly } from '../../services/kit/outgoing.ts'
 import { note, plain } from '../terminal/terminal.ts'
 
+/** Milliseconds until a response must begin. */
 const TIMEOUT = 30_000
 const TRIES = 4
+/** Milliseconds before the second try; each further pause is twice as long. */
 const FIRST_PAUSE = 100
 /** Maximum `Retry-After` in seconds that is waited for, since a person waits for the result. */
 const WAIT_MAX = 30

@@ -1,4 +1,5 @@
 import { EXIT, Failure } from '../exit.ts'
+import { quoted } from '../terminal/shell.ts'
 import { type Context, readContext, withContextLock, writeContext } from './contexts.ts'
 import { request } from './requests.ts'
 import type { Environment } from './settings.ts'
@@ -32,13 +33,17 @@ export function isFresh({ access_until }: Context): boolean {
   return Date.now() < access_until
 }
 
+/** Milliseconds to wait for a response of auth. */
 const TIMEOUT = 10_000
 
 /**
- * Ends the session of a context at its instance.
+ * Ends a session at its instance.
  * @returns false if that failed, without a response or with an unexpected one
  */
-export async function endSession({ auth, refresh_token }: Context, debug: boolean): Promise<boolean> {
+export async function endSession(
+  { auth, refresh_token }: Pick<Context, 'auth' | 'refresh_token'>,
+  debug: boolean,
+): Promise<boolean> {
   const init = {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -109,7 +114,7 @@ export class Session {
       if (answer.status !== 401) return false
       throw new Failure(EXIT.notLoggedIn, `The session of the context ${name} has ended`, {
         code: body.code ?? 'invalid_refresh_token',
-        suggestion: `ch202 login ${auth} --name ${name}`,
+        suggestion: `ch202 login ${quoted(auth)} --name ${name}`,
       })
     }
     this.context = { ...this.context, ...tokenFields(body as Tokens) }

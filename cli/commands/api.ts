@@ -51,7 +51,7 @@ function serviceOf(path: string, option: string | undefined): ServiceName {
     : usage(`There is no service ${option}: the services are ${SERVICE_NAMES.join(', ')}`)
 }
 
-/** Adds only the leading slash: the six paths of v0 differ at the root and under the prefix. */
+/** Adds only the leading slash, no prefix: some paths of v0 answer differently at the root than under `/api/v1`. */
 function pathOf(path: string): string {
   return path.startsWith('/') ? path : `/${path}`
 }

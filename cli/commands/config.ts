@@ -41,7 +41,10 @@ async function show({ env, globals, out }: Tool, { origin = false }: { origin?: 
     rows.push({ name: 'credential', value: credential?.kind ?? null, origin: credential?.origin ?? null })
   }
   const columns = origin ? ['name', 'value', 'origin'] : ['name', 'value']
-  await out.list(origin ? rows : rows.map(({ name, value }) => ({ name, value })), columns, 'none')
+  await out.list(origin ? rows : rows.map(({ name, value }) => ({ name, value })), columns, {
+    omitEqual: 'none',
+    chosen: origin,
+  })
   if ('error' in connecting) throw connecting.error
 }
 
@@ -49,13 +52,13 @@ async function show({ env, globals, out }: Tool, { origin = false }: { origin?: 
 function settings(env: Environment): Row[] {
   const stored = withStoredSecrets(env)
   const file = secretsFile(dataDirOf(env))
-  return [...settingDefaults(stored, SERVICES)].map(([name, fallback]) => {
+  return [...settingDefaults(stored, SERVICES)].map(([name, defaultValue]) => {
     const fromEnvironment = env[name]?.trim()
     const value = stored[name]?.trim()
     const origin = fromEnvironment ? 'environment' : value ? file : 'default'
     if (SECRETS.some((secret) => secret === name))
       return { name, value: fromEnvironment ? 'set' : value ? 'from the first start' : 'missing', origin }
-    return { name, value: withoutPassword(value ?? fallback ?? null), origin }
+    return { name, value: withoutPassword(value ?? defaultValue ?? null), origin }
   })
 }
 

@@ -18,7 +18,7 @@ export function healthCommand() {
 
 async function health(tool: Tool, { wait = 0 }: { wait?: number }): Promise<void> {
   const { debug = false, url } = tool.globals
-  // Looks up the addresses each time: a service writes its address down only when it has started.
+  // Looks up the addresses each time, because a service registers its address only when it has started.
   const check = async () => healthOfAll((await connect(url, tool.env)).addresses, debug)
   const items = await waitUntilHealthy(tool, check, wait)
   const ok = isHealthy(items)

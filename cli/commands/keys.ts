@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { confirm } from '../terminal/terminal.ts'
+import { confirm } from '../terminal/confirm.ts'
 import { toTheSecond } from '../terminal/times.ts'
 import { addCommand, group, type Tool, withTool } from '../tool/command.ts'
 import { shortenedIdFailure } from '../tool/refs.ts'

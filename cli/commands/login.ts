@@ -7,6 +7,7 @@ import { type Context, readContext, useContext, withContextLock, writeContext } 
 import { endSession, type Tokens, tokenFields } from '../client/session.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
 import { existingPassword } from '../terminal/passwords.ts'
+import { quoted } from '../terminal/shell.ts'
 import { canAsk } from '../terminal/terminal.ts'
 import { command, type Tool, withTool } from '../tool/command.ts'
 
@@ -33,6 +34,7 @@ export function loginCommand() {
 /** Logs in as an administrator, stores the session as a context, and makes that the current one. */
 async function login(tool: Tool, options: LoginOptions, url: string): Promise<void> {
   const { env, globals } = tool
+  const { debug = false } = globals
   refuseUnencrypted(options, addressIn(url))
   if (!canAsk() && !(options.email && options.passwordStdin))
     throw usage('Without a terminal, give --email <email> and --password-stdin')
@@ -44,19 +46,23 @@ async function login(tool: Tool, options: LoginOptions, url: string): Promise<vo
 
   const email = options.email ?? (await askEmail())
   const password = await existingPassword(options)
-  const api = apiOf(addresses, globals.debug)
-  const { tokens, user } = await openSession(api, email, password)
+  const api = apiOf(addresses, debug)
+  const tokens = await openSession(api, email, password)
+  const user = await administratorOf(api, tokens).catch(async (error: unknown) => {
+    await endSession({ ...tokens, auth: addresses.auth }, debug)
+    throw error
+  })
   const context: Context = { name, ...addresses, email: user.email, user_id: user.id, ...tokenFields(tokens) }
   try {
     await withContextLock(env, name, async () => {
       const before = readContext(env, name)
       writeContext(env, context)
       useContext(env, name)
-      if (before) await endSession(before, globals.debug ?? false)
+      if (before) await endSession(before, debug)
     })
   } catch (error) {
     // The session could not be stored, so nobody could use it.
-    await endSession(context, globals.debug ?? false)
+    await endSession(context, debug)
     throw error
   }
   await tool.out.record({
@@ -76,7 +82,7 @@ function refuseUnencrypted({ insecure }: LoginOptions, ...addresses: string[]): 
   if (unencrypted !== undefined && !insecure)
     throw usage(
       `The password would go to ${unencrypted} unencrypted: use https, or --insecure if you trust the network`,
-      `ch202 login ${unencrypted.replace('http:', 'https:')}`,
+      `ch202 login ${quoted(unencrypted.replace('http:', 'https:'))}`,
     )
 }
 
@@ -91,13 +97,13 @@ async function askEmail(): Promise<string> {
   return answer
 }
 
-function apiOf(addresses: Record<ServiceName, string>, debug = false): Api {
+function apiOf(addresses: Record<ServiceName, string>, debug: boolean): Api {
   const serviceAddresses = ofEachService((service) => ({ value: addresses[service], origin: 'login' }))
   return new Api({ addresses: serviceAddresses, credential: null }, debug)
 }
 
-/** @throws Failure for a wrong password or a user without the role ADMIN, whose session is ended again */
-async function openSession(api: Api, email: string, password: string): Promise<{ tokens: Tokens; user: UserRead }> {
+/** Logs in. @throws Failure for a wrong password, and for a server that is not auth */
+async function openSession(api: Api, email: string, password: string): Promise<Tokens> {
   const answer = await api.fetch('auth', '/api/v1/auth/login', {
     method: 'POST',
     anonymous: true,
@@ -107,25 +113,19 @@ async function openSession(api: Api, email: string, password: string): Promise<{
   await api.refuseProblem('auth', answer)
   const tokens = (await answer.json().catch(() => ({}))) as Tokens
   if (!tokens.access_token) throw api.notOurService('auth')
-  try {
-    const headers = { authorization: `Bearer ${tokens.access_token}` }
-    const me = await api.fetch('auth', '/api/v1/auth/me', { anonymous: true, headers })
-    await api.refuseProblem('auth', me)
-    const user = (await me.json()) as UserRead
-    if (user.roles.includes('ADMIN')) return { tokens, user }
-    throw new Failure(EXIT.forbidden, `${user.email} is not an administrator: they do not have the role ADMIN`, {
-      code: 'forbidden',
-      suggestion: `ch202 users update ${user.email} --role ${[...user.roles, 'ADMIN'].join(' --role ')}`,
-    })
-  } catch (error) {
-    await api
-      .fetch('auth', '/api/v1/auth/logout', {
-        method: 'POST',
-        anonymous: true,
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ refresh_token: tokens.refresh_token }),
-      })
-      .catch(() => undefined)
-    throw error
-  }
+  return tokens
+}
+
+/** The user who has just logged in. @throws Failure if they do not have the role ADMIN */
+async function administratorOf(api: Api, { access_token }: Tokens): Promise<UserRead> {
+  const headers = { authorization: `Bearer ${access_token}` }
+  const me = await api.fetch('auth', '/api/v1/auth/me', { anonymous: true, headers })
+  await api.refuseProblem('auth', me)
+  const user = (await me.json()) as UserRead
+  if (user.roles.includes('ADMIN')) return user
+  const roles = [...user.roles, 'ADMIN'].map((role) => `--role ${quoted(role)}`).join(' ')
+  throw new Failure(EXIT.forbidden, `${user.email} is not an administrator: they do not have the role ADMIN`, {
+    code: 'forbidden',
+    suggestion: `ch202 users update ${quoted(user.email)} ${roles}`,
+  })
 }

@@ -17,7 +17,7 @@ async function ps({ env, globals, out }: Tool): Promise<void> {
   if (globals.url !== undefined) throw usage('ps lists processes on the local machine; --url does not apply')
   const dataDir = dataDirOf(env)
   const items = await Promise.all(runningServices(dataDir).map((running) => rowOf(running, globals.debug ?? false)))
-  await out.list(items, COLUMNS, 'none')
+  await out.list(items, COLUMNS, { omitEqual: 'none' })
   if (items.length === 0) out.say(`No service is running on ${dataDir}\n→ ch202 start`)
   const deadNames = items.filter(({ state }) => state === 'dead').map(({ service }) => service)
   if (deadNames.length > 0) out.say(`Ended unexpectedly: ${deadNames.join(', ')}\n→ ch202 start`)

@@ -6,8 +6,10 @@ import { SERVICES, type ServiceName } from '../../services/registry.ts'
 import { readRunFile } from '../client/instance/run-file.ts'
 import { dataDirOf, type Environment, valuesOf, withStoredSecrets } from '../client/settings.ts'
 import { EXIT, exitOf, Failure } from '../exit.ts'
+import { confirm } from '../terminal/confirm.ts'
 import { type PasswordOptions, passwordOf } from '../terminal/passwords.ts'
-import { canAsk, confirm } from '../terminal/terminal.ts'
+import { quoted } from '../terminal/shell.ts'
+import { canAsk } from '../terminal/terminal.ts'
 import { command, type Tool, withTool } from '../tool/command.ts'
 import { withoutUndefined } from '../without-undefined.ts'
 
@@ -15,7 +17,7 @@ interface RecoverOptions extends PasswordOptions {
   create?: boolean
 }
 
-/** Milliseconds to wait until auth has applied the change. */
+/** Milliseconds to wait for auth and users to apply the change. */
 const TIMEOUT = 3000
 
 export function recoverCommand() {
@@ -62,7 +64,7 @@ async function recover(tool: Tool, options: RecoverOptions, email: string): Prom
         : '✓ Saved. Auth does not respond: the change takes effect when the services run',
     )
   } catch (error) {
-    throw await asFailure(error, email)
+    throw await failureOf(error, email)
   } finally {
     await store.close()
   }
@@ -90,13 +92,14 @@ async function peersOf(env: Environment, config: Config<ServiceName>) {
   return { auth: authClient(link('auth')), sendAll: () => usersClient(link('users')).catchUp() }
 }
 
-async function asFailure(error: unknown, email: string): Promise<unknown> {
+/** Turns a problem of the users service into a failure; gives any other error back. */
+async function failureOf(error: unknown, email: string): Promise<unknown> {
   const { Problem } = await import('../../services/kit/problem.ts')
   if (!(error instanceof Problem)) return error
   if (error.code === 'user_not_found')
     return new Failure(EXIT.notFound, `There is no user ${email}: use --create to create them`, {
       code: error.code,
-      suggestion: `ch202 recover ${email} --create`,
+      suggestion: `ch202 recover ${quoted(email)} --create`,
     })
   return new Failure(exitOf(error.status), [error.publicMessage].flat().join('; '), {
     code: error.code,

@@ -3,7 +3,8 @@ import type { Check } from '../../db/sqlite/backup/checks.ts'
 import { runningServices } from '../client/instance/running.ts'
 import { dataDirOf } from '../client/settings.ts'
 import { EXIT, Failure } from '../exit.ts'
-import { confirm } from '../terminal/terminal.ts'
+import { confirm } from '../terminal/confirm.ts'
+import { quoted } from '../terminal/shell.ts'
 import { command, type Tool, withTool } from '../tool/command.ts'
 import { backupNamed, secretsOf, withBackupFailures } from './backup/backups.ts'
 
@@ -60,7 +61,9 @@ function checkFailure(path: string, failed: Check[]): Failure {
   const isWrongSecret = failed.every(({ id }) => id === 'signing_key')
   return new Failure(EXIT.checkFailed, `Nothing was changed. ${failed.map(({ message }) => message).join('\n')}`, {
     code: isWrongSecret ? 'wrong_secret' : 'backup_damaged',
-    suggestion: isWrongSecret ? `ch202 restore ${basename(path)} --new-secret` : `ch202 backup verify ${path}`,
+    suggestion: isWrongSecret
+      ? `ch202 restore ${quoted(basename(path))} --new-secret`
+      : `ch202 backup verify ${quoted(path)}`,
   })
 }
 

@@ -17,7 +17,7 @@ export function serveCommand() {
 /** Runs the services in this process until a signal stops it. */
 async function serve({ env }: Tool, _: object, names: string[]): Promise<void> {
   const selected = SERVICE_NAMES.filter((name) => names.length === 0 || names.includes(name))
-  const unknown = names.find((name) => !SERVICE_NAMES.some((serviceName) => serviceName === name))
+  const unknown = names.find((name) => !SERVICE_NAMES.some((service) => service === name))
   if (unknown !== undefined) throw usage(`There is no service ${unknown}: the services are ${SERVICE_NAMES.join(', ')}`)
   const { serve: serveServices } = await import('../../services/serve.ts')
 
@@ -34,6 +34,6 @@ async function serve({ env }: Tool, _: object, names: string[]): Promise<void> {
   await stopped.promise
   await running.stop()
   process.exitCode = EXIT.done
-  // A library that still holds something open must not keep the process alive.
+  // A timer or connection that a library keeps open must not keep the process alive.
   setTimeout(() => process.exit(), 200).unref()
 }

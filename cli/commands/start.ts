@@ -19,7 +19,7 @@ export function startCommand() {
 
 /** Runs the selected lines of the Procfile until SIGINT or SIGTERM. */
 async function start({ env, globals }: Tool, { only }: { only?: string }): Promise<void> {
-  // Read once here, so that an error is reported once, and the secrets exist before three processes need them.
+  // The services read the settings too. Here an error is reported once, and the secrets are created before they start.
   const config = await settingsToServe(env)
   const lines = procfileLines()
   const names = only?.split(',').map((name) => name.trim())
@@ -31,7 +31,7 @@ async function start({ env, globals }: Tool, { only }: { only?: string }): Promi
   const addressSetting = selected.map(authAddressSetting).find((setting) => setting !== undefined)
   if (addressSetting) await refuseUnreachable(config, addressSetting)
   const watchLine = readinessWatcher(selected, (addresses) => void printNextSteps(config.dataDir, addresses))
-  const runner = new Runner(selected.map(runnable), undefined, globals.color, watchLine)
+  const runner = new Runner(selected.map(runnable), { color: globals.color, onLine: watchLine })
   const stop = () => runner.stop()
   onStop(stop, stop)
   // Stop the services if the reader of their output is gone.
@@ -54,8 +54,8 @@ function readinessWatcher(lines: readonly Line[], onAllReady: (addresses: Map<st
     const [, url] = READY.exec(text) ?? []
     if (url === undefined || !waiting.delete(name)) return
     addresses.set(name, url)
-    // Ordered as in the Procfile, whichever was ready first.
-    const ordered = lines.flatMap((line) => [...addresses].filter(([one]) => one === line.name))
+    // In the order of the Procfile, whichever was ready first.
+    const ordered = lines.flatMap((line) => [...addresses].filter(([ready]) => ready === line.name))
     if (waiting.size === 0) onAllReady(new Map(ordered))
   }
 }

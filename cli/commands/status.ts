@@ -3,7 +3,7 @@ import { SERVICE_NAMES, type ServiceName } from '../../services/registry.ts'
 import type { Api } from '../client/api.ts'
 import { type Connection, type Credential, noCredential } from '../client/connection.ts'
 import { EXIT, Failure } from '../exit.ts'
-import { asFailure, failureFields, printFailure } from '../terminal/output.ts'
+import { asFailure, failureFields, printFailure } from '../terminal/failures.ts'
 import { command, type Tool, withTool } from '../tool/command.ts'
 
 const TIMEOUT = 5000
@@ -53,7 +53,7 @@ async function status(tool: Tool): Promise<void> {
   process.exitCode = failure.exit
 }
 
-/** The identity stored in the context, for when the instance is unreachable. */
+/** The identity stored in the context, for an instance that is unreachable. */
 function storedIdentity(credential: Credential | null): Identity {
   return credential?.kind === 'session' ? { ...NOBODY, email: credential.context.email } : NOBODY
 }
@@ -71,7 +71,7 @@ async function identify({ env }: Tool, connection: Connection, api: Api): Promis
   return { email, roles, session_until: await endOfSession(credential, api) }
 }
 
-/** When the session expires, or for a bare token, the token. */
+/** The end of the session; for a bare token, its own expiry. Null if unknown. */
 async function endOfSession(credential: Credential, api: Api): Promise<string | null> {
   if (credential.kind === 'token') {
     const token = await api.auth((auth) => auth.auth['validate-token'].post({ token: credential.value }))
@@ -81,6 +81,7 @@ async function endOfSession(credential: Credential, api: Api): Promise<string | 
   return items.find(({ current }) => current)?.expires_at ?? null
 }
 
+/** `up`, `down` without a response, or `strange` for an unexpected one. */
 async function stateOf(api: Api, service: ServiceName): Promise<string> {
   try {
     const answer = await api.fetch(service, '/api/v1/health', { anonymous: true, timeoutMs: TIMEOUT })

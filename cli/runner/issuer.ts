@@ -1,14 +1,14 @@
-import { existsSync } from 'node:fs'
 import { hasWildcardHost } from '../../services/kit/outgoing.ts'
 import { type Config, ConfigError } from '../../services/kit/process/config.ts'
 import { firstStartFaults } from '../../services/kit/process/first-start.ts'
+import { readStored } from './stored-data.ts'
 
 /** The setting for auth's address: its own, or that of one process with all services. */
 export type AuthAddressSetting = 'AUTH_URL' | 'CH202_URL'
 
 /** @throws ConfigError if a first start would fix an issuer or links that no other machine can reach */
-export async function refuseUnreachable(config: Config, at: AuthAddressSetting): Promise<void> {
-  const faults = firstStartErrors(config, [at])
+export async function refuseUnreachable(config: Config, setting: AuthAddressSetting): Promise<void> {
+  const faults = firstStartErrors(config, [setting])
   if (faults.length > 0 && (await storedIssuer(config.dataDir)) === undefined) throw new ConfigError(faults)
 }
 
@@ -21,27 +21,18 @@ export async function unreachableSettings(config: Config): Promise<string[]> {
     : []
 }
 
-function firstStartErrors(config: Config, places: readonly AuthAddressSetting[]): string[] {
-  const faults = places.flatMap((at) =>
-    firstStartFaults(config, at, at === 'AUTH_URL' ? config.addresses.auth : config.url),
+function firstStartErrors(config: Config, settings: readonly AuthAddressSetting[]): string[] {
+  const faults = settings.flatMap((setting) =>
+    firstStartFaults(config, setting, setting === 'AUTH_URL' ? config.addresses.auth : config.url),
   )
   return [...new Set(faults)]
 }
 
 /** The issuer fixed by the first start; undefined before it, '' if the database cannot be read now. */
-async function storedIssuer(dataDir: string): Promise<string | undefined> {
-  const [{ databases }, { InspectedDatabase, issuerOf }] = await Promise.all([
-    import('../../services/databases.ts'),
-    import('../../db/sqlite/inspect/index.ts'),
-  ])
-  const auth = databases(dataDir).find(({ name, path }) => name === 'auth' && existsSync(path))
-  if (!auth) return undefined
-  try {
-    const database = InspectedDatabase.open(auth)
-    const issuer = issuerOf(database)
-    database.close()
-    return issuer
-  } catch {
-    return ''
-  }
+function storedIssuer(dataDir: string): Promise<string | undefined> {
+  return readStored(
+    { dataDir, service: 'auth' },
+    async (database) => (await import('../../db/sqlite/inspect/index.ts')).issuerOf(database),
+    '',
+  )
 }

@@ -1,7 +1,10 @@
-import { existsSync } from 'node:fs'
 import { hasWildcardHost } from '../../services/kit/outgoing.ts'
 import { compiled } from '../executable.ts'
 import { note } from '../terminal/terminal.ts'
+import { readStored } from './stored-data.ts'
+
+const LABEL_WIDTH = 'Documentation'.length + 2
+const FLAGS = '    --role USER --role ADMIN --generate'
 
 /**
  * Prints on a terminal, once everything is ready, the addresses and how to create the first administrator if there is
@@ -16,7 +19,7 @@ export async function printNextSteps(dataDir: string, addresses: ReadonlyMap<str
   const width = Math.max(...services.map(({ url }) => url.length))
   const suffix = (name: string) => (services.length > 1 ? `  ${name}` : '')
   const lines = services.map(
-    ({ name, url }, at) => `${at === 0 ? 'API' : ''}`.padEnd(LABEL_WIDTH) + url.padEnd(width) + suffix(name),
+    ({ name, url }, at) => (at === 0 ? 'API' : '').padEnd(LABEL_WIDTH) + url.padEnd(width) + suffix(name),
   )
   lines.push(`${'Documentation'.padEnd(LABEL_WIDTH)}${first.url}/swagger`)
   if (!(await adminExists(dataDir)))
@@ -27,9 +30,6 @@ export async function printNextSteps(dataDir: string, addresses: ReadonlyMap<str
     )
   note(`\n${lines.map((line) => line.trimEnd()).join('\n')}\n`)
 }
-
-const LABEL_WIDTH = 'Documentation'.length + 2
-const FLAGS = '    --role USER --role ADMIN --generate'
 
 /** Replaces an address that listens on all interfaces with one that this machine can open. */
 function reachable(url: string): string {
@@ -42,21 +42,13 @@ function toolCommand(): string {
   return process.execPath.includes('/_npx/') ? 'npx bun ch202' : 'bun ch202'
 }
 
-/** Reads the database file: a request would add a line to the log that a newcomer is reading. */
+/** Reads the database file, because a request would add a line to the log that a newcomer is reading. */
 async function adminExists(dataDir: string): Promise<boolean> {
-  const [{ databases }, { InspectedDatabase, hasAdmin }] = await Promise.all([
-    import('../../services/databases.ts'),
-    import('../../db/sqlite/inspect/index.ts'),
-  ])
-  const users = databases(dataDir).find(({ name, path }) => name === 'users' && existsSync(path))
-  if (!users) return false
-  try {
-    const database = InspectedDatabase.open(users)
-    const exists = hasAdmin(database)
-    database.close()
-    return exists
-  } catch {
-    // Without an answer, print no advice.
-    return true
-  }
+  // If the file cannot be read, there is no advice to give.
+  const exists = await readStored(
+    { dataDir, service: 'users' },
+    async (database) => (await import('../../db/sqlite/inspect/index.ts')).hasAdmin(database),
+    true,
+  )
+  return exists ?? false
 }

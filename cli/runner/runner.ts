@@ -6,6 +6,7 @@ import { compiled, inCheckout } from '../executable.ts'
 import { colored, terminalEnvironment } from '../terminal/terminal.ts'
 import { UNDER_RUNNER } from './under-runner.ts'
 
+/** A line of a Procfile: a process to run. */
 export interface Line {
   name: string
   command: string
@@ -23,14 +24,24 @@ export function parseProcfile(text: string): Line[] {
 
 /** The directory that the commands run in. */
 const WORKING_DIRECTORY = compiled ? process.cwd() : inCheckout()
+/** Milliseconds before a restart. */
 const FIRST_PAUSE = 500
 const PAUSE_MAX = 10_000
 /** Milliseconds of uptime after which the count of crashes starts again. */
 const STABLE_AFTER = 10_000
+/** Crashes in a row after which the runner gives up. */
 const CRASHES_MAX = 5
 /** Milliseconds after which a process that has not stopped is killed. */
 const STOP_TIMEOUT = 12_000
 const COLORS = ['\x1b[36m', '\x1b[33m', '\x1b[35m', '\x1b[32m', '\x1b[34m', '\x1b[31m']
+
+interface RunnerOptions {
+  color: boolean
+  /** Milliseconds before the first restart; each further pause is twice as long. */
+  firstPause?: number
+  /** Called with each line that a process has printed. */
+  onLine?: (name: string, text: string) => void
+}
 
 /**
  * Runs processes side by side, each in its own process group so that no child outlives it. Prefixes their output,
@@ -43,15 +54,9 @@ export class Runner {
   private failed: string | undefined
   private readonly width: number
 
-  /**
-   * @param firstPause milliseconds before the first restart; each further pause is twice as long
-   * @param onLine called with each line that a process has printed
-   */
   constructor(
     private readonly lines: readonly Line[],
-    private readonly firstPause = FIRST_PAUSE,
-    private readonly color = true,
-    private readonly onLine: (name: string, text: string) => void = () => undefined,
+    private readonly options: RunnerOptions,
   ) {
     this.width = Math.max(...lines.map(({ name }) => name.length))
   }
@@ -88,7 +93,7 @@ export class Runner {
         this.stop()
         return
       }
-      await this.pause(Math.min(this.firstPause * 2 ** (crashes - 1), PAUSE_MAX))
+      await this.pause(Math.min((this.options.firstPause ?? FIRST_PAUSE) * 2 ** (crashes - 1), PAUSE_MAX))
     }
   }
 
@@ -98,7 +103,7 @@ export class Runner {
         cwd: WORKING_DIRECTORY,
         // Relative paths in the settings are relative to the operator's directory.
         env: {
-          ...terminalEnvironment(process.env, this.color),
+          ...terminalEnvironment(process.env, this.options.color),
           CH202_DATA_DIR: resolve(dataDirOf(process.env)),
           [UNDER_RUNNER]: '1',
         },
@@ -125,7 +130,7 @@ export class Runner {
       rest = lines.pop() ?? ''
       for (const line of lines) {
         this.print(name, index, line)
-        this.onLine(name, line)
+        this.options.onLine?.(name, line)
       }
     })
     stream.on('end', () => {
@@ -135,7 +140,7 @@ export class Runner {
 
   private print(name: string, index: number, text: string): void {
     const label = `${name.padEnd(this.width)} |`
-    const inColor = colored(process.stdout, this.color)
+    const inColor = colored(process.stdout, this.options.color)
     process.stdout.write(inColor ? `${COLORS[index % COLORS.length]}${label}\x1b[0m ${text}\n` : `${label} ${text}\n`)
   }
 

@@ -1,10 +1,11 @@
-import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { type Config, readConfig } from '../../services/kit/process/config.ts'
 import { secretsFile, withSecrets } from '../../services/kit/process/secrets.ts'
 import type { Environment } from '../../services/kit/process/setting-reader.ts'
 import { SERVICES, type ServiceName } from '../../services/registry.ts'
 import { dataDirOf, withStoredSecrets } from '../client/settings.ts'
 import { EXIT, Failure } from '../exit.ts'
+import { readStored } from './stored-data.ts'
 
 /**
  * Reads the settings for services that are about to start. In development, the first start creates their secrets.
@@ -23,23 +24,19 @@ export async function settingsToServe(env: Environment): Promise<Config<ServiceN
  * @param hasSecret checks again: a service that starts meanwhile writes the secret before any key
  */
 async function refuseSealedKeys(dataDir: string, hasSecret: () => boolean): Promise<void> {
-  const [{ databases }, { InspectedDatabase, keysOf }] = await Promise.all([
-    import('../../services/databases.ts'),
-    import('../../db/sqlite/inspect/index.ts'),
-  ])
-  const auth = databases(dataDir).find(({ name, path }) => name === 'auth' && existsSync(path))
-  if (!auth) return
-  let keys = 0
-  try {
-    const database = InspectedDatabase.open(auth)
-    keys = keysOf(database).length
-    database.close()
-  } catch {
-    // The service reports an unreadable database when it opens it.
-  }
-  if (keys === 0 || hasSecret()) return
-  throw new Failure(EXIT.failed, `CH202_SECRET is missing, and only it can decrypt the signing keys in ${auth.path}`, {
-    code: 'secret_missing',
-    suggestion: `put ${secretsFile(dataDir)} back, or: ch202 restore latest --new-secret`,
-  })
+  // The service itself reports an unreadable database, when it opens it.
+  const keys = await readStored(
+    { dataDir, service: 'auth' },
+    async (database) => (await import('../../db/sqlite/inspect/index.ts')).keysOf(database).length,
+    0,
+  )
+  if (!keys || hasSecret()) return
+  throw new Failure(
+    EXIT.failed,
+    `CH202_SECRET is missing, and only it can decrypt the signing keys in ${join(dataDir, 'auth.sqlite')}`,
+    {
+      code: 'secret_missing',
+      suggestion: `put ${secretsFile(dataDir)} back, or: ch202 restore latest --new-secret`,
+    },
+  )
 }

@@ -37,7 +37,11 @@ interface Column {
   width: number
 }
 
-/** Narrows the widest columns until all fit, to `minWidth` at least; undefined if they still do not fit. */
+/**
+ * Narrows the widest columns until all fit, to `minWidth` at least.
+ * @param first the index of the first column that may be narrowed
+ * @returns undefined if they still do not fit
+ */
 function shrink(columns: readonly Column[], room: number, minWidth: number, first = 1): Column[] | undefined {
   const widths = columns.map(({ width }) => width)
   const available = room - GAP.length * (widths.length - 1)

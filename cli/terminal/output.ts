@@ -1,13 +1,10 @@
-import { EXIT, Failure, usage } from '../exit.ts'
+import { usage } from '../exit.ts'
 import { cell, csvLines, jsonOf } from './cells.ts'
 import { GAP, wrap } from './columns.ts'
-import { fieldLines } from './field-lines.ts'
-import { fileErrorMessage } from './file-errors.ts'
+import { asFailure, failureFields } from './failures.ts'
+import type { Output } from './formats.ts'
 import { type OmitEqual, type Row, Table } from './table.ts'
 import { colored, count, note, plain, width as terminalWidth, write } from './terminal.ts'
-
-export const OUTPUTS = ['table', 'json', 'jsonl', 'csv', 'ids'] as const
-export type Output = (typeof OUTPUTS)[number]
 
 /** A page of a list, as the API returns it. */
 export interface ListPage {
@@ -85,11 +82,15 @@ export class Printer {
   /**
    * Prints a complete list.
    * @param columns the columns of a table; the other formats have all fields
-   * @param omitEqual as for `rows`
+   * @param options `omitEqual`, `chosen`: as for `rows`
    */
-  async list(items: readonly Row[], columns: readonly string[], omitEqual: OmitEqual = ALWAYS_SHOWN): Promise<void> {
+  async list(
+    items: readonly Row[],
+    columns: readonly string[],
+    { omitEqual = ALWAYS_SHOWN, chosen = false }: { omitEqual?: OmitEqual; chosen?: boolean } = {},
+  ): Promise<void> {
     if (this.options.output === 'json') return write(jsonOf({ items: items.map((item) => this.pick(item)) }))
-    await this.rows(items, columns, { omitEqual })
+    await this.rows(items, columns, { omitEqual, chosen })
     this.suggestWide()
   }
 
@@ -157,12 +158,17 @@ export class Printer {
 
   /**
    * Prints rows of a list; the first call prints the header.
-   * @param options `omitEqual`: columns to drop if their value is the same in every row; `live`: rows arrive one by one
+   * @param options `omitEqual`: columns to drop if their value is the same in every row; `live`: rows arrive one by one;
+   * `chosen`: the user asked for these columns, so they are cut rather than dropped
    */
   async rows(
     rows: readonly Row[],
     columns: readonly string[],
-    { omitEqual = 'none', live = false }: { omitEqual?: OmitEqual; live?: boolean } = {},
+    {
+      omitEqual = 'none',
+      live = false,
+      chosen = false,
+    }: { omitEqual?: OmitEqual; live?: boolean; chosen?: boolean } = {},
   ): Promise<void> {
     const { fields, output, wide = false } = this.options
     if (rows.length === 0) return
@@ -179,7 +185,7 @@ export class Printer {
     this.table ??= new Table({
       columns: terminalWidth(process.stdout),
       wide,
-      fieldsChosen: fields !== undefined,
+      fieldsChosen: chosen || fields !== undefined,
       omitEqual,
       live,
     })
@@ -211,34 +217,4 @@ export class Printer {
 function idOf(row: Row): string {
   const name = ID_FIELDS.find((candidate) => candidate in row)
   return name === undefined ? '' : String(row[name] ?? '')
-}
-
-/** The fields of a failure in JSON output. */
-export function failureFields(failure: Failure) {
-  const { code = 'failed', errors, requestId, retryable = false, suggestion } = failure.details
-  return { code, message: failure.message, errors, suggestion, request_id: requestId, retryable }
-}
-
-/** Prints a failure, as text on standard error or as JSON on standard output. Gives the exit status. */
-export function printFailure(error: unknown, output: Output): number {
-  const failure = asFailure(error)
-  const { code, errors = [], message, request_id, suggestion } = failureFields(failure)
-  if (output === 'json' || output === 'jsonl') {
-    void write(jsonOf({ ok: false, error: failureFields(failure) }))
-  } else {
-    const request = request_id === undefined ? '' : `, request ${plain(request_id)}`
-    // The message already contains a single field error; several are listed below it.
-    const isList = errors.length > 1
-    const heading = isList && code === 'validation_failed' ? 'The request is not valid' : message
-    note(`✗ ${heading.split('\n').map(plain).join('\n')} (${plain(code)}${request})`)
-    if (isList) note(fieldLines(errors, process.stderr.columns).join('\n'))
-    if (suggestion !== undefined) note(`→ ${plain(suggestion)}`)
-  }
-  return failure.exit
-}
-
-/** Turns any error into a failure. Errors of settings, databases and ports have messages for operators already. */
-export function asFailure(error: unknown): Failure {
-  if (error instanceof Failure) return error
-  return new Failure(EXIT.failed, fileErrorMessage(error) ?? (error instanceof Error ? error.message : String(error)))
 }

@@ -5,6 +5,7 @@ const ECHO = 500
 
 /**
  * Handles SIGINT, SIGTERM and SIGHUP.
+ * @param first called for the first signal
  * @param again called for a second signal that is not an echo of the first
  */
 export function onStop(first: () => void, again: () => void): void {

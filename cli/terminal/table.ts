@@ -11,7 +11,7 @@ export interface TableLayout {
   columns: number | undefined
   /** Show all columns without cutting them. */
   wide: boolean
-  /** The user chose the columns with `--fields`, so all of them are shown. */
+  /** The user chose the columns, with `--fields` or otherwise, so all of them are shown. */
   fieldsChosen: boolean
   /** Columns that may be dropped if every row has the same value: any, none, or all but these. */
   omitEqual: OmitEqual
@@ -21,13 +21,14 @@ export interface TableLayout {
 
 export type OmitEqual = 'any' | 'none' | readonly string[]
 
-/** Columns to drop first if there is no room; after these, the last columns are dropped. */
+/** Columns to drop first if there is no room. After these the last columns are dropped, and a message only after all others. */
 const LEAST_IMPORTANT =
-  'updated_at email_verified has_password user_agent created_at username password_version version uptime_s detail description ip roles'.split(
+  'updated_at email_verified has_password user_agent created_at username password_version version uptime_s detail description ip roles latency_ms'.split(
     ' ',
   )
 /** Columns with sentences: as the last column they are wrapped, not cut. */
 const PROSE = ['message', 'fault', 'description']
+/** Minimum width of a wrapped column. */
 const PROSE_MIN = 20
 const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi
 const ID_LENGTH = 36
@@ -64,15 +65,15 @@ export class Table {
 
   /** Decides which columns are shown, and whether values are shortened. */
   private chooseColumns(rows: readonly Row[], columns: readonly string[]): readonly string[] {
-    const { fieldsChosen: chosen, wide } = this.layout
-    let names = chosen || wide ? columns : this.withoutEqual(rows, columns)
+    const { fieldsChosen, wide } = this.layout
+    let names = fieldsChosen || wide ? columns : this.withoutEqual(rows, columns)
     this.measure(rows, names)
     if (this.room !== undefined && !this.fits(names)) {
       this.compact = true
       this.idPart = distinctPart(rows.flatMap((row) => names.flatMap((name) => cell(row[name]).match(UUID) ?? [])))
       this.widths.clear()
       this.measure(rows, names)
-      const fitting = this.fit(names, chosen ? () => undefined : leastImportant)
+      const fitting = this.fit(names, fieldsChosen ? () => undefined : leastImportant)
       this.lacksRoom = fitting.names.length < names.length
       names = fitting.names
     }
@@ -84,8 +85,8 @@ export class Table {
   private withoutEqual(rows: readonly Row[], columns: readonly string[]): readonly string[] {
     const { omitEqual } = this.layout
     if (omitEqual === 'none' || rows.length < 2 || this.layout.columns === undefined) return columns
-    const [one = {}] = rows
-    const isSame = (name: string) => rows.every((row) => cell(row[name]) === cell(one[name]))
+    const [first = {}] = rows
+    const isSame = (name: string) => rows.every((row) => cell(row[name]) === cell(first[name]))
     const alwaysShown = omitEqual === 'any' ? [] : omitEqual
     return columns.filter((name, at) => at === 0 || alwaysShown.includes(name) || !isSame(name))
   }
@@ -188,8 +189,13 @@ function distinctPart(ids: readonly string[]): readonly [from: number, to: numbe
   return WHOLE_ID
 }
 
+/** The column to drop next; undefined if only the first and one other are left. */
 function leastImportant(names: readonly string[]): string | undefined {
   const others = names.slice(1)
   if (others.length < 2) return undefined
-  return LEAST_IMPORTANT.find((name) => others.includes(name)) ?? others.at(-1)
+  return (
+    LEAST_IMPORTANT.find((name) => others.includes(name)) ??
+    others.findLast((name) => !PROSE.includes(name)) ??
+    others.at(-1)
+  )
 }

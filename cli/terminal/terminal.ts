@@ -1,6 +1,5 @@
 import { ON_TERMINAL } from '../../services/kit/process/config.ts'
-import { emailKey } from '../../services/kit/schema/email.ts'
-import { EXIT, Failure, usage } from '../exit.ts'
+import { EXIT } from '../exit.ts'
 import { wrap } from './columns.ts'
 
 /** Prints one or more lines of data on standard output; resolves as `put`. */
@@ -81,73 +80,12 @@ export function escaped(json: string): string {
   return json.replaceAll(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
-/**
- * Asks before an action that cannot be undone.
- * @param options `yes`: `--yes`; `confirm`: the value of `--confirm`, which must equal `name`
- * @throws Failure if nobody can be asked, `--confirm` has another name, or the answer is no
- */
-export async function confirm(
-  question: string,
-  options: { yes?: boolean | undefined; confirm?: string | undefined; name?: string },
-): Promise<void> {
-  if (options.confirm !== undefined) {
-    if (options.name !== undefined && emailKey(options.confirm) === emailKey(options.name)) return
-    throw usage(`--confirm does not match: expected ${options.name}`)
-  }
-  if (options.yes) return
-  if (!canAsk()) {
-    const flags = options.name === undefined ? '--yes' : `--yes or --confirm ${options.name}`
-    throw usage(`${question} This cannot be undone: confirm with ${flags}`)
-  }
-  const { confirm: ask, isCancel } = await import('@clack/prompts')
-  const answer = await ask({ message: question, initialValue: false })
-  if (isCancel(answer)) throw new Failure(EXIT.interrupted, 'Cancelled', { code: 'cancelled' })
-  if (!answer) throw new Failure(EXIT.failed, 'Nothing was changed', { code: 'declined' })
-}
-
-const LINE_EVERY = 5000
-const BAR_EVERY = 100
-const BAR_WIDTH = 24
-
-/** Shows progress on standard error: a bar on a terminal, otherwise a line every five seconds. */
-export class Progress {
-  private readonly startedAt = performance.now()
-  private updatedAt = performance.now()
-  private barShown = false
-
-  /** @param noun the counted things, such as `users` */
-  constructor(
-    private readonly noun: string,
-    private readonly quiet = false,
-  ) {}
-
-  /** @param size `total` if known, or `part` (0 to 1) if only a fraction is */
-  update(completed: number, size: { total?: number | null; part?: number } = {}): void {
-    const now = performance.now()
-    const isLive = process.stderr.isTTY === true && process.env.TERM !== 'dumb'
-    if (this.quiet || now - this.updatedAt < (isLive ? BAR_EVERY : LINE_EVERY)) return
-    this.updatedAt = now
-    const part = size.part ?? (size.total ? Math.min(completed / size.total, 1) : undefined)
-    const rate = Math.round(completed / Math.max((now - this.startedAt) / 1000, 0.001))
-    const text = `${count(completed)} ${this.noun}${part === undefined ? '' : ` (${Math.floor(part * 100)}%)`}, ${count(rate)}/s`
-    if (!isLive) {
-      note(text)
-      return
-    }
-    this.barShown = true
-    const filled = Math.round((part ?? 0) * BAR_WIDTH)
-    const bar = part === undefined ? '' : `[${'█'.repeat(filled)}${' '.repeat(BAR_WIDTH - filled)}] `
-    process.stderr.write(`\r\x1b[2K${bar}${text}`)
-  }
-
-  /** Removes the bar before other output. */
-  clear(): void {
-    if (this.barShown) process.stderr.write('\r\x1b[2K')
-    this.barShown = false
-  }
-}
-
 /** Formats a number for people: 12,431. */
 export function count(number: number): string {
   return number.toLocaleString('en-US')
+}
+
+/** Formats a number with its noun: 1 day, 12,431 days. */
+export function counted(number: number, singular: string, plural = `${singular}s`): string {
+  return `${count(number)} ${number === 1 ? singular : plural}`
 }

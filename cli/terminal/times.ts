@@ -13,7 +13,7 @@ export function duration(text: string): number {
 }
 
 /** Help text for `--since`. */
-export const SINCE = 'only since this time (2026-11-20T10:00:00Z) or for this long (10m, 2d)'
+export const SINCE = 'only since this time (2026-11-20T10:00:00Z), or since this long ago (10m, 2d)'
 
 /**
  * Parses `--since`: a time, a day (which starts at midnight UTC), or a duration before now. Gives RFC 3339 in UTC.

@@ -3,7 +3,8 @@ import { Api } from '../client/api.ts'
 import { type Connection, connect } from '../client/connection.ts'
 import type { Environment } from '../client/settings.ts'
 import { usage } from '../exit.ts'
-import { type Output, Printer } from '../terminal/output.ts'
+import type { Output } from '../terminal/formats.ts'
+import { Printer } from '../terminal/output.ts'
 import { terminalEnvironment } from '../terminal/terminal.ts'
 
 /** The options that every command takes. */

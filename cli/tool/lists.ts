@@ -14,6 +14,7 @@ export interface ListOptions {
 
 /** Maximum number of items in a page of the API. */
 const PAGE_MAX = 200
+/** Number of items that a list prints by default. */
 const LIMIT = 50
 
 /** Adds the options of every command that lists. */
@@ -36,6 +37,7 @@ export function flags(filters: object): string[] {
   )
 }
 
+/** The query for one page of a list. */
 export type PageQuery = { size: string; cursor?: string }
 
 /**
@@ -64,7 +66,7 @@ export async function list(
   if (!first) return
   const command = words.map(quoted).join(' ')
   const limitFlag = limit === undefined ? '' : ` --limit ${limit}`
-  // Other fields of a page, such as its size, are wrong for several pages together.
+  // Other fields of a page, such as its size, would be wrong for several pages together.
   const fields = count === 1 ? first : { total: first.total }
   await tool.out.page(
     { ...fields, items, next_cursor: next },

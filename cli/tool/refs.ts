@@ -2,11 +2,12 @@ import type { UserRead } from '../../services/kit/schema/user.ts'
 import { segment } from '../client/api.ts'
 import { searchFor } from '../client/search.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
-import { asFailure, failureFields, printFailure } from '../terminal/output.ts'
+import { asFailure, failureFields, printFailure } from '../terminal/failures.ts'
+import { Progress } from '../terminal/progress.ts'
 import { quoted } from '../terminal/shell.ts'
 import { stopBetweenItems } from '../terminal/signals.ts'
 import type { Row } from '../terminal/table.ts'
-import { count, handleBrokenPipe, note, Progress, plain } from '../terminal/terminal.ts'
+import { count, handleBrokenPipe, note, plain } from '../terminal/terminal.ts'
 import type { Tool } from './command.ts'
 import { flags } from './lists.ts'
 
@@ -15,6 +16,7 @@ export const ONE_REF = 'an id, an email or a username'
 /** Help text for an argument that names a user, or several with `-`. */
 export const REFS = `${ONE_REF}; - reads one per line from standard input`
 
+/** The form of an id of users, sessions and webhooks. */
 export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /**

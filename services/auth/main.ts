@@ -69,7 +69,7 @@ export async function authService(
     clock,
     log,
     mailer: sender,
-    count: metrics.counter('ch202_mails_total', 'Attempts to send a mail, by outcome', 'outcome', MAIL_OUTCOMES),
+    count: metrics.counter('ch202_mails_total', 'Attempts to send a mail, by their outcome', 'outcome', MAIL_OUTCOMES),
     compose: { password_reset: (request) => composeReset(context, request), email_changed: composeEmailChange },
   })
   const { internalKeys, operatorKeys } = config
@@ -87,7 +87,7 @@ export async function authService(
   metrics.gauge('deliveries_pending', 'Events that wait to be delivered', async () => {
     return (await store.countDeliveries()).pending
   })
-  metrics.gauge('deliveries_dead', 'Events that could not be delivered', async () => {
+  metrics.gauge('deliveries_dead', 'Dead letters: events that could not be delivered', async () => {
     return (await store.countDeliveries()).dead
   })
   metrics.gauge('ch202_mails_waiting', 'Mails that wait to be sent', () => store.countMailRequests())

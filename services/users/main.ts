@@ -45,7 +45,7 @@ export async function usersService(
   const context: UsersContext = { store, clock, random, hasher, outboxes, isSubscribed, log, config }
   const { internalKeys, operatorKeys } = config
   const guarded = guard({ tokens: revocations, internalKeys, operatorKeys, clientAddress })
-  metrics.gauge('outbox_pending', 'Notices that others have not acknowledged', () => store.countNotices())
+  metrics.gauge('outbox_pending', 'Notices that other services have not acknowledged', () => store.countNotices())
   metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
 
   const routes = usersRoutes(context, guarded)

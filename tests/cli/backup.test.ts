@@ -304,8 +304,14 @@ describe('backup list', () => {
     expect(stdout.split('\n').map((line) => line.split(/ +/)[0])).toEqual(['b', 'a', 'c', ''])
     const json = JSON.parse((await run(`backup list --in ${root} -o json`)).stdout)
     expect(json.items[0]).toMatchObject({ name: 'b', verified_at: null, age: expect.stringMatching(/^\d+[smhd]$/) })
-    const empty = await run(`backup list --in ${folder.fresh()} -o json`)
-    expect([empty.status, empty.stdout]).toEqual([0, '{"items":[]}\n'])
+  })
+
+  test('without a backup says so', async () => {
+    const empty = folder.fresh()
+    const { status, stdout, stderr } = await run(`backup list --in ${empty}`)
+    expect([status, stdout, stderr]).toEqual([0, '', `There is no backup in ${empty}\n→ ch202 backup create\n`])
+    const asJson = await run(`backup list --in ${empty} -o json`)
+    expect([asJson.status, asJson.stdout, asJson.stderr]).toEqual([0, '{"items":[]}\n', ''])
   })
 })
 

@@ -451,7 +451,7 @@ test('a backup counts for seven days after it was verified', async () => {
   const age = async () => (await examine(env, '--only', 'backup.age')).items[0]
   const created = await runTool(['backup', 'create', '-o', 'json'], { env })
   expect(created.status).toBe(0)
-  expect(await age()).toMatchObject({ status: 'warning', message: 'No backup is verified, of 1' })
+  expect(await age()).toMatchObject({ status: 'warning', message: 'The only backup is not verified' })
   expect((await runTool(['backup', 'verify'], { env })).status).toBe(0)
   expect(await age()).toMatchObject({ status: 'ok' })
 

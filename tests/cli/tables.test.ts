@@ -67,6 +67,16 @@ describe('S7: a table fits a terminal', () => {
     expect(wide).toEqual([])
   })
 
+  test('60 columns wide: config show --origin has the origins', async () => {
+    const { lines } = await onScreen('ch202 config show --origin', 60)
+    expect(lines[0]).toMatch(/^NAME +VALUE +ORIGIN$/)
+  })
+
+  test('60 columns wide: the descriptions in the help are wrapped', async () => {
+    const { text } = await onScreen('ch202 doctor --help', 60)
+    expect(text).toMatch(/\n +--only <ids> +only these checks, separated by\n +commas;/)
+  })
+
   test('60 columns wide: users have a name, and ids that differ', async () => {
     const { lines } = await onScreen('ch202 users list', 60)
     const [header = '', ...users] = lines

@@ -156,7 +156,7 @@ describe('an export of another product', () => {
       { created: 6, failed: 3 },
       [/^✗ 7: The email is missing/m, /^✗ 8: .* not supported: md5 \(/m, /^✗ 9: Service account of a client/m],
     ],
-    ['supabase-users.json', 'supabase', { created: 1 }, [/^! Without a password: 1/m]],
+    ['supabase-users.json', 'supabase', { created: 1 }, [/^! Imported without a password: 1/m]],
   ]
   test.each(rows)('%s is read', async (name, format, expected, warnings) => {
     const done = await importing([join(FIXTURES, name), '--format', format])

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { quoted } from '../../cli/terminal/shell.ts'
 import { logIn, newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
@@ -122,6 +123,14 @@ describe('create', () => {
     await run(`ch202 users create ${newEmail()} --generate --username taken`)
     const username = await run(`ch202 users create ${newEmail()} --generate --if-not-exists --username taken`)
     expect([username.status, username.stderr]).toEqual([6, expect.stringContaining('username_taken')])
+  })
+
+  test('suggests a command that a shell reads as the email, whatever its characters', async () => {
+    const email = `o'brien.\`id\`.${newEmail()}`
+    await run(`ch202 users create ${quoted(email)} --generate`)
+    const { stderr } = await run(`ch202 users create ${quoted(email)} --generate`)
+    expect(stderr).toContain(`→ ch202 users get ${quoted(email)}\n`)
+    expect((await run(stderr.split('→ ')[1] ?? '')).status).toBe(0)
   })
 
   test('names the flags without a terminal and a password', async () => {
@@ -408,8 +417,10 @@ describe('refs of standard input', () => {
     const { items } = await asJson('ch202 users set-password - --generate', { stdin: emails.join('\n') })
     for (const { email, password } of items) expect((await logIn(instance.system, email, password)).status).toBe(200)
     expect(items[0].password).not.toBe(items[1].password)
-    const one = await run('ch202 users set-password - --password-stdin', { stdin: emails.join('\n') })
-    expect([one.status, one.stderr]).toEqual([2, expect.stringContaining('--generate')])
+    for (const flags of ['--password-stdin', '--password-stdin --generate']) {
+      const one = await run(`ch202 users set-password - ${flags}`, { stdin: emails.join('\n') })
+      expect([one.status, one.stderr]).toEqual([2, expect.stringContaining('--generate')])
+    }
   })
 
   test('stop between two users at a Ctrl-C, and the tool prints how to continue', async () => {

@@ -75,6 +75,6 @@ describe('bun run release', () => {
     expect(await git('tag', '--list', '--format', '%(refname:short) %(subject)')).toBe(`v${version} Ch202 ${version}`)
     const again = await release()
     expect(again.status).toBe(1)
-    expect(again.stderr).toContain(`v${version} exists already`)
+    expect(again.stderr).toContain(`v${version} already exists`)
   })
 })

@@ -509,7 +509,7 @@ test('trap 14: a service that keeps crashing makes the runner stop all services 
   const script = `
     import { Runner } from './cli/runner/runner.ts'
     const lines = [{ name: 'bad', command: 'sh -c "echo tried; exit 3"' }, { name: 'good', command: 'sh -c "sleep 600 & wait"' }]
-    console.log('failed:', await new Runner(lines, 1).run())`
+    console.log('failed:', await new Runner(lines, { color: false, firstPause: 1 }).run())`
   const { stdout, status } = await launch([process.execPath, '-e', script], { env: { MARKER: marker } }).ended
   expect(stdout.match(/^bad {2}\| tried$/gm)).toHaveLength(5)
   expect(stdout).toContain('bad  | ended with status 3')

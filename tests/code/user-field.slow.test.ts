@@ -35,7 +35,11 @@ const RECIPE: [path: string, before: string | null, text: string][] = [
   // Behind the other columns, as the migration adds it: the first table is that of users.
   ['db/schema/users.ts', '})\n\n', "  phone: text('phone'),\n"],
   [`${MIGRATIONS}/${MIGRATION}.sql`, null, 'ALTER TABLE users ADD COLUMN phone TEXT;\n'],
-  [`${MIGRATIONS}.ts`, '\n/** In the order', `import phone from './users/${MIGRATION}.sql' with { type: 'text' }\n`],
+  [
+    `${MIGRATIONS}.ts`,
+    '\n/** The migrations, in the order',
+    `import phone from './users/${MIGRATION}.sql' with { type: 'text' }\n`,
+  ],
   [`${MIGRATIONS}.ts`, ']\n', `  { name: '${MIGRATION}', sql: phone },\n`],
   ['tests/support/expectations.ts', "'locale', ", "'phone', "],
   ['docs/integrate/events.md', '      "locale"', '      "phone": null,\n'],

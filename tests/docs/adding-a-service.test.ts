@@ -129,6 +129,15 @@ describe('the service of the page', () => {
     },
     SLOW,
   )
+
+  test('is in the pages that repeat the code, after `bun run docs`', async () => {
+    copy.tree()
+    expectSuccess(await copy.run(['docs/generate.ts']))
+    expect(readFileSync(join(copy.path, 'docs/operate/settings.md'), 'utf8')).toContain('`INVOICES_URL`')
+    expectSuccess(await copy.run(['test', '--timeout=60000', 'tests/docs/generated.test.ts'], { CH202_ENV: 'test' }))
+    // As in the index, where `tree` has put all files.
+    copy.git('checkout', '--', 'docs')
+  }, 60_000)
 })
 
 describe('run as the page says', () => {

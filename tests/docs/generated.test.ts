@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { BLOCK_NAMES, blocksOf, pages, render } from '../../docs/generate.ts'
 import { settingDefaults } from '../../services/kit/process/config.ts'
-import { SETTING_DESCRIPTIONS } from '../../services/kit/process/setting-descriptions.ts'
-import { SERVICES } from '../../services/registry.ts'
+import { settingDescriptions } from '../../services/kit/process/setting-descriptions.ts'
+import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
 
 const read = (page: string) => readFileSync(join(import.meta.dir, '../..', page), 'utf8')
 
@@ -22,5 +22,7 @@ test('every generated part is in exactly one page', () => {
 })
 
 test('every setting has a description, and every description a setting', () => {
-  expect(Object.keys(SETTING_DESCRIPTIONS).sort()).toEqual([...settingDefaults({}, SERVICES).keys()].sort())
+  expect(Object.keys(settingDescriptions(SERVICE_NAMES)).sort()).toEqual(
+    [...settingDefaults({}, SERVICES).keys()].sort(),
+  )
 })

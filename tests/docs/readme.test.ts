@@ -89,7 +89,6 @@ test('S1: the tour works as printed', async () => {
     .map((block, index) => `printf "\\n--- ${index}\\n"\n${block}`)
     .join('\n')
     .replace('AUTH=http://127.0.0.1:3001', `AUTH=${env.AUTH_URL}`)
-    .replace('USERS=http://127.0.0.1:3002', `USERS=${env.USERS_URL}`)
     .replace('MODULES=http://127.0.0.1:3003', `MODULES=${env.MODULES_URL}`)
   const run = Bun.spawn(['bash', '-euo', 'pipefail', '-c', script], { cwd: ROOT, env, stdout: 'pipe', stderr: 'pipe' })
   const [output, errors, status] = await Promise.all([

@@ -3,7 +3,7 @@ import { COMBINED_APP, type ProbeResult, probe } from './probe.ts'
 
 type Addresses = Record<ServiceName, { value: string }>
 
-/** Health of a service. */
+/** Health of a service, as `ch202 health` prints it. */
 export interface Health extends Record<string, unknown> {
   service: ServiceName
   status: 'ok' | 'failed'
@@ -29,19 +29,19 @@ export function healthOfAll(addresses: Addresses, debug: boolean): Promise<Healt
 async function healthOf(service: ServiceName, address: string, isShared: boolean, debug: boolean): Promise<Health> {
   const paths = ['/health', '/health/db', ...(service === 'auth' ? ['/health/cache'] : [])]
   const [process, database, cache] = await Promise.all(paths.map((path) => probe(address + path, debug)))
-  const message = [
+  const faults = [
     processFault(process, service, isShared),
-    fault(database, 'the database'),
-    fault(cache, 'the password cache'),
+    partFault(database, 'the database'),
+    partFault(cache, 'the password cache'),
   ]
-  const failure = message.find((text) => text !== undefined)
-  const { body = {}, status = 0, took = null } = process ?? {}
+  const failure = faults.find((fault) => fault !== undefined)
+  const { body = {}, status = 0, latencyMs = null } = process ?? {}
   return {
     service,
     status: failure === undefined ? 'ok' : 'failed',
     version: textIn(body.version),
     uptime_s: numberIn(body.uptime_s),
-    latency_ms: status === 0 ? null : took,
+    latency_ms: status === 0 ? null : latencyMs,
     db_latency_ms: numberIn(database?.body.latency_ms),
     address,
     message: failure ?? '',
@@ -49,17 +49,17 @@ async function healthOf(service: ServiceName, address: string, isShared: boolean
   }
 }
 
-function processFault(answer: ProbeResult | undefined, service: ServiceName, oneForAll: boolean): string | undefined {
+function processFault(answer: ProbeResult | undefined, service: ServiceName, isShared: boolean): string | undefined {
   if (answer?.status === 0) return answer.failure
   const name = answer?.body.service
   if (answer?.status !== 200 || answer.body.status !== 'ok' || typeof name !== 'string')
     return `not a Ch202 service (status ${answer?.status})`
-  return name === service || name === COMBINED_APP || oneForAll ? undefined : `the service at this address is ${name}`
+  return name === service || name === COMBINED_APP || isShared ? undefined : `the service at this address is ${name}`
 }
 
-function fault(answer: ProbeResult | undefined, what: string): string | undefined {
+function partFault(answer: ProbeResult | undefined, part: string): string | undefined {
   if (answer === undefined || answer.status === 200) return undefined
-  return `${what}: ${answer.failure ?? textIn(answer.body.code) ?? `status ${answer.status}`}`
+  return `${part}: ${answer.failure ?? textIn(answer.body.code) ?? `status ${answer.status}`}`
 }
 
 function textIn(value: unknown): string | null {

@@ -13,7 +13,7 @@ export interface ProbeResult {
   /** The service's time in milliseconds since the epoch, with a resolution of one second. */
   date: number | undefined
   /** Response time in milliseconds. */
-  took: number
+  latencyMs: number
   /** Why there is no response. */
   failure?: string
 }
@@ -36,12 +36,12 @@ export async function probe(url: string, debug = false): Promise<ProbeResult> {
       status: response.status,
       body: isRecord ? (body as Record<string, unknown>) : {},
       date: Date.parse(response.headers.get('date') ?? '') || undefined,
-      took: elapsed(),
+      latencyMs: elapsed(),
     }
   } catch (error) {
     const isTimeout = (error as Error).name === 'TimeoutError'
     if (debug) note(plain(`GET ${url} → ${(error as { code?: string }).code ?? (error as Error).name}`))
     const failure = isTimeout ? `no answer within ${TIMEOUT / 1000} s` : 'nothing is listening there'
-    return { status: 0, body: {}, date: undefined, took: elapsed(), failure }
+    return { status: 0, body: {}, date: undefined, latencyMs: elapsed(), failure }
   }
 }

@@ -12,8 +12,8 @@ export interface RunningService extends RunFile {
 /** The services registered in a data directory, including those that were killed. */
 export function runningServices(dataDir: string): RunningService[] {
   return SERVICE_NAMES.flatMap((service) => {
-    const note = readRunFile(service, dataDir)
-    if (!note || typeof note.url !== 'string' || !Number.isInteger(note.pid) || note.pid < 1) return []
-    return [{ ...note, service, process: processOf(note) }]
+    const file = readRunFile(service, dataDir)
+    if (!file || typeof file.url !== 'string' || !Number.isInteger(file.pid) || file.pid < 1) return []
+    return [{ ...file, service, process: processOf(file) }]
   })
 }

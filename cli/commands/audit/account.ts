@@ -3,7 +3,8 @@ import { searchFor } from '../../client/search.ts'
 import { quoted } from '../../terminal/shell.ts'
 import type { Tool } from '../../tool/command.ts'
 import { pages } from '../../tool/lists.ts'
-import type { AuditRow, RefusedLogin } from './explanation.ts'
+import type { AuditRow } from './explanation.ts'
+import type { RefusedLogin } from './refused.ts'
 
 /** The user in question, from the users service or, if that is unreachable, from auth's cache. */
 export interface Subject {
@@ -15,15 +16,17 @@ export interface Subject {
   updated_at: string | null
 }
 
-/** Everything known about an account and its logins; lists are newest first. */
+/** An account and its logins, as the explanation of a failure needs them; lists are newest first. */
 export interface Account {
   user: Subject
-  /** The email, quoted for a suggested command. */
+  /** The email, quoted for a shell, for suggested commands. */
   ref: string
   entry: CacheEntry | undefined
+  /** Failed logins that auth counts against the account. */
   failures: number
   lastFailedAt: string | null
-  pausedUntil: string | null
+  /** The end of the last lockout, which may be over. */
+  lockedUntil: string | null
   refused: RefusedLogin[]
   failed: AuditRow[]
   lastLogin: AuditRow | undefined
@@ -43,6 +46,7 @@ const CACHE_ROWS = '200'
 const ROWS = '50'
 const FAILED_ROWS_MAX = 1000
 
+/** Collects what auth and its audit know about a user. */
 export async function accountOf(tool: Tool, user: Subject): Promise<Account> {
   const api = await tool.api()
   const rows = async (query: { type?: string; size: string }) =>
@@ -91,12 +95,12 @@ export async function loginLimitsOf(
   return {
     failures: Math.max(...limits.map(({ failures }) => failures)),
     lastFailedAt: newest(limits.map(({ last_failed_at }) => last_failed_at)),
-    pausedUntil: newest(limits.map(({ paused_until }) => paused_until)),
+    lockedUntil: newest(limits.map(({ paused_until }) => paused_until)),
     refused: [...uniqueRefused.values()].sort((one, other) => other.at.localeCompare(one.at)) as RefusedLogin[],
   }
 }
 
-/** The recent failed logins with an email for which auth has no account. */
+/** The latest failed logins with an email for which auth has no account. */
 export async function failedLoginsAs(tool: Tool, email: string): Promise<AuditRow[]> {
   const api = await tool.api()
   const rows: AuditRow[] = []

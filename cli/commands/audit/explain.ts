@@ -1,13 +1,14 @@
 import { searchFor } from '../../client/search.ts'
 import { EXIT, Failure } from '../../exit.ts'
-import { asFailure } from '../../terminal/output.ts'
+import { asFailure } from '../../terminal/failures.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { toTheSecond } from '../../terminal/times.ts'
 import type { Tool } from '../../tool/command.ts'
 import { flags } from '../../tool/lists.ts'
 import { UUID, userOf } from '../../tool/refs.ts'
 import { accountOf, cacheEntryNamed, failedLoginsAs, loginLimitsOf, type Subject } from './account.ts'
-import { type Explanation, evidenceOf, from, isInFuture, refusedRow, times } from './explanation.ts'
+import { type Explanation, evidenceOf, from, isInFuture, times } from './explanation.ts'
+import { refusedRow } from './refused.ts'
 import { explainRequest } from './request.ts'
 import { similarNames } from './suggestions.ts'
 import { verdictOf } from './verdict.ts'
@@ -23,7 +24,7 @@ const NAME_MAX = 254
 export async function explain(tool: Tool, text: string): Promise<Explanation> {
   const subject = text.trim()
   const user = await findSubject(tool, subject)
-  if (user === 'away') return usersUnavailable(subject)
+  if (user === 'unavailable') return usersUnavailable(subject)
   if (user) return verdictOf(await accountOf(tool, user))
   if (!subject.includes('@')) {
     const request = await explainRequest(tool, subject)
@@ -32,8 +33,8 @@ export async function explain(tool: Tool, text: string): Promise<Explanation> {
   return await explainUnknownName(tool, subject)
 }
 
-/** Finds the user, in auth's cache if the users service is unreachable. */
-async function findSubject(tool: Tool, subject: string): Promise<Subject | 'away' | undefined> {
+/** Finds the user, in auth's cache if the users service is unreachable; `unavailable` if they may exist all the same. */
+async function findSubject(tool: Tool, subject: string): Promise<Subject | 'unavailable' | undefined> {
   try {
     return await userOf(tool, subject)
   } catch (error) {
@@ -44,7 +45,7 @@ async function findSubject(tool: Tool, subject: string): Promise<Subject | 'away
   if (UUID.test(subject)) return undefined
   const entry = await cacheEntryNamed(tool, subject)
   if (entry) return { ...entry, id: entry.user_id, updated_at: null }
-  return subject.includes('@') ? 'away' : undefined
+  return subject.includes('@') ? 'unavailable' : undefined
 }
 
 function usersUnavailable(subject: string): Explanation {
@@ -66,7 +67,7 @@ async function explainUnknownName(tool: Tool, subject: string): Promise<Explanat
   if (UUID.test(subject) || subject.length > NAME_MAX || !/^([\w.-]{3,32}|[^@\s]+@[^@\s]+)$/.test(subject))
     throw notFound
   const isEmail = subject.includes('@')
-  const [entry, { failures, lastFailedAt, pausedUntil, refused }, failed, similar] = await Promise.all([
+  const [entry, { failures, lastFailedAt, lockedUntil, refused }, failed, similar] = await Promise.all([
     cacheEntryNamed(tool, subject),
     loginLimitsOf(tool, { email: subject, username: null }),
     isEmail ? failedLoginsAs(tool, subject) : [],
@@ -86,7 +87,7 @@ async function explainUnknownName(tool: Tool, subject: string): Promise<Explanat
     at === null
       ? ''
       : ` Someone tried to log in ${times(Math.max(failures, failed.length))}, last at ${toTheSecond(at)}${from(last?.ip ?? null)}.`
-  const lockout = isInFuture(pausedUntil) ? ` Logins are locked until ${toTheSecond(pausedUntil)}.` : ''
+  const lockout = isInFuture(lockedUntil) ? ` Logins are locked until ${toTheSecond(lockedUntil)}.` : ''
   const didYouMean = similar.length === 0 ? '' : ` Did you mean ${similar.join(' or ')}?`
   return {
     reason: 'no_such_user',

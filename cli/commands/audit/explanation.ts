@@ -39,33 +39,19 @@ export interface AuditRow {
   detail: Record<string, unknown>
 }
 
-/** A login that auth refused without checking the password. */
-export interface RefusedLogin {
-  at: string
-  code: string
-  paused: 'account' | 'address' | null
-  paused_until: string | null
-  user_id: string | null
-  ip: string | null
-  request_id: string
-}
-
 const EVIDENCE_MAX = 10
 
-export function evidenceOf(rows: readonly (AuditRow | RefusedLogin)[]): Row[] {
+/** The rows for an explanation, as many as a person reads. */
+export function evidenceOf(rows: readonly AuditRow[]): Row[] {
   return rows.slice(0, EVIDENCE_MAX).map((row) => ({ ...row }))
 }
 
-/** Formats a refused login like a row of the audit log. */
-export function refusedRow({ code, paused, paused_until, ...row }: RefusedLogin): Row {
-  const why = paused === null ? {} : { paused, until: paused_until }
-  return { type: 'login.refused', ...row, detail: { code, ...why } }
-}
-
+/** ` from 198.51.100.1`, or nothing if the address is unknown. */
 export function from(ip: string | null): string {
   return ip === null ? '' : ` from ${ip}`
 }
 
+/** `once`, or `3 times`. */
 export function times(n: number): string {
   return n === 1 ? 'once' : `${n} times`
 }

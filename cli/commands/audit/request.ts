@@ -1,17 +1,19 @@
 import { EXIT } from '../../exit.ts'
-import { asFailure } from '../../terminal/output.ts'
+import { asFailure } from '../../terminal/failures.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { toTheSecond } from '../../terminal/times.ts'
 import type { Tool } from '../../tool/command.ts'
 import { userOf } from '../../tool/refs.ts'
-import { type AuditRow, type Explanation, evidenceOf, from, type RefusedLogin } from './explanation.ts'
-import { refusal } from './verdict.ts'
+import { type AuditRow, type Explanation, evidenceOf, from } from './explanation.ts'
+import { type RefusedLogin, refusal } from './refused.ts'
 
 const PAGE_SIZE = '50'
+/** Maximum length of a request id, in characters. */
+const REQUEST_ID_MAX = 128
 
 /** Explains the outcome of a request from its audit rows or from the refused logins; undefined without either. */
 export async function explainRequest(tool: Tool, request_id: string): Promise<Explanation | undefined> {
-  if (request_id.length > 128) return undefined
+  if (request_id.length > REQUEST_ID_MAX) return undefined
   const api = await tool.api()
   const [audit, refused] = await Promise.all([
     api.auth((auth) => auth.admin.audit.get({ query: { request_id, size: PAGE_SIZE } })),

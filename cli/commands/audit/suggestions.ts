@@ -1,9 +1,11 @@
 import { searchFor } from '../../client/search.ts'
 import type { Tool } from '../../tool/command.ts'
 
+/** Maximum number of edits between a name and a suggestion. */
 const DISTANCE_MAX = 2
+/** Minimum length of a piece, in characters. */
 const PIECE_MIN = 3
-const SIZE = '100'
+const PAGE_SIZE = '100'
 const SUGGESTIONS_MAX = 3
 
 /**
@@ -15,20 +17,22 @@ export async function similarNames(tool: Tool, name: string): Promise<string[]> 
   const api = await tool.api()
   const pieces = piecesOf(lowerName)
   const pages = await Promise.all(
-    pieces.map((piece) => api.users((users) => users.users.get({ query: { search: searchFor(piece), size: SIZE } }))),
+    pieces.map((piece) =>
+      api.users((users) => users.users.get({ query: { search: searchFor(piece), size: PAGE_SIZE } })),
+    ),
   )
   const names = pages.flatMap(({ items }) =>
     items.flatMap(({ email, username }) => (lowerName.includes('@') ? [email] : username === null ? [] : [username])),
   )
   return [...new Set(names)]
-    .map((one) => ({ one, edits: distance([...lowerName], [...one.toLowerCase()]) }))
-    .filter(({ edits: slips }) => slips <= DISTANCE_MAX)
+    .map((candidate) => ({ candidate, edits: distance([...lowerName], [...candidate.toLowerCase()]) }))
+    .filter(({ edits }) => edits <= DISTANCE_MAX)
     .sort((a, b) => a.edits - b.edits)
     .slice(0, SUGGESTIONS_MAX)
-    .map(({ one: candidate }) => candidate)
+    .map(({ candidate }) => candidate)
 }
 
-/** Splits by Unicode characters, since half a surrogate pair cannot be sent. */
+/** Splits a name into three pieces. Splits by Unicode characters, since half a surrogate pair cannot be sent. */
 function piecesOf(name: string): string[] {
   const letters = [...name]
   const length = Math.max(PIECE_MIN, Math.ceil(letters.length / 3))

@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { EXIT } from '../../exit.ts'
-import { asFailure, type ListPage } from '../../terminal/output.ts'
+import { asFailure } from '../../terminal/failures.ts'
+import type { ListPage } from '../../terminal/output.ts'
 import type { Row } from '../../terminal/table.ts'
 import { note } from '../../terminal/terminal.ts'
 import type { Tool } from '../../tool/command.ts'
@@ -9,6 +11,7 @@ const INITIAL_ROWS = '10'
 const PAGE = '200'
 const POLL_MS = 1000
 
+/** Selects rows of the audit. */
 export interface AuditFilter {
   user_id?: string
   type?: string
@@ -34,7 +37,7 @@ export async function* tail(tool: Tool, filter: AuditFilter, signal: AbortSignal
     const page = await retrying(() => rowsAfter(list, filter, after))
     if (page && page.rows.length > 0) yield page.rows
     after = page?.after ?? after
-    if (page?.more !== true) await pause(signal)
+    if (page?.more !== true) await sleep(POLL_MS, undefined, { signal }).catch(() => undefined)
   }
 }
 
@@ -62,8 +65,8 @@ function idOf(row: Row | undefined): string | undefined {
   return row && String(row.id)
 }
 
-/** Keeps polling while auth is unreachable, and reports that once. */
-function waitForAuth(tool: Tool, stopped: AbortSignal) {
+/** Wraps requests: one that fails because auth is unreachable gives undefined, which is reported once. */
+function waitForAuth(tool: Tool, signal: AbortSignal) {
   let isUnreachable = false
   return async <T>(ask: () => Promise<T>): Promise<T | undefined> => {
     try {
@@ -73,26 +76,11 @@ function waitForAuth(tool: Tool, stopped: AbortSignal) {
       return answer
     } catch (error) {
       const failure = asFailure(error)
-      if (stopped.aborted) return undefined
+      if (signal.aborted) return undefined
       if (failure.exit !== EXIT.tryAgain) throw failure
       if (!isUnreachable && !tool.globals.quiet) note(`${failure.message}: waiting for it`)
       isUnreachable = true
       return undefined
     }
   }
-}
-
-function pause(stopped: AbortSignal): Promise<void> {
-  if (stopped.aborted) return Promise.resolve()
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, POLL_MS)
-    stopped.addEventListener(
-      'abort',
-      () => {
-        clearTimeout(timer)
-        resolve()
-      },
-      { once: true },
-    )
-  })
 }

@@ -1,15 +1,7 @@
 import { toTheSecond } from '../../terminal/times.ts'
 import type { Account } from './account.ts'
-import {
-  type AuditRow,
-  type Explanation,
-  evidenceOf,
-  from,
-  isInFuture,
-  type RefusedLogin,
-  refusedRow,
-  times,
-} from './explanation.ts'
+import { type AuditRow, type Explanation, evidenceOf, from, isInFuture, times } from './explanation.ts'
+import { refusal, refusedRow } from './refused.ts'
 
 const PASSWORD_CHANGES = ['password.set', 'password.changed', 'password.reset', 'user.recovered']
 /** Milliseconds in which a change reaches auth; an older change did not arrive. */
@@ -58,13 +50,13 @@ function behind({ entry, ref, rows, user }: Account): Explanation | undefined {
   }
 }
 
-function lockedOut({ failed, failures, pausedUntil, ref, refused, rows, user }: Account): Explanation | undefined {
-  if (!isInFuture(pausedUntil)) return undefined
+function lockedOut({ failed, failures, lockedUntil, ref, refused, rows, user }: Account): Explanation | undefined {
+  if (!isInFuture(lockedUntil)) return undefined
   const [last] = failed
   const lastFailure = last ? `, last at ${toTheSecond(last.at)}${from(last.ip)}` : ''
   return {
     reason: 'account_paused',
-    explanation: `Logins of ${user.email} are locked until ${toTheSecond(pausedUntil)}: ${failures} failed within a day${lastFailure}. The lockout ends by itself, or at once with a new password.`,
+    explanation: `Logins of ${user.email} are locked until ${toTheSecond(lockedUntil)}: ${failures} failed within a day${lastFailure}. The lockout ends by itself, or at once with a new password.`,
     suggestion: `ch202 users send-reset ${ref}`,
     evidence: [
       ...evidenceOf(rows.filter(({ type }) => type === 'login.paused').slice(0, 1)),
@@ -98,97 +90,59 @@ function refusedLast({ failed, lastLogin, refused, user }: Account): Explanation
   return refusal(last, user.email)
 }
 
-/** Explains why a login was refused without checking the password. */
-export function refusal(refused: RefusedLogin, email: string | undefined): Explanation {
-  const login = email === undefined ? 'A login' : `A login of ${email}`
-  const at = toTheSecond(refused.at)
-  const evidence = [refusedRow(refused)]
-  const until = refused.paused_until
-  const waits = isInFuture(until)
-    ? `until ${toTheSecond(until)}`
-    : `until ${toTheSecond(until ?? refused.at)}, which has passed`
-  if (refused.code === 'users_unavailable')
-    return {
-      reason: 'users_unavailable',
-      explanation: `${login} at ${at} needed the users service, which auth could not reach; the user is not in auth's cache.`,
-      suggestion: 'ch202 health',
-      evidence,
-    }
-  if (refused.code === 'overloaded')
-    return {
-      reason: 'overloaded',
-      explanation: `${login} at ${at} was refused because too many logins were waiting.`,
-      suggestion: 'ch202 health',
-      evidence,
-    }
-  if (refused.paused === 'address')
-    return {
-      reason: 'address_paused',
-      explanation: `${login} at ${at} came from ${refused.ip}, where too many logins failed: all logins from there are locked ${waits}. If that is your own proxy, TRUSTED_PROXIES must name it.`,
-      suggestion: 'ch202 audit list --type login.failed --since 1h',
-      evidence,
-    }
-  return {
-    reason: 'account_paused',
-    explanation: `${login} at ${at} was refused without checking the password: after too many failures, logins are locked ${waits}.`,
-    suggestion: isInFuture(until) && email !== undefined ? `ch202 users send-reset ${email}` : null,
-    evidence,
-  }
-}
-
 function failedLast(account: Account): Explanation | undefined {
   const { failed, failures, lastLogin, ref, rows, user } = account
   const [last] = failed
   if (!last || isOlder(last, lastLogin)) return undefined
-  const since = failed.filter((row) => !isOlder(row, lastLogin))
+  const sinceLogin = failed.filter((row) => !isOlder(row, lastLogin))
   if (last.detail.reason === 'account_disabled')
     return {
       reason: 'was_disabled',
       explanation: `${user.email} was disabled at their last attempt, at ${toTheSecond(last.at)}; they are active now, and the password was correct.`,
       suggestion: `ch202 sessions list --user ${ref}`,
-      evidence: evidenceOf(since),
+      evidence: evidenceOf(sinceLogin),
     }
-  const wrong = since.filter(({ detail }) => detail.reason !== 'account_disabled')
+  const wrong = sinceLogin.filter(({ detail }) => detail.reason !== 'account_disabled')
   // Auth counts the failures of a day; only some of their rows were read.
-  const n = Math.max(wrong.length, lastLogin ? 0 : failures)
+  const attempts = times(Math.max(wrong.length, lastLogin ? 0 : failures))
   const lastFailure = `last at ${toTheSecond(last.at)}${from(last.ip)}.`
   const hadNoPassword = last.detail.reason === 'no_password'
-  const attempts = hadNoPassword
-    ? `${user.email} had no password, and tried to log in ${times(n)}, ${lastFailure}`
-    : `The password of ${user.email} was wrong ${times(n)}, ${lastFailure}`
+  const summary = hadNoPassword
+    ? `${user.email} had no password, and tried to log in ${attempts}, ${lastFailure}`
+    : `The password of ${user.email} was wrong ${attempts}, ${lastFailure}`
   const change = passwordChange(rows)
   if (change && !isOlder(change, last))
     return {
       reason: 'password_changed_since',
-      explanation: `${attempts} The password was changed at ${toTheSecond(change.at)}, with no attempt since.`,
+      explanation: `${summary} The password was changed at ${toTheSecond(change.at)}, with no attempt since.`,
       suggestion: `ch202 users send-reset ${ref}`,
       evidence: evidenceOf([change, ...wrong]),
     }
   if (hadNoPassword)
     return {
       reason: 'no_password',
-      explanation: `${attempts} A reset link lets them set one.`,
+      explanation: `${summary} A reset link lets them set one.`,
       suggestion: `ch202 users send-reset ${ref}`,
       evidence: evidenceOf(wrong),
     }
-  const changedSinceLogin = change && !isOlder(change, lastLogin)
-  const changedHint = changedSinceLogin
+  return wrongPassword(account, summary, wrong)
+}
+
+/** @param wrong the failed attempts since the last login, newest first */
+function wrongPassword({ lastLogin, ref, rows }: Account, summary: string, wrong: readonly AuditRow[]): Explanation {
+  const lastChange = passwordChange(rows)
+  const change = lastChange && !isOlder(lastChange, lastLogin) ? lastChange : undefined
+  const changeHint = change
     ? ` It was changed at ${toTheSecond(change.at)}, by ${change.actor}: they may be using the old one.`
     : ''
-  const resetRequest = rows.find(({ type }) => type === 'password.reset_requested')
-  const link =
-    resetRequest && !isOlder(resetRequest, last)
-      ? ` A reset link was requested at ${toTheSecond(resetRequest.at)} and not used.`
-      : ''
+  const lastRequest = rows.find(({ type }) => type === 'password.reset_requested')
+  const resetRequest = lastRequest && !isOlder(lastRequest, wrong[0]) ? lastRequest : undefined
+  const linkHint = resetRequest ? ` A reset link was requested at ${toTheSecond(resetRequest.at)} and not used.` : ''
   return {
     reason: 'wrong_password',
-    explanation: `${attempts}${changedHint}${link}`,
+    explanation: `${summary}${changeHint}${linkHint}`,
     suggestion: `ch202 users send-reset ${ref}`,
-    evidence: evidenceOf([
-      ...(link && resetRequest ? [resetRequest] : []),
-      ...(changedSinceLogin ? [change] : []),
-      ...wrong,
-    ]),
+    evidence: evidenceOf([...(resetRequest ? [resetRequest] : []), ...(change ? [change] : []), ...wrong]),
   }
 }
 

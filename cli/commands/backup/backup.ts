@@ -4,7 +4,7 @@ import { createBackup } from '../../../db/sqlite/backup/create.ts'
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
 import { dataDirOf } from '../../client/settings.ts'
 import { EXIT, Failure } from '../../exit.ts'
-import { failureFields } from '../../terminal/output.ts'
+import { failureFields } from '../../terminal/failures.ts'
 import { humanDuration } from '../../terminal/times.ts'
 import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 import { backupNamed, backupsRoot, secretsOf, withBackupFailures } from './backups.ts'
@@ -54,9 +54,11 @@ async function create(tool: Tool, { out }: { out?: string }): Promise<void> {
 }
 
 async function list(tool: Tool, options: { in?: string }): Promise<void> {
-  const { backups, unreadable } = listBackups(backupsRoot(tool, options.in))
+  const root = backupsRoot(tool, options.in)
+  const { backups, unreadable } = listBackups(root)
   const items = backups.map((backup) => ({ ...backup, age: humanDuration(Date.now() - Date.parse(backup.created_at)) }))
   await tool.out.list(items, ['name', 'created_at', 'age', 'bytes', 'verified_at'])
+  if (backups.length === 0) tool.out.say(`There is no backup in ${root}\n→ ch202 backup create`)
   for (const name of unreadable) tool.out.say(`${name} is not a backup that this version can read`)
 }
 
@@ -83,6 +85,7 @@ async function printChecks({ out }: Tool, path: string, checks: Check[], verifie
   else await out.record({ ok: false, error: failureFields(damageFailure(checks)), ...result })
 }
 
+/** The failure that JSON output has beside the checks. */
 function damageFailure(checks: Check[]): Failure {
   const failed = checks.filter(({ ok }) => !ok).map(({ message }) => message)
   return new Failure(EXIT.checkFailed, failed.join('\n'), { code: 'backup_damaged' })

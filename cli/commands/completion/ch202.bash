@@ -19,7 +19,7 @@ _ch202() {
   done
   # Bash replaces only the part of the last word that it passes as $2.
   local word=${words[${#words[@]} - 1]//[\\\"\']/}
-  local kept=${word%"${2//[\\\"\']/}"}
+  local prefix=${word%"${2//[\\\"\']/}"}
   words[${#words[@]} - 1]=$word
   COMPREPLY=()
   while IFS= read -r line; do
@@ -28,7 +28,7 @@ _ch202() {
       :*) compopt +o default 2>/dev/null ;;
       *)
         value=${line%%$'\t'*}
-        printf -v value %q "${value#"$kept"}"
+        printf -v value %q "${value#"$prefix"}"
         COMPREPLY+=("$value")
         ;;
     esac

@@ -9,6 +9,7 @@ import { searchFor } from '../../client/search.ts'
 import { isFresh } from '../../client/session.ts'
 import { dataDirOf, type Environment } from '../../client/settings.ts'
 
+/** A value that the shell offers, with its description. */
 export interface Candidate {
   value: string
   description?: string
@@ -27,6 +28,7 @@ export interface CompletionInput {
   signal: AbortSignal
 }
 
+/** Gives the values for an option or an argument. */
 export type Source = (input: CompletionInput) => Promise<Candidate[]> | Candidate[]
 
 const CANDIDATES_MAX = 20
@@ -69,13 +71,14 @@ const ARGUMENTS: Record<string, Source> = {
   webhook: webhooks,
 }
 
+/** The values for an option: those that the instance has, files, or none. */
 export function sourceOfOption({ flags, long }: Option): Source | Candidate[] | typeof FILES {
   const placeholder = flags.split(/[ ,]+/).at(-1) ?? ''
   if (long === '--user' && placeholder !== '<ref>') return []
   return OPTIONS[long ?? ''] ?? (FILE.test(placeholder) ? FILES : [])
 }
 
-/** @param path the command, such as `users get` */
+/** As `sourceOfOption`, for an argument. @param path the command, such as `users get` */
 export function sourceOfArgument(path: string, name: string): Source | Candidate[] | typeof FILES {
   return ARGUMENTS[`${path} ${name}`] ?? ARGUMENTS[name] ?? (FILE.test(`<${name}`) ? FILES : [])
 }
@@ -97,7 +100,7 @@ async function users(input: CompletionInput): Promise<Candidate[]> {
     `/users?${search}sort=email&size=${word === '' ? CANDIDATES_MAX : PAGE_MAX}`,
   )
   const matches = items.flatMap(({ email, name, username }): Candidate[] => {
-    const value = [email, username].find((one) => one?.startsWith(word))
+    const value = [email, username].find((login) => login?.startsWith(word))
     // A value that starts with a dash would be parsed as an option.
     if (!value || value.startsWith('-')) return []
     return [{ value, description: name ?? (value === email ? username : email) ?? '' }]
@@ -149,9 +152,14 @@ async function backups({ env }: CompletionInput): Promise<Candidate[]> {
   return [{ value: 'latest' }, ...all.slice(0, CANDIDATES_MAX).map(({ name }) => ({ value: name }))]
 }
 
-type Item = { [name in 'id' | 'kid' | 'email' | 'username' | 'name' | 'status']?: string | null } & {
+/** The fields of the API's items that completions show. */
+interface Item {
   id?: string
   kid?: string
+  email?: string
+  username?: string | null
+  name?: string | null
+  status?: string
   last_used_at?: string
   url?: string
   user_agent?: string | null

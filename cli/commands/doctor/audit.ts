@@ -1,5 +1,5 @@
 import { auditChain } from '../../../db/sqlite/inspect/index.ts'
-import { count } from '../../terminal/terminal.ts'
+import { counted } from '../../terminal/terminal.ts'
 import { type Check, failed, ok, skipped } from './check.ts'
 import { withDatabase } from './databases.ts'
 
@@ -16,7 +16,7 @@ export const auditChecks: Check[] = [
         return skipped('The audit log has no chain until the pending migration is applied: see db.auth.schema')
       // A backup has the original rows.
       if (chain.fault !== undefined) return failed(chain.fault, 'ch202 backup verify')
-      return ok(`${count(chain.rows)} ${chain.rows === 1 ? 'row' : 'rows'}, head ${chain.head.slice(0, HEAD_LENGTH)}`)
+      return ok(`${counted(chain.rows, 'row')}, head ${chain.head.slice(0, HEAD_LENGTH)}`)
     }),
   },
 ]

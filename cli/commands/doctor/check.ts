@@ -32,12 +32,12 @@ export interface DoctorContext {
   settingsErrors: readonly string[]
   /** Values of the secrets by setting; an empty list if unknown on this machine. */
   secrets: Readonly<Record<string, readonly string[]>>
-  /** Services registered in `run/`, with their health; undefined when the process is gone. */
+  /** Services registered in `run/`, with the response to a probe; `health` is undefined if the process is gone. */
   services(): Promise<{ running: RunningService; health: ProbeResult | undefined }[]>
   /** The expected database files. */
   files: readonly DatabaseFile[]
   has(path: string): boolean
-  /** Opens a database read-only. @throws the reason why that is not possible */
+  /** Opens a database read-only. @throws InspectionUnavailable, or the error of SQLite */
   open(name: DatabaseFile['name']): InspectedDatabase
 }
 

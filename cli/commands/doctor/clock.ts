@@ -1,7 +1,8 @@
 import { type Check, failed, ok, skipped, warning } from './check.ts'
 
-/** Milliseconds. A Date header has a resolution of one second. */
+/** Milliseconds between the clock of a service and ours; a Date header has a resolution of one second. */
 const DIFFERENCE_MAX = 5000
+/** Milliseconds that a row may be ahead of our clock. */
 const AHEAD_MAX = 60_000
 
 export const clockChecks: Check[] = [

@@ -21,7 +21,7 @@ export function createContext(env: Environment, debug: boolean): { context: Doct
   const { stored, unreadable } = storedSecrets(env)
   const { config, faults } = readSettings(withPlannedSecrets(env, stored))
   const files = databases(dataDir)
-  const databasesByName = new Map<string, InspectedDatabase>()
+  const opened = new Map<string, InspectedDatabase>()
   let services: ReturnType<DoctorContext['services']> | undefined
   const context: DoctorContext = {
     env,
@@ -37,17 +37,17 @@ export function createContext(env: Environment, debug: boolean): { context: Doct
     files,
     has: existsSync,
     open(name) {
-      const existing = databasesByName.get(name)
-      if (existing) return existing
-      const file = files.find((one) => one.name === name)
+      const openedBefore = opened.get(name)
+      if (openedBefore) return openedBefore
+      const file = files.find((candidate) => candidate.name === name)
       if (!file) throw new Error(`There is no database ${name}`)
       const database = InspectedDatabase.open(file)
-      databasesByName.set(name, database)
+      opened.set(name, database)
       return database
     },
   }
   const close = () => {
-    for (const one of databasesByName.values()) one.close()
+    for (const database of opened.values()) database.close()
   }
   return { context, close }
 }

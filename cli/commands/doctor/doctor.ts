@@ -22,7 +22,7 @@ export function doctorCommand() {
     'Check the settings, files and databases on this machine; services may be running or stopped',
     ['ch202 doctor', 'ch202 doctor --only settings,db.auth.integrity -o json'],
   )
-    .option('--only <ids>', 'only these checks, separated by commas; db.auth selects all that start with it')
+    .option('--only <ids>', 'only these checks, separated by commas; db.auth selects every check of that database')
     .action(withTool(doctor))
 }
 
@@ -48,15 +48,16 @@ async function doctor(tool: Tool, { only }: { only?: string }): Promise<void> {
 function selectChecks(checks: readonly Check[], only: string): Check[] {
   const prefixes = only.split(',').map((id) => id.trim())
   const matches = (id: string, prefix: string) => id === prefix || id.startsWith(`${prefix}.`)
-  const unknown = prefixes.find((want) => !checks.some(({ id }) => matches(id, want)))
+  const unknown = prefixes.find((prefix) => !checks.some(({ id }) => matches(id, prefix)))
   if (unknown !== undefined)
     throw usage(`There is no check ${unknown}: the checks are ${checks.map(({ id }) => id).join(', ')}`)
-  return checks.filter(({ id }) => prefixes.some((want) => matches(id, want)))
+  return checks.filter(({ id }) => prefixes.some((prefix) => matches(id, prefix)))
 }
 
-async function runCheck({ id, run: look }: Check, context: DoctorContext): Promise<CheckResult> {
+async function runCheck(check: Check, context: DoctorContext): Promise<CheckResult> {
+  const { id } = check
   try {
-    const { message, status, suggestion = null } = await look(context)
+    const { message, status, suggestion = null } = await check.run(context)
     return { id, status, message, suggestion }
   } catch (error) {
     const message = `The check itself failed: ${error instanceof Error ? error.message : String(error)}`

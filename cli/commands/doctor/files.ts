@@ -16,13 +16,16 @@ import { type Check, type DoctorContext, failed, ok, skipped, warning } from './
 
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB
+/** Bytes. */
 const SPACE_MIN = 100 * MIB
 const SPACE_LOW = GIB
+/** Part of the disk that should be free. */
 const SHARE_LOW = 0.1
 /** Milliseconds above which a durable write is slow. */
 const SLOW_SYNC = 500
 /** Maximum number of files to check, so that the check ends. */
 const ENTRIES_MAX = 100_000
+/** Maximum number of files that a message names. */
 const NAMES_MAX = 3
 
 export const filesChecks: Check[] = [

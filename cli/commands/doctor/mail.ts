@@ -1,5 +1,5 @@
 import { mailTroubles, waitingMails } from '../../../db/sqlite/inspect/index.ts'
-import { count } from '../../terminal/terminal.ts'
+import { counted } from '../../terminal/terminal.ts'
 import { toTheSecond } from '../../terminal/times.ts'
 import { type Check, ok, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
@@ -41,7 +41,7 @@ export const mailWaiting: Check = {
     if (waiting === 0) return ok('No email is waiting')
     const why = reasons.length === 0 ? '' : ` (${reasons.join(', ')})`
     return warning(
-      `${count(waiting)} ${waiting === 1 ? 'email has' : 'emails have'} been waiting for over ten minutes${why}`,
+      `${counted(waiting, 'email has', 'emails have')} been waiting for over ten minutes${why}`,
       'ch202 logs auth --level error',
     )
   }),

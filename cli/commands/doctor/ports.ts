@@ -16,12 +16,12 @@ export const portsChecks: Check[] = [
       const names = up.map(({ running }) => running.service)
       const down = SERVICE_NAMES.filter((service) => !names.includes(service))
       if (down.length === 0) return ok('Every service is listening')
-      const addresses = config.addresses
+      const { addresses } = config
       const results = await Promise.all(down.map(async (service) => portProblem(service, addresses[service])))
       const faults = results.filter((fault) => fault !== undefined)
       if (faults.length > 0) return failed(faults.join('; '), 'ch202 ps')
-      // This address is only needed by one process for all services.
-      const combined = up.length === 0 ? await portProblem('one process for all', config.url) : undefined
+      // `ch202 serve` needs this address too, unless a process per service runs already.
+      const combined = up.length === 0 ? await portProblem('ch202 serve', config.url) : undefined
       return combined === undefined
         ? ok(`Free: ${down.map((service) => addresses[service]).join(', ')}`)
         : warning(combined, 'ch202 ps')

@@ -5,13 +5,13 @@ import {
   undelivered,
   waitingNotices,
 } from '../../../db/sqlite/inspect/index.ts'
-import { count } from '../../terminal/terminal.ts'
+import { count, counted } from '../../terminal/terminal.ts'
 import { type Check, type DoctorContext, type Finding, failed, ok, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
 import { mailWaiting } from './mail.ts'
 
 const NOTICE_LATE_AFTER = 60_000
-/** Milliseconds in which a change must have reached auth. */
+/** Milliseconds after which a change must have reached auth. */
 const SETTLE_TIME = 1200
 const EVENT_LATE_AFTER = 3_600_000
 
@@ -34,7 +34,8 @@ export const propagationChecks: Check[] = [
   mailWaiting,
   {
     id: 'deliveries.waiting',
-    describes: 'events reach webhooks and the message broker: a warning if one has waited for an hour or is dead',
+    describes:
+      'events reach webhooks and the message broker: a warning if one has waited for an hour or is a dead letter',
     run: withDatabase('auth', (database, { now }) => {
       const { dead, late } = undelivered(database, now - EVENT_LATE_AFTER)
       if (dead > 0)
@@ -46,7 +47,7 @@ export const propagationChecks: Check[] = [
 ]
 
 function deliveries(number: number): string {
-  return `${count(number)} ${number === 1 ? 'delivery is' : 'deliveries are'}`
+  return counted(number, 'delivery is', 'deliveries are')
 }
 
 function checkOutbox(database: InspectedDatabase, now: number, up: boolean): Finding {
@@ -54,7 +55,9 @@ function checkOutbox(database: InspectedDatabase, now: number, up: boolean): Fin
   const late = waiting.filter((target) => target.late > 0)
   const sum = waiting.reduce((total, { notices }) => total + notices, 0)
   if (late.length === 0)
-    return ok(sum === 0 ? 'No notice is waiting' : `${count(sum)} notices are waiting, none for long`)
+    return ok(
+      sum === 0 ? 'No notice is waiting' : `${counted(sum, 'notice is', 'notices are')} waiting, but not for long`,
+    )
   const details = late.map(
     ({ late: notices, oldest, target }) =>
       `${count(notices)} for ${target} since ${new Date(oldest ?? now).toISOString()}`,
@@ -65,19 +68,21 @@ function checkOutbox(database: InspectedDatabase, now: number, up: boolean): Fin
     : warning(`Waiting until the services run: ${details.join(', ')}`, 'ch202 start')
 }
 
+/** Compares the two databases, and while the services run compares them again before it reports a difference. */
 async function checkDrift(context: DoctorContext): Promise<Finding> {
   const up = (await context.services()).some(({ health }) => health?.status === 200)
-  // The files are read one after the other, so a change in progress shows as a difference for a moment.
   let drifting: Map<string, Drift> | undefined
   const compare = withDatabase('users', (users) =>
     withDatabase('auth', (auth) => {
-      const now = differences(users, auth)
-      drifting = new Map([...now].filter(([what]) => drifting?.has(what) ?? true))
+      const current = differences(users, auth)
+      // The second comparison keeps only what the first one found too.
+      drifting = new Map([...current].filter(([key]) => drifting?.has(key) ?? true))
       return driftFinding(drifting)
     })(context),
   )
   const first = compare(context)
   if (first.status !== 'failed' || !up) return first
+  // The files are read one after the other, so a change in progress looks like a difference for a moment.
   await Bun.sleep(SETTLE_TIME)
   return compare(context)
 }

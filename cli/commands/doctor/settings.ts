@@ -28,7 +28,7 @@ export const settingsChecks: Check[] = [
   },
   {
     id: 'settings.registration',
-    describes: 'whether anyone may register, in production',
+    describes: 'only operators can create users, in production (a reminder if registration is open)',
     run: ifExposed(({ registrationOpen }) =>
       registrationOpen
         ? warning('Registration is open. If that is not intended:', 'REGISTRATION=closed')

@@ -4,7 +4,8 @@ import { backupsOf } from '../../../db/sqlite/backup/create.ts'
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
 import { keysOf } from '../../../db/sqlite/inspect/auth.ts'
 import { canUnseal } from '../../../services/auth/keys/sealing.ts'
-import { count } from '../../terminal/terminal.ts'
+import { quoted } from '../../terminal/shell.ts'
+import { count, counted } from '../../terminal/terminal.ts'
 import { type Check, failed, ok, skipped, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
 
@@ -28,9 +29,9 @@ export const upkeepChecks: Check[] = [
       if (!secrets.CH202_SECRET?.length) return skipped('CH202_SECRET is not set on this machine')
       const sealedKeys = keys.filter(({ kid, sealed }) => !opensKey(kid, sealed))
       if (sealedKeys.length === 0)
-        return ok(`CH202_SECRET decrypts ${keys.length === 1 ? 'the key' : `all ${keys.length}`}`)
+        return ok(`CH202_SECRET decrypts ${keys.length === 1 ? 'the signing key' : `all ${keys.length} signing keys`}`)
       return failed(
-        `CH202_SECRET does not decrypt ${sealedKeys.map(({ kid }) => kid).join(', ')}: they were encrypted with another secret`,
+        `CH202_SECRET does not decrypt ${sealedKeys.map(({ kid }) => kid).join(', ')}: another secret encrypted ${sealedKeys.length === 1 ? 'it' : 'them'}`,
         'ch202 config show --origin',
       )
     }),
@@ -48,7 +49,7 @@ export const upkeepChecks: Check[] = [
           'The signing key was created in the future (clock skew); it will rotate too late',
           'ch202 keys rotate',
         )
-      const message = `The signing key is ${count(Math.max(0, Math.floor(age / DAY)))} days old`
+      const message = `The signing key is ${daysOf(age)} old`
       if (age <= (config?.signingKeyMaxAge ?? KEY_AGE_MAX)) return ok(message)
       const pending = keys.find(({ status }) => status === 'pending')
       const late = pending && now - pending.created_at > (config?.signingKeyLead ?? KEY_LEAD) + KEY_LATE_AFTER
@@ -64,13 +65,9 @@ export const upkeepChecks: Check[] = [
       const { backups } = listBackups(backupsOf(dataDir))
       const verified = backups.find(({ verified_at }) => verified_at !== null)
       const command = 'ch202 backup create && ch202 backup verify'
-      if (!verified)
-        return warning(
-          backups.length === 0 ? 'There is no backup' : `No backup is verified, of ${count(backups.length)}`,
-          command,
-        )
+      if (!verified) return warning(unverified(backups.length), command)
       const age = now - Date.parse(verified.created_at)
-      const message = `The last verified backup is ${count(Math.max(0, Math.floor(age / DAY)))} days old`
+      const message = `The last verified backup is ${daysOf(age)} old`
       return age > BACKUP_AGE_MAX ? warning(message, command) : ok(message)
     },
   },
@@ -79,12 +76,22 @@ export const upkeepChecks: Check[] = [
     describes: `emails do not pile up as files: a warning above ${MAILS_MAX}`,
     run({ config, dataDir }) {
       const mails = mailsIn(join(dataDir, 'mail'))
-      if (mails <= MAILS_MAX) return ok(`${count(mails)} emails are stored as files`)
-      const command = config?.smtpUrl === undefined ? 'SMTP_URL=smtps://…' : `rm ${join(dataDir, 'mail', '*.eml')}`
+      if (mails <= MAILS_MAX) return ok(`${counted(mails, 'email is', 'emails are')} stored as files`)
+      const command = config?.smtpUrl === undefined ? 'SMTP_URL=smtps://…' : `rm ${quoted(join(dataDir, 'mail'))}/*.eml`
       return warning(`${count(mails)} emails are stored as files, with the links in them`, command)
     },
   },
 ]
+
+function unverified(backups: number): string {
+  if (backups === 0) return 'There is no backup'
+  return backups === 1 ? 'The only backup is not verified' : `None of the ${count(backups)} backups is verified`
+}
+
+/** @param age milliseconds; negative if the clock was set back */
+function daysOf(age: number): string {
+  return counted(Math.max(0, Math.floor(age / DAY)), 'day')
+}
 
 function mailsIn(directory: string): number {
   try {

@@ -1,5 +1,5 @@
 import { quoteCsv } from '../../terminal/cells.ts'
-import type { Output } from '../../terminal/output.ts'
+import type { Output } from '../../terminal/formats.ts'
 import { colored, escaped, plain } from '../../terminal/terminal.ts'
 
 export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const

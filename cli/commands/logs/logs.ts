@@ -41,38 +41,38 @@ async function logs(tool: Tool, options: LogsOptions, services: string[]): Promi
   if (globals.url !== undefined) throw usage('logs reads files on the local machine; --url does not apply')
   const dataDir = dataDirOf(env)
   refuseUnknown(services, dataDir)
-  const { level, requestId, since: from } = options
-  const filter = createFilter({ services, since: from, level, requestId })
-  const sources = new Map<string, ServiceLog>()
+  const { level, requestId, since: sinceTime } = options
+  const filter = createFilter({ services, since: sinceTime, level, requestId })
+  const serviceLogs = new Map<string, ServiceLog>()
   const hasLogs = servicesWithLogs(dataDir).length > 0
   const asOneJson = tool.out.options.output === 'json' && !options.follow
   if (!hasLogs && !options.follow && !asOneJson) return tool.out.say(`Nothing has been logged in ${dataDir} yet`)
 
   if (tool.out.options.output === 'csv') await write(csvHeader(tool.out.options.fields))
-  const onlyLast = options.follow && from === undefined && requestId === undefined
-  const read = (from: ServiceLog) => filtered(from.read(), filter)
-  const sinceMs = from === undefined ? 0 : Date.parse(from)
-  for (const name of servicesWithLogs(dataDir)) sources.set(name, new ServiceLog(dataDir, name).open(sinceMs))
-  const lines = mergeByTime([...sources.values()].map(read))
+  const onlyLast = options.follow && sinceTime === undefined && requestId === undefined
+  const read = (service: ServiceLog) => filtered(service.read(), filter)
+  const sinceMs = sinceTime === undefined ? 0 : Date.parse(sinceTime)
+  for (const name of servicesWithLogs(dataDir)) serviceLogs.set(name, new ServiceLog(dataDir, name).open(sinceMs))
+  const lines = mergeByTime([...serviceLogs.values()].map(read))
   if (asOneJson) return tool.out.items(parts(tool, lines))
   for (const line of onlyLast ? lastLines(lines, INITIAL_LINES) : lines) await print(tool, line)
-  if (options.follow) await follow(tool, dataDir, sources, read)
+  if (options.follow) await follow(tool, dataDir, serviceLogs, read)
 }
 
 /** Prints new lines until SIGINT. */
 async function follow(
   tool: Tool,
   dataDir: string,
-  sources: Map<string, ServiceLog>,
-  read: (from: ServiceLog) => Iterable<LogLine>,
+  serviceLogs: Map<string, ServiceLog>,
+  read: (service: ServiceLog) => Iterable<LogLine>,
 ): Promise<never> {
   process.once('SIGINT', () => process.exit(EXIT.interrupted))
   for (;;) {
     await Bun.sleep(POLL_MS)
     for (const name of servicesWithLogs(dataDir))
-      if (!sources.has(name)) sources.set(name, new ServiceLog(dataDir, name))
-    for (const service of sources.values()) service.follow()
-    const lines = [...sources.values()].flatMap((service) => [...read(service)])
+      if (!serviceLogs.has(name)) serviceLogs.set(name, new ServiceLog(dataDir, name))
+    for (const service of serviceLogs.values()) service.follow()
+    const lines = [...serviceLogs.values()].flatMap((service) => [...read(service)])
     for (const line of lines.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))) await print(tool, line)
   }
 }

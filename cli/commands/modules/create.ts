@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { quoted } from '../../terminal/shell.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
-import { bodyOf, type ModuleFields, withFieldOptions } from './module.ts'
+import { type ModuleFields, requestBodyOf, withFieldOptions } from './module.ts'
 
 /** Adds `modules create`. */
 export function addCreate(modules: Command): void {
@@ -10,11 +10,11 @@ export function addCreate(modules: Command): void {
       'ch202 modules create invoices --name Invoices --description "Writes and sends invoices" --requires billing',
       'ch202 modules create search --name Search --description "Finds things" --role USER --default-enabled',
     ])
-      .argument('<id>', 'its id: lower-case letters, digits and dashes')
-      .requiredOption('--name <name>', 'its display name')
-      .requiredOption('--description <text>', 'what it does'),
+      .argument('<id>', 'the id of the module: lower-case letters, digits and dashes')
+      .requiredOption('--name <name>', 'the display name')
+      .requiredOption('--description <text>', 'what the module does'),
   )
-    .option('--default-enabled', 'on for all users who have not turned it off')
+    .option('--default-enabled', 'turn the module on for all users who have not turned it off')
     .action(withTool(create))
 }
 
@@ -26,7 +26,7 @@ async function create(
   const { description, name } = fields
   const api = await tool.api()
   const created = await api.modules(
-    (modules) => modules.modules.post({ ...bodyOf(fields), id, name, description }),
+    (modules) => modules.modules.post({ ...requestBodyOf(fields), id, name, description }),
     (code) => (code === 'module_exists' ? `ch202 modules get ${quoted(id)}` : undefined),
   )
   await tool.out.record({ ...created, changed: true })

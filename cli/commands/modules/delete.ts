@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import { segment } from '../../client/api.ts'
 import { EXIT } from '../../exit.ts'
-import { asFailure } from '../../terminal/output.ts'
-import { confirm } from '../../terminal/terminal.ts'
+import { confirm } from '../../terminal/confirm.ts'
+import { asFailure } from '../../terminal/failures.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
 import { moduleOf, suggestModule } from './module.ts'
 
@@ -17,12 +17,12 @@ export function addDelete(modules: Command): void {
     .action(withTool(deleteModule))
 }
 
-async function deleteModule(tool: Tool, { confirm: name }: { confirm?: string }, id: string): Promise<void> {
+async function deleteModule(tool: Tool, { confirm: confirmation }: { confirm?: string }, id: string): Promise<void> {
   try {
     await moduleOf(tool, id)
     await confirm(`Delete the module ${id}? This turns it off for everyone.`, {
       yes: tool.globals.yes,
-      confirm: name,
+      confirm: confirmation,
       name: id,
     })
     const api = await tool.api()

@@ -23,7 +23,7 @@ function addSwitch(modules: Command, verb: Verb, description: string): void {
     `ch202 users list --role GUEST --all -o ids | ch202 modules ${verb} billing --user -`,
   ])
     .argument('<id>', 'the id of the module')
-    .requiredOption('--user <ref>', REFS)
+    .requiredOption('--user <ref>', `the user: ${REFS}`)
     .action(
       withTool((tool, { user }: { user: string }, id: string) => {
         checkId(id)
@@ -32,7 +32,7 @@ function addSwitch(modules: Command, verb: Verb, description: string): void {
     )
 }
 
-/** Gives the module as it is for the user now, with `changed` if it was different before. */
+/** Turns a module on or off for a user. Gives the module as it is for them now; `changed` if it was different before. */
 async function switchModule(tool: Tool, verb: Verb, id: string, ref: string): Promise<Row> {
   const [api, user] = [await tool.api(), await userOf(tool, ref)]
   const user_id = user.id

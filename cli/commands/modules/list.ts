@@ -14,7 +14,7 @@ export function addList(modules: Command): void {
     'ch202 modules list',
     'ch202 modules list --user ana@example.org -o json',
   ])
-    .option('--user <ref>', `show whether they are on for this user: ${ONE_REF}`)
+    .option('--user <ref>', `show which modules are on for this user: ${ONE_REF}`)
     .action(withTool(listModules))
 }
 
@@ -25,7 +25,7 @@ export function addGet(modules: Command): void {
     'ch202 modules get billing --user ana --fields enabled -o json',
   ])
     .argument('<id>', 'the id of the module')
-    .option('--user <ref>', `show whether it is on for this user: ${ONE_REF}`)
+    .option('--user <ref>', `show whether the module is on for this user: ${ONE_REF}`)
     .action(
       withTool(async (tool, { user }: { user?: string }, id: string) =>
         tool.out.record(await moduleOf(tool, id, await queryFor(tool, user))),
@@ -43,6 +43,7 @@ export function addUsers(modules: Command): void {
   ).action(withTool(listUsers))
 }
 
+/** The query for the modules of a user, if one is chosen. @throws Failure if there is no such user */
 async function queryFor(tool: Tool, user: string | undefined) {
   return user === undefined ? {} : { user_id: (await userOf(tool, user)).id }
 }

@@ -6,7 +6,7 @@ import { withoutUndefined } from '../../without-undefined.ts'
 
 const ID = /^[a-z0-9][a-z0-9-]{0,62}$/
 
-/** Refuses anything but an id, which could lead to another path of the API. @throws Failure */
+/** Refuses a text that is not an id, because it could lead to another path of the API. @throws Failure */
 export function checkId(id: string): void {
   if (!ID.test(id))
     throw new Failure(EXIT.notFound, `There is no module ${id}`, {
@@ -22,7 +22,7 @@ export async function moduleOf(tool: Tool, id: string, query: { user_id?: string
   return api.modules((modules) => modules.modules({ module_id: segment(id) }).get({ query }))
 }
 
-/** Suggests the command that shows the module which prevents a change. */
+/** Gives a function that suggests, for a failure's code, the command that shows why the change is not possible. */
 export function suggestModule(id: string) {
   return (code: string) => {
     if (code === 'module_dependency') return 'ch202 modules list'
@@ -30,6 +30,7 @@ export function suggestModule(id: string) {
   }
 }
 
+/** The options of `modules create` and `modules update`. */
 export interface ModuleFields {
   name?: string
   description?: string
@@ -44,12 +45,13 @@ export interface ModuleFields {
 /** Adds the options that `create` and `update` share. */
 export function withFieldOptions(command: Command): Command {
   return command
-    .option('--version <version>', 'its version')
+    .option('--version <version>', 'the version of the module')
     .option('--role <role>', 'a role that users must have; can be repeated', collectNames)
     .option('--requires <id>', 'a module that must be on; can be repeated', collectNames)
 }
 
-export function bodyOf({ defaultEnabled, description, name, requires, role, version }: ModuleFields) {
+/** The body of the request that creates or changes a module; a field without an option is missing. */
+export function requestBodyOf({ defaultEnabled, description, name, requires, role, version }: ModuleFields) {
   return withoutUndefined({
     name,
     description,

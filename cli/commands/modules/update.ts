@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { segment } from '../../client/api.ts'
 import { usage } from '../../exit.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
-import { bodyOf, type ModuleFields, moduleOf, suggestModule, withFieldOptions } from './module.ts'
+import { type ModuleFields, moduleOf, requestBodyOf, suggestModule, withFieldOptions } from './module.ts'
 
 /** Adds `modules update`. */
 export function addUpdate(modules: Command): void {
@@ -12,18 +12,18 @@ export function addUpdate(modules: Command): void {
       'ch202 modules update billing --no-role --no-requires',
     ])
       .argument('<id>', 'the id of the module')
-      .option('--name <name>', 'its display name')
-      .option('--description <text>', 'what it does'),
+      .option('--name <name>', 'a new display name')
+      .option('--description <text>', 'a new description'),
   )
     .option('--no-role', 'require no role')
     .option('--no-requires', 'require no other module')
-    .option('--default-enabled', 'on for all users who have not turned it off')
-    .option('--no-default-enabled', 'off for all users who have not turned it on')
+    .option('--default-enabled', 'turn the module on for all users who have not turned it off')
+    .option('--no-default-enabled', 'turn the module off for all users who have not turned it on')
     .action(withTool(update))
 }
 
 async function update(tool: Tool, fields: ModuleFields, id: string): Promise<void> {
-  const body = bodyOf(fields)
+  const body = requestBodyOf(fields)
   if (Object.keys(body).length === 0)
     throw usage('Nothing to change: give --name, --description, --version, --role, --requires or --default-enabled')
   const [api, before] = [await tool.api(), await moduleOf(tool, id)]

@@ -10,7 +10,7 @@ interface Options {
 }
 
 export function newCommand() {
-  const command = group('new', 'Add to a checkout of the sources')
+  const command = group('new', 'Write a new service into a checkout of the sources')
   addCommand(command, 'service', 'Write a service with one resource that users own, and its tests', [
     'ch202 new service products --dry-run',
     'ch202 new service people --item person --dry-run -o json',
@@ -35,7 +35,8 @@ async function service({ out }: Tool, { dryRun = false, item, remove = false }: 
   const files = changes.map((change) => ({ state: stateOf(change), path: change.path, changed: !dryRun }))
   await out.list(files, ['state', 'path'])
   if (dryRun) out.say('Nothing was written')
-  else if (!remove) out.say(`→ bun test services/${name} tests/stores/${name}\n→ ch202 migrate\n→ ch202 start`)
+  else if (!remove)
+    out.say(`→ bun run docs\n→ bun test services/${name} tests/stores/${name}\n→ ch202 migrate\n→ ch202 start`)
 }
 
 function stateOf({ after, before }: Change): string {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { compiled, inCheckout } from '../../executable.ts'
 import { EXIT, Failure } from '../../exit.ts'
-import { replaceFile } from './write.ts'
+import { replaceFile } from './replace-file.ts'
 
 /**
  * Builds one executable that runs every command and service without other files. The build is reproducible: the same

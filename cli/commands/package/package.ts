@@ -57,7 +57,7 @@ async function systemd(tool: Tool, { out, ...installation }: SystemdOptions): Pr
     import('../../runner/procfile.ts'),
   ])
   const units = systemdUnits(procfileLines(), installation)
-  await deliver(
+  await writeOrPrint(
     tool,
     units.map(({ name, content }) => ({ path: join(out ?? '', name), content })),
     out !== undefined,
@@ -73,11 +73,11 @@ interface CaddyOptions {
 async function caddy(tool: Tool, { admin = false, domain, out }: CaddyOptions): Promise<void> {
   const { caddyfile, upstreamsOf } = await import('./caddy.ts')
   const content = await caddyfile({ domain, admin, upstreams: upstreamsOf(tool.globals.url, tool.env) })
-  await deliver(tool, [{ path: out ?? 'Caddyfile', content }], out !== undefined)
+  await writeOrPrint(tool, [{ path: out ?? 'Caddyfile', content }], out !== undefined)
 }
 
 /** Writes texts to files, or to standard output, where several are preceded by their names. */
-async function deliver(tool: Tool, files: { path: string; content: string }[], toFiles: boolean): Promise<void> {
+async function writeOrPrint(tool: Tool, files: { path: string; content: string }[], toFiles: boolean): Promise<void> {
   if (!toFiles) {
     const withNames = files.length > 1
     if (tool.out.json) await tool.out.list(files, ['path', 'content'])
@@ -87,7 +87,7 @@ async function deliver(tool: Tool, files: { path: string; content: string }[], t
       )
     return
   }
-  const { replaceTextFile } = await import('./write.ts')
+  const { replaceTextFile } = await import('./replace-file.ts')
   const results: Row[] = []
   for (const { content, path } of files) results.push({ path, changed: await replaceTextFile(path, content) })
   const changed = results.some((file) => file.changed)

@@ -14,7 +14,7 @@ type Operation = OpenApiDocument['paths'][string][string]
 
 const VERSIONED = '/api/v1'
 
-/** Other full paths of documented operations, for clients that know no prefix. */
+/** Older paths of documented operations, for clients that do not know `/api/v1` or call a user resource `user`. */
 const LEGACY_PATHS: Record<string, [method: string, path: string]> = {
   '/register': ['post', '/api/v1/auth/register'],
   '/login': ['post', '/api/v1/auth/login'],
@@ -27,16 +27,16 @@ const LEGACY_PATHS: Record<string, [method: string, path: string]> = {
   '/api/v1/user/register': ['post', '/api/v1/users'],
 }
 
-/** Every service has metrics at this path for local scrapers; on one origin only one service's could be published. */
+/** Metrics are for scrapers on this machine. Every service has its own at this path, so one origin could publish only one. */
 const NEVER_PUBLISHED = ['/api/v1/metrics']
 /** Health details, open to anyone on this machine: others need not see them, or cause a database write with them. */
 const FOR_ADMINS = ['/api/v1/health/db', '/api/v1/health/cache']
 
 /**
- * Finds the public paths in the services' OpenAPI document: operations for anyone or for users. Operations that the
- * document does not mark so, and paths that it does not have, stay closed.
+ * Finds the public paths in the services' OpenAPI document: operations for anyone or for users. All other operations
+ * and paths stay closed.
  * @param admin include the operators' operations
- * @throws Error if a path belongs to no known service, or a parameter has no pattern above
+ * @throws Error if a path belongs to no known service, or the registry has no pattern for a parameter
  */
 export function publishedPaths({ paths }: OpenApiDocument, admin: boolean): Published[] {
   const published: Record<string, string[]> = {}

@@ -1,9 +1,11 @@
 import type { Command } from 'commander'
 import { EXIT, type Failure, usage } from '../../exit.ts'
-import { asFailure, failureFields, printFailure } from '../../terminal/output.ts'
+import { confirm } from '../../terminal/confirm.ts'
+import { asFailure, failureFields, printFailure } from '../../terminal/failures.ts'
+import { Progress } from '../../terminal/progress.ts'
 import { stopBetweenItems } from '../../terminal/signals.ts'
 import type { Row } from '../../terminal/table.ts'
-import { confirm, count, Progress, plain } from '../../terminal/terminal.ts'
+import { count, plain } from '../../terminal/terminal.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
 import { pages } from '../../tool/lists.ts'
 import { ONE_REF, shortenedIdFailure, UUID, userOf } from '../../tool/refs.ts'
@@ -48,7 +50,7 @@ function notASessionId(id: string): Failure {
   )
 }
 
-/** An empty list is fine: there may be no sessions to end. */
+/** Reads ids from standard input, which may be empty: there may be no sessions to end. */
 async function idsFromStdin(): Promise<string[]> {
   return (await Bun.stdin.text()).split(/\s+/).filter(Boolean)
 }
@@ -74,7 +76,7 @@ async function revokeSessions(tool: Tool, query: Owner): Promise<void> {
   await tool.out.record({ ...answer, changed: answer.revoked > 0 })
 }
 
-/** @param ids only these sessions; reading stops once all of them were seen */
+/** Lists the sessions that would end. @param ids only these sessions; reading stops once all of them were seen */
 async function wouldRevoke(tool: Tool, owner: Owner, ids?: readonly string[]): Promise<Row> {
   const remaining = new Set(ids)
   const active: string[] = []

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { Failure } from '../../exit.ts'
 import { type PasswordOptions, passwordOf, withPasswordOptions } from '../../terminal/passwords.ts'
+import { quoted } from '../../terminal/shell.ts'
 import { addCommand, collectNames, type Tool, withTool } from '../../tool/command.ts'
 import { userOf } from '../../tool/refs.ts'
 import { withoutUndefined } from '../../without-undefined.ts'
@@ -50,7 +51,7 @@ async function create(tool: Tool, options: CreateOptions, email: string): Promis
   }
 }
 
-/** Suggests a look at the user who already has an email. */
+/** Gives a function that suggests, for the code `email_taken`, the command that shows the user who has the email. */
 export function suggestExisting(email: string) {
-  return (code: string) => (code === 'email_taken' ? `ch202 users get ${email}` : undefined)
+  return (code: string) => (code === 'email_taken' ? `ch202 users get ${quoted(email)}` : undefined)
 }

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { UserRead } from '../../../services/kit/schema/user.ts'
 import { EXIT, Failure, usage } from '../../exit.ts'
-import { confirm } from '../../terminal/terminal.ts'
+import { confirm } from '../../terminal/confirm.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
 import { forEachRef, REFS, userOf } from '../../tool/refs.ts'
 
@@ -16,7 +16,7 @@ export function addDelete(users: Command): void {
     .action(withTool(deleteUser))
 }
 
-async function deleteUser(tool: Tool, { confirm: name }: { confirm?: string }, ref: string): Promise<void> {
+async function deleteUser(tool: Tool, { confirm: confirmation }: { confirm?: string }, ref: string): Promise<void> {
   const { yes } = tool.globals
   if (ref === '-' && !yes) throw usage('Deleting the users listed on standard input requires --yes')
   await forEachRef(tool, ref, async (one) => {
@@ -25,13 +25,14 @@ async function deleteUser(tool: Tool, { confirm: name }: { confirm?: string }, r
       tool.out.say(`There is no user ${one}: nothing was deleted`)
       return { ok: true, changed: false }
     }
-    await confirm(`Delete ${user.email}?`, { yes, confirm: name, name: user.email })
+    await confirm(`Delete ${user.email}?`, { yes, confirm: confirmation, name: user.email })
     const api = await tool.api()
     await api.users((users) => users.users({ user_id: user.id }).delete())
     return { ok: true, id: user.id, email: user.email, changed: true }
   })
 }
 
+/** Finds a user; null if there is no such user. */
 async function findUser(tool: Tool, ref: string): Promise<UserRead | null> {
   try {
     return await userOf(tool, ref)

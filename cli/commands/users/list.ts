@@ -30,7 +30,7 @@ export function addList(users: Command): void {
       .addOption(new Option('--status <status>', 'only users with this status').choices(['active', 'disabled']))
       .option('--no-password', 'only users without a password')
       .option('--unverified', 'only users whose email is not verified')
-      .addOption(new Option('--sort <order>', 'sort order').choices(SORTS)),
+      .addOption(new Option('--sort <order>', 'sort order; - reverses it (default: created_at)').choices(SORTS)),
   ).action(withTool(listUsers))
 }
 

@@ -26,7 +26,8 @@ export function addSendReset(users: Command): void {
 }
 
 async function setPassword(tool: Tool, options: PasswordOptions, ref: string): Promise<void> {
-  if (ref === '-' && !options.generate) throw usage('Standard input lists the users: use --generate for the passwords')
+  if (ref === '-' && (!options.generate || options.passwordStdin))
+    throw usage('Standard input lists the users: use --generate for the passwords')
   const password = ref === '-' ? undefined : await passwordOf(options)
   await forEachRef(tool, ref, async (one) => {
     const [api, user] = [await tool.api(), await userOf(tool, one)]

@@ -12,7 +12,7 @@ export function addCreate(webhooks: Command): void {
   ])
     .argument('<url>', 'the address to send to: https://, or http:// in development or on this machine')
     .option('--types <types>', `only these events, separated by commas: ${EVENT_TYPES.join(', ')}`, collectTypes)
-    .option('--description <text>', 'what it is for')
+    .option('--description <text>', 'what the webhook is for')
     .action(withTool(create))
 }
 

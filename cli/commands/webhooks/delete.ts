@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import { segment } from '../../client/api.ts'
 import { EXIT } from '../../exit.ts'
-import { asFailure } from '../../terminal/output.ts'
-import { confirm } from '../../terminal/terminal.ts'
+import { confirm } from '../../terminal/confirm.ts'
+import { asFailure } from '../../terminal/failures.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
 import { shortenedIdFailure } from '../../tool/refs.ts'
 import { findWebhook } from './webhook.ts'
@@ -18,14 +18,14 @@ export function addDelete(webhooks: Command): void {
     .action(withTool(deleteWebhook))
 }
 
-async function deleteWebhook(tool: Tool, { confirm: name }: { confirm?: string }, id: string): Promise<void> {
+async function deleteWebhook(tool: Tool, { confirm: confirmation }: { confirm?: string }, id: string): Promise<void> {
   const shortened = shortenedIdFailure(id, 'ch202 webhooks list')
   if (shortened) throw shortened
   const webhook = await findWebhook(tool, id)
   if (!webhook) return nothingDeleted(tool, id)
   await confirm(`Delete the webhook to ${webhook.url}? Its pending deliveries are lost.`, {
     yes: tool.globals.yes,
-    confirm: name,
+    confirm: confirmation,
     name: id,
   })
   const api = await tool.api()

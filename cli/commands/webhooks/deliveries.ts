@@ -19,7 +19,7 @@ export function addDeliveries(webhooks: Command): void {
       'ch202 webhooks deliveries --status dead',
       'ch202 webhooks deliveries --webhook amqp --limit 5 -o json',
     ])
-      .option('--webhook <webhook>', `only deliveries to this one: the id of a webhook, or ${AMQP}`)
+      .option('--webhook <webhook>', `only deliveries to this webhook: its id, or ${AMQP} for the message broker`)
       .addOption(new Option('--status <status>', 'only deliveries with this status').choices(STATUSES)),
   ).action(withTool(listDeliveries))
 }

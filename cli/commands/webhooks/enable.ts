@@ -6,7 +6,7 @@ import { displayed, findWebhook, noSuchWebhook } from './webhook.ts'
 
 /** Adds `webhooks enable`. */
 export function addEnable(webhooks: Command): void {
-  addSwitch(webhooks, 'enable', 'active', 'Send events to a webhook again, for example after its receiver was gone')
+  addSwitch(webhooks, 'enable', 'active', 'Send events to a disabled webhook again')
 }
 
 /** Adds `webhooks disable`. */

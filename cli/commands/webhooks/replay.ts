@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander'
 import { usage } from '../../exit.ts'
-import { confirm } from '../../terminal/terminal.ts'
+import { confirm } from '../../terminal/confirm.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
 import { withoutUndefined } from '../../without-undefined.ts'
 import { AMQP, type DeliveryStatus, STATUSES } from './webhook.ts'
@@ -20,8 +20,8 @@ export function addReplay(webhooks: Command): void {
     'ch202 webhooks deliveries --status dead -o ids | xargs -rn 1 ch202 webhooks replay',
   ])
     .argument('[delivery]', 'the id of one delivery; without it, all dead deliveries')
-    .option('--webhook <webhook>', `only deliveries to this one: the id of a webhook, or ${AMQP}`)
-    .addOption(new Option('--status <status>', 'deliveries with this status').choices(STATUSES))
+    .option('--webhook <webhook>', `only deliveries to this webhook: its id, or ${AMQP} for the message broker`)
+    .addOption(new Option('--status <status>', 'only deliveries with this status (default: dead)').choices(STATUSES))
     .option('--since <time>', 'only deliveries first sent at this time or later (RFC 3339)')
     .action(withTool(replay))
 }

@@ -19,6 +19,7 @@ export async function findWebhook(tool: Tool, id: string) {
   return items.find((webhook) => webhook.id === id)
 }
 
+/** The failure for an id that no webhook has. */
 export function noSuchWebhook(id: string): Failure {
   return new Failure(EXIT.notFound, `There is no webhook ${id}`, {
     code: 'not_found',

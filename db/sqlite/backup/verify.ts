@@ -118,7 +118,9 @@ function auditCheck(directory: string): Check {
   const raw = new Database(join(directory, 'auth.sqlite'), { readonly: true })
   try {
     const { fault, rows } = examineChain(raw)
-    return fault === undefined ? passed('audit', `The audit's chain of ${rows} rows is intact`) : failed('audit', fault)
+    return fault === undefined
+      ? passed('audit', `The audit's chain of ${rows} ${rows === 1 ? 'row' : 'rows'} is intact`)
+      : failed('audit', fault)
   } finally {
     raw.close()
   }

@@ -15,7 +15,7 @@ import {
 } from '../../kit/schema/schema.ts'
 import { IP_ADDRESS, id, REQUEST_ID } from './fields.ts'
 
-const TYPE = 'session.opened'
+const TYPE = 'session.created'
 const ACTOR = `user:${REQUEST_ID}`
 
 const descriptions = {

@@ -91,7 +91,7 @@ export function settingDefaults(
 }
 
 /**
- * Reads every setting. `SETTING_DESCRIPTIONS` says what each means.
+ * Reads every setting. `settingDescriptions` says what each means.
  * @param env the environment, including the secrets of `secrets.env`
  * @param services every service, by name
  * @throws ConfigError that lists every fault at once

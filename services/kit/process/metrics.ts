@@ -29,7 +29,7 @@ export class MetricsRegistry {
   private readonly counts = new Map<string, { help: string; samples: Sample[] }>()
 
   constructor() {
-    this.gauge('ch202', 'process_resident_memory_bytes', 'Resident memory', () => process.memoryUsage.rss())
+    this.gauge('ch202', 'process_resident_memory_bytes', 'Resident memory in bytes', () => process.memoryUsage.rss())
     this.gauge('ch202', 'process_uptime_seconds', 'Seconds since the start', () => process.uptime())
   }
 
@@ -68,7 +68,7 @@ export class MetricsRegistry {
     const registry = new Registry()
     const add = (name: string, type: string, help: string, get: () => Promise<Sample[]> | Sample[]) =>
       registry.registerMetric({ name, get: async () => ({ name, help, type, values: await get() }) } as never)
-    add(REQUESTS, 'histogram', 'Requests by service, method, route and status', () => this.requests.flatMap(samplesOf))
+    add(REQUESTS, 'histogram', 'Time to answer requests, in seconds', () => this.requests.flatMap(samplesOf))
     for (const [name, { help, samples }] of this.counts) add(name, 'counter', help, () => samples)
     for (const [name, { by, help }] of this.reads)
       add(name, 'gauge', help, () =>

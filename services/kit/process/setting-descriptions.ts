@@ -1,26 +1,48 @@
+import { addressSetting } from './service-address.ts'
+
 interface SettingDescription {
   /** The heading in `docs/operate/settings.md`. */
-  group: 'Where' | 'Tokens and sessions' | 'Passwords' | 'Mail and events' | 'Secrets' | 'Clients and limits' | 'Logs'
+  group:
+    | 'Addresses and files'
+    | 'Tokens and sessions'
+    | 'Passwords'
+    | 'Mail and events'
+    | 'Secrets'
+    | 'Clients and limits'
+    | 'Logs'
   text: string
 }
 
-/** The meaning of each setting that `readConfig` reads, for `docs/operate/settings.md`. A test compares the two lists. */
-export const SETTING_DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
+/**
+ * The meaning of each setting that `readConfig` reads, by its name, for `docs/operate/settings.md`. A test compares the
+ * two lists.
+ * @param services the names of all services: each has a setting for its address
+ */
+export function settingDescriptions(services: readonly string[]): Record<string, SettingDescription> {
+  const addresses = services.map((name): [string, SettingDescription] => [
+    addressSetting(name),
+    { group: 'Addresses and files', text: `The address at which ${name} listens, and at which the others call it` },
+  ])
+  return { ...DESCRIPTIONS, ...Object.fromEntries(addresses) }
+}
+
+/** The settings that do not depend on which services there are. */
+const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
   CH202_ENV: {
-    group: 'Where',
+    group: 'Addresses and files',
     text: '`development`, `test` or `production`. In production, secrets must be set and strong',
   },
   CH202_DATA_DIR: {
-    group: 'Where',
+    group: 'Addresses and files',
     text: 'The data directory: databases, `secrets.env`, `mail/`, `run/`, `logs/`, `backups/`',
   },
-  CH202_URL: { group: 'Where', text: 'The address of `ch202 serve`, which runs every service in one process' },
-  AUTH_URL: { group: 'Where', text: 'Where auth listens, and where the others call it' },
-  USERS_URL: { group: 'Where', text: 'Where users listens, and where the others call it' },
-  MODULES_URL: { group: 'Where', text: 'Where modules listens, and where the others call it' },
+  CH202_URL: {
+    group: 'Addresses and files',
+    text: 'The address of `ch202 serve`, which runs every service in one process',
+  },
   PUBLIC_URL: {
-    group: 'Where',
-    text: 'The base of links in mails: `PUBLIC_URL/reset-password?token=…`. Unset: `CH202_URL`',
+    group: 'Addresses and files',
+    text: 'The base of links in mails: `PUBLIC_URL/reset-password?token=…`. Unset: `CH202_URL`, or `ISSUER` if `CH202_URL` stands for every address of the machine',
   },
   ISSUER: {
     group: 'Tokens and sessions',
@@ -29,12 +51,18 @@ export const SETTING_DESCRIPTIONS: Readonly<Record<string, SettingDescription>> 
   AUDIENCE: { group: 'Tokens and sessions', text: 'The claim `aud` of the tokens' },
   JWT_EXPIRE: { group: 'Tokens and sessions', text: 'How long an access token is valid' },
   REFRESH_EXPIRE: { group: 'Tokens and sessions', text: 'How long a refresh token is valid after its last use' },
-  REFRESH_EXPIRE_V0: { group: 'Tokens and sessions', text: 'The same for sessions of the API of version 0.0.1' },
+  REFRESH_EXPIRE_V0: {
+    group: 'Tokens and sessions',
+    text: 'How long a refresh token of the API of version 0.0.1 is valid after its last use',
+  },
   REFRESH_REUSE_GRACE: {
     group: 'Tokens and sessions',
     text: 'How long the last refresh token may be sent again, such as by a client that retries',
   },
-  SESSION_MAX_AGE: { group: 'Tokens and sessions', text: 'When a session ends, however often it is refreshed' },
+  SESSION_MAX_AGE: {
+    group: 'Tokens and sessions',
+    text: 'How long a session lasts at most, however often it is refreshed',
+  },
   REVOCATION_MAX_LAG: {
     group: 'Tokens and sessions',
     text: 'How long a service that cannot reach auth still accepts tokens',
@@ -45,16 +73,16 @@ export const SETTING_DESCRIPTIONS: Readonly<Record<string, SettingDescription>> 
   },
   SIGNING_KEY_LEAD: {
     group: 'Tokens and sessions',
-    text: 'How long a new signing key is published before it signs. At most `7d`',
+    text: 'How long a new signing key is published before it signs. At most `7d`, and less than `SIGNING_KEY_MAX_AGE`',
   },
-  PASSWORD_MIN_LENGTH: { group: 'Passwords', text: 'The least number of characters of a new password' },
-  PASSWORD_HASH: { group: 'Passwords', text: '`bcrypt` or `argon2id`, for new hashes' },
+  PASSWORD_MIN_LENGTH: { group: 'Passwords', text: 'The minimum number of characters of a new password, 1 to 256' },
+  PASSWORD_HASH: { group: 'Passwords', text: 'The algorithm of new hashes: `bcrypt` or `argon2id`' },
   BCRYPT_COST: { group: 'Passwords', text: 'The cost of new bcrypt hashes, 4 to 20' },
   HASH_QUEUE: {
     group: 'Passwords',
-    text: 'How many passwords may wait to be checked before requests get 503 `overloaded`',
+    text: 'How many passwords may wait to be hashed or checked. Further requests get 503 `overloaded`',
   },
-  REGISTRATION: { group: 'Passwords', text: '`open`, or `closed`: only operators create users' },
+  REGISTRATION: { group: 'Passwords', text: '`open`: anyone may register. `closed`: only operators create users' },
   SMTP_URL: {
     group: 'Mail and events',
     text: 'The mail server. Unset: mails are written to files in `mail/` ([mail](mail.md))',
@@ -67,7 +95,10 @@ export const SETTING_DESCRIPTIONS: Readonly<Record<string, SettingDescription>> 
   AMQP_EXCHANGE: { group: 'Mail and events', text: 'The exchange that events are published to' },
   INTERNAL_API_KEY: { group: 'Secrets', text: 'The key with which the services call each other' },
   OPERATOR_API_KEY: { group: 'Secrets', text: 'The key of operators: it opens every administrative operation' },
-  CH202_SECRET: { group: 'Secrets', text: 'Seals the signing keys; refresh tokens and links are derived from it' },
+  CH202_SECRET: {
+    group: 'Secrets',
+    text: 'Seals the signing keys and the secrets of webhooks. Refresh tokens and links are derived from it',
+  },
   CORS_ORIGINS: {
     group: 'Clients and limits',
     text: 'Origins whose pages may call the API, exactly as browsers send them, separated by commas (`https://app.example.org,capacitor://localhost`)',
@@ -79,8 +110,14 @@ export const SETTING_DESCRIPTIONS: Readonly<Record<string, SettingDescription>> 
   IDLE_TIMEOUT: { group: 'Clients and limits', text: 'How long an idle connection stays open, `1s` to `255s`' },
   RATE_LIMIT: {
     group: 'Clients and limits',
-    text: '`on` or `off`: limits on logins, registrations, resets and refreshes',
+    text: '`on` or `off`: whether logins, registrations, resets and refreshes are limited',
   },
-  LOG_LEVEL: { group: 'Logs', text: '`trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`' },
-  LOG_FORMAT: { group: 'Logs', text: '`json`, or `pretty` for people. On a terminal, `pretty` unless set' },
+  LOG_LEVEL: {
+    group: 'Logs',
+    text: 'The least important lines that are logged: `trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`',
+  },
+  LOG_FORMAT: {
+    group: 'Logs',
+    text: 'The form of log lines: `json`, or `pretty` for people. Unset on a terminal: `pretty`',
+  },
 }

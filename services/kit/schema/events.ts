@@ -23,16 +23,18 @@ const oneOf = <T extends string>(values: readonly T[], description: string) =>
   Type.Unsafe<T>({ type: 'string', enum: values, description })
 const textOrNull = (description: string) => Type.Union([Type.String(), Type.Null()], { description })
 const data = <T extends TProperties>(properties: T) =>
-  Type.Object({ user_id: id('The user whom the event is about'), ...properties })
+  Type.Object({ user_id: id('The id of the user whom the event is about'), ...properties })
 
 const { id: _id, created_at: _created, updated_at: _updated, ...changing } = userRead.properties
 type UserField = keyof typeof changing
 /** The fields of a user that can change. */
 export const USER_FIELDS = Object.keys(changing) as UserField[]
 
-const user = Type.Object(userRead.properties, { description: 'The user after the change, as in GET /users/{user_id}' })
-const sessionId = id('The `sid` of the session in its access tokens')
-const moduleId = Type.String({ description: 'As in GET /modules/{module_id}' })
+const user = Type.Object(userRead.properties, {
+  description: 'The user after the change, as GET /users/{user_id} answers',
+})
+const sessionId = id('The id of the session: the claim `sid` of its access tokens')
+const moduleId = Type.String({ description: 'The id of the module' })
 
 /** The reasons why a session ends before it expires. */
 export const REVOCATION_REASONS = [
@@ -52,10 +54,10 @@ const DATA = {
   'user.created': data({ user }),
   'user.updated': data({
     user,
-    fields: Type.Array(oneOf(USER_FIELDS, 'A field'), {
+    fields: Type.Array(oneOf(USER_FIELDS, 'The name of a field'), {
       minItems: 1,
       uniqueItems: true,
-      description: 'The fields that changed',
+      description: 'The fields of the user that changed',
     }),
   }),
   'user.deleted': data({}),
@@ -67,9 +69,9 @@ const DATA = {
   }),
   'session.created': data({
     session_id: sessionId,
-    kind: oneOf(['v1', 'v0'] as const, 'The version of the API'),
-    ip: textOrNull('The client address of the login'),
-    user_agent: textOrNull('The User-Agent of the client'),
+    kind: oneOf(['v1', 'v0'] as const, 'The API of the login: `v1`, or `v0` for that of version 0.0.1'),
+    ip: textOrNull('The address of the client; null if unknown'),
+    user_agent: textOrNull('The `User-Agent` header of the login; null if the client sent no such header'),
   }),
   'session.revoked': data({
     session_id: sessionId,
@@ -91,7 +93,7 @@ export const MESSAGE_SCHEMAS = Object.fromEntries(
 
 function messageSchema(type: EventType, dataSchema: TSchema): Record<string, unknown> {
   const message = Type.Object({
-    id: id('The same for every delivery of the event: equals `webhook-id`'),
+    id: id('The id of the event, the same in every delivery. `webhook-id` is `msg_` followed by it'),
     type: Type.Literal(type),
     timestamp: Type.String({ format: 'date-time', description: 'When the event happened' }),
     data: dataSchema,

@@ -1,10 +1,11 @@
 import { EXIT, Failure, usage } from '../../../exit.ts'
 import { BOM } from '../../../terminal/output.ts'
-import { Progress, put } from '../../../terminal/terminal.ts'
+import { Progress } from '../../../terminal/progress.ts'
+import { put } from '../../../terminal/terminal.ts'
 import type { Tool } from '../../../tool/command.ts'
 import { csvColumns, csvRow } from '../import/formats/csv.ts'
 import type { Column, ImportLine } from '../import/record/record.ts'
-import { bodyOf } from '../import/response.ts'
+import { chunksOf } from '../import/response.ts'
 
 export interface ExportOptions {
   format?: 'jsonl' | 'csv'
@@ -24,14 +25,14 @@ export async function exportUsers(tool: Tool, { format, withHashes = false }: Ex
   const response = await api.fetch('users', `/api/v1/users/export?with_hashes=${withHashes}`, { signal: stop.signal })
   await api.refuseProblem('users', response)
   const progress = new Progress('users', tool.globals.quiet)
-  const columns = csvColumns(withHashes)
+  const columns = csvColumns({ withHashes })
   if (outputFormat === 'csv') await put(`${tool.out.options.bom ? BOM : ''}${columns.join(',')}\n`)
   const chunks = wholeLines(response, stop)
   try {
     if (output === 'json') return await tool.out.items(itemsIn(chunks, progress))
     let users = 0
     for await (const chunk of chunks) {
-      users += linesIn(chunk)
+      users += lineCount(chunk)
       await put(outputFormat === 'jsonl' ? chunk : rowsOf(chunk, outputFormat === 'ids' ? ['id'] : columns))
       progress.update(users)
     }
@@ -40,6 +41,7 @@ export async function exportUsers(tool: Tool, { format, withHashes = false }: Ex
   }
 }
 
+/** Yields the users as JSON, several at a time. */
 async function* itemsIn(chunks: AsyncIterable<Buffer>, progress: Progress): AsyncGenerator<string[]> {
   let users = 0
   for await (const chunk of chunks) {
@@ -50,23 +52,23 @@ async function* itemsIn(chunks: AsyncIterable<Buffer>, progress: Progress): Asyn
   }
 }
 
-/** @throws Failure if the response is incomplete */
+/** Yields the lines of a response, several at a time. @throws Failure if the response is incomplete */
 async function* wholeLines(response: Response, stop: AbortController): AsyncGenerator<Buffer> {
   const pending: Uint8Array[] = []
   try {
-    for await (const chunk of bodyOf(response, stop)) {
+    for await (const chunk of chunksOf(response, stop)) {
       const end = chunk.lastIndexOf(LF) + 1
       if (end > 0) yield Buffer.concat([...pending.splice(0), chunk.subarray(0, end)])
       if (end < chunk.length) pending.push(chunk.slice(end))
     }
   } catch (error) {
     if (error instanceof Failure) throw error
-    throw CUT
+    throw EXPORT_CUT
   }
-  if (pending.length > 0) throw CUT
+  if (pending.length > 0) throw EXPORT_CUT
 }
 
-const CUT = new Failure(EXIT.tryAgain, 'The export was interrupted: its output is incomplete', {
+const EXPORT_CUT = new Failure(EXIT.tryAgain, 'The export was interrupted: its output is incomplete', {
   code: 'export_cut',
   retryable: true,
 })
@@ -76,7 +78,7 @@ function rowsOf(lines: Buffer, columns: readonly Column[]): string {
   return users.map((line) => `${csvRow(JSON.parse(line) as ImportLine, columns)}\n`).join('')
 }
 
-function linesIn(bytes: Buffer): number {
+function lineCount(bytes: Buffer): number {
   let count = 0
   for (let at = bytes.indexOf(LF); at >= 0; at = bytes.indexOf(LF, at + 1)) count++
   return count

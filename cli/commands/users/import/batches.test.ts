@@ -1,13 +1,13 @@
 import { expect, test } from 'bun:test'
 import { batches } from './batches.ts'
-import { newRun } from './derived-id.ts'
+import { newRunId } from './derived-id.ts'
 import type { ImportLine, ImportRecord } from './record/record.ts'
 
 async function* records(number: number, user: (n: number) => ImportLine): AsyncGenerator<ImportRecord> {
   for (let n = 0; n < number; n++)
     yield n % 1000 === 999 ? { place: n + 1, fault: 'no' } : { place: n + 1, user: user(n) }
 }
-const run = newRun(0)
+const run = newRunId(0)
 const cutOf = async (number: number, user: (n: number) => ImportLine, from = 0, cut = 0) =>
   (await Array.fromAsync(batches(records(number, user), run, from, cut))).map(({ until, lines, faults, bytes }) => {
     expect(lines.reduce((sum, { text }) => sum + Buffer.byteLength(text) + 1, 0)).toBe(bytes)

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { derivedId, newRun } from './derived-id.ts'
+import { derivedId, newRunId } from './derived-id.ts'
 
 test('ids of records are UUIDs v7, grow with the record, and differ from run to run', () => {
   const run = { startedAt: 1_795_258_540_216, random: '1f725a3948' }
@@ -9,5 +9,5 @@ test('ids of records are UUIDs v7, grow with the record, and differ from run to 
   expect(ids.toSorted()).toEqual(ids)
   expect(new Set(ids).size).toBe(ids.length)
   expect(derivedId(run, 7)).toBe(derivedId(run, 7))
-  expect(derivedId(newRun(run.startedAt), 7)).not.toBe(derivedId(newRun(run.startedAt), 7))
+  expect(derivedId(newRunId(run.startedAt), 7)).not.toBe(derivedId(newRunId(run.startedAt), 7))
 })

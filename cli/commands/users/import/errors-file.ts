@@ -1,23 +1,12 @@
 import { closeSync, fchmodSync, fsyncSync, ftruncateSync, openSync, writeSync } from 'node:fs'
 import { usage } from '../../../exit.ts'
 import { count, note, plain } from '../../../terminal/terminal.ts'
-import type { ImportLine } from './record/record.ts'
-
-/** A record that was not imported, and why. */
-export interface Refusal {
-  place: number
-  code: string
-  message: string
-  /** The record as `users import` reads it: once fixed, the line can be imported again. */
-  record?: ImportLine
-  /** Roles that were removed from the record because they are not valid here. */
-  roles_left_out?: string[]
-}
+import type { Refusal } from './refusal.ts'
 
 /** Receives the refused records. */
 export interface RefusalLog {
   write(refusals: readonly Refusal[]): void
-  /** Length of the file in bytes. A resumed import truncates the file to the length in its journal. */
+  /** Length of the file in bytes. A resumed import cuts the file to the length in its journal. */
   readonly bytes: number
   close(): void
 }

@@ -1,10 +1,11 @@
 import { EXIT, Failure, usage } from '../../../exit.ts'
+import { Progress } from '../../../terminal/progress.ts'
 import { quoted } from '../../../terminal/shell.ts'
 import { onStop } from '../../../terminal/signals.ts'
-import { count, note, Progress } from '../../../terminal/terminal.ts'
+import { count, note } from '../../../terminal/terminal.ts'
 import type { Tool } from '../../../tool/command.ts'
 import { type Batch, batches } from './batches.ts'
-import { newRun } from './derived-id.ts'
+import { newRunId } from './derived-id.ts'
 import { dryRun } from './dry-run.ts'
 import { ErrorsFile, ErrorsOnTerminal, type RefusalLog } from './errors-file.ts'
 import { Input } from './input.ts'
@@ -26,16 +27,19 @@ export async function importUsers(tool: Tool, options: ImportOptions, name: stri
   }
   const { addresses } = await tool.connection()
   const warn = (text: string) => tool.globals.quiet || note(`! ${text}`)
-  const file = input.path === null ? null : new JournalFile(tool.env, input.path, addresses.users.value, warn)
-  const run = startOrResume(tool, options, input, file)
+  const journalFile = input.path === null ? null : new JournalFile(tool.env, input.path, addresses.users.value, warn)
+  const run = startOrResume(tool, options, input, journalFile)
   if (run.journal.finished) tool.out.say('This import is already finished: nothing to do')
   else await run.work(new ImportRequests(await tool.api(), (lines) => run.showProgress(lines)))
   await printResult(tool, run.journal.counts, performance.now() - startedAt)
 }
 
-/** @throws Failure if the import to resume had another file or other settings */
-function startOrResume(tool: Tool, options: ImportOptions, input: Input, file: JournalFile | null): ImportRun {
-  const previous = file?.read() ?? null
+/**
+ * Continues the import in the journal with `--resume`, or else begins a new one.
+ * @throws Failure if the import to resume had another file or other settings
+ */
+function startOrResume(tool: Tool, options: ImportOptions, input: Input, journalFile: JournalFile | null): ImportRun {
+  const previous = journalFile?.read() ?? null
   const identity = input.identity ?? { size: 0, mtime: 0, digest: '' }
   if (options.resume && previous) {
     if (!sameFile(previous.file, identity))
@@ -45,7 +49,7 @@ function startOrResume(tool: Tool, options: ImportOptions, input: Input, file: J
       })
     const settings = settingsOf({ ...optionsOf(previous), ...options }, input)
     requireSameSettings(options, settings, previous.settings)
-    return new ImportRun(tool, input, file, previous)
+    return new ImportRun(tool, input, journalFile, previous)
   }
   const settings = settingsOf(options, input)
   if (options.resume) tool.out.say(`No earlier import of ${input.name} found: starting from the beginning`)
@@ -53,9 +57,9 @@ function startOrResume(tool: Tool, options: ImportOptions, input: Input, file: J
     tool.out.say(
       `An earlier import of ${input.name} stopped after ${count(previous.acknowledged)} records: starting from the beginning (--resume would continue it)`,
     )
-  return new ImportRun(tool, input, file, {
+  return new ImportRun(tool, input, journalFile, {
     version: 2,
-    run: newRun(Date.now()),
+    run: newRunId(Date.now()),
     file: identity,
     settings,
     acknowledged: 0,
@@ -86,17 +90,19 @@ class ImportRun {
   private stopping = false
   /** Ends the wait for the next batch. */
   private stopWaiting: (() => void) | undefined
+  /** Number of lines with a result in this run, for the progress. */
   private answered = 0
 
   constructor(
     private readonly tool: Tool,
     private readonly input: Input,
-    private readonly file: JournalFile | null,
+    private readonly journalFile: JournalFile | null,
     readonly journal: Journal,
   ) {
     this.progress = new Progress('users', tool.globals.quiet)
   }
 
+  /** Imports the rest of the file. @throws Failure with the command that continues, if the import stops */
   async work(requests: ImportRequests): Promise<void> {
     const { journal } = this
     const { errors, onConflict } = journal.settings
@@ -114,21 +120,22 @@ class ImportRun {
     const records = new Records(this.input, journal.settings, this.tool.globals.quiet)
     await requests.checkReachable()
     // From here on `--resume` continues this import, not an earlier one.
-    this.file?.write(journal)
-    const refusals = errors === null ? new ErrorsOnTerminal() : new ErrorsFile(errors, journal.errorsBytes)
+    this.journalFile?.write(journal)
+    const refusalLog = errors === null ? new ErrorsOnTerminal() : new ErrorsFile(errors, journal.errorsBytes)
     try {
-      await this.sendAll(batches(records, journal.run, journal.acknowledged, journal.sent), sender, refusals)
+      await this.sendAll(batches(records, journal.run, journal.acknowledged, journal.sent), sender, refusalLog)
     } catch (error) {
-      throw this.withProgress(error)
+      throw this.explainStop(error)
     } finally {
       this.input.close()
       this.progress.clear()
-      refusals.close()
+      refusalLog.close()
     }
     if (!this.tool.globals.quiet)
       for (const warning of [...skippedWarnings(journal.counts), ...records.unusedRoleMap]) note(`! ${warning}`)
   }
 
+  /** @param lines number of further lines with a result */
   showProgress(lines: number): void {
     this.answered += lines
     const { part } = this.input
@@ -136,7 +143,7 @@ class ImportRun {
   }
 
   /** Reads the next batch while the service works on the current one. */
-  private async sendAll(source: AsyncGenerator<Batch>, sender: RetryingSender, refusals: RefusalLog): Promise<void> {
+  private async sendAll(source: AsyncGenerator<Batch>, sender: RetryingSender, refusalLog: RefusalLog): Promise<void> {
     let next = source.next()
     for (;;) {
       const { done, value } = await this.unlessStopped(next)
@@ -145,10 +152,10 @@ class ImportRun {
       // The loop awaits this promise, and its error, only after the current batch.
       next.catch(() => undefined)
       if (this.stopping) throw INTERRUPTED
-      await this.sendBatch(value, sender, refusals)
+      await this.sendBatch(value, sender, refusalLog)
     }
     this.journal.finished = true
-    this.file?.write(this.journal)
+    this.journalFile?.write(this.journal)
   }
 
   /** Waits for a batch or a signal. A race against one long-lived promise would keep every batch in memory. */
@@ -161,7 +168,7 @@ class ImportRun {
     })
   }
 
-  private async sendBatch(batch: Batch, sender: RetryingSender, refusals: RefusalLog): Promise<void> {
+  private async sendBatch(batch: Batch, sender: RetryingSender, refusalLog: RefusalLog): Promise<void> {
     const { journal } = this
     const doubtful = batch.until <= journal.sent
     if (!doubtful) {
@@ -169,24 +176,24 @@ class ImportRun {
       journal.since = sender.now()
     }
     // One write records both the results of the previous batch and that this one is sent.
-    this.file?.write(journal)
+    this.journalFile?.write(journal)
     const outcomes = await sender.send(batch.lines, doubtful, journal.since)
-    refusals.write(refusalsOf(batch, outcomes))
-    journal.errorsBytes = refusals.bytes
+    refusalLog.write(refusalsOf(batch, outcomes))
+    journal.errorsBytes = refusalLog.bytes
     addOutcomes(journal.counts, batch, outcomes)
     journal.acknowledged = batch.until
   }
 
   /** Adds to a failure how many records were imported and the command that continues. */
-  private withProgress(thrown: unknown): unknown {
+  private explainStop(thrown: unknown): unknown {
     if (!(thrown instanceof Failure) || thrown.exit === EXIT.usage) return thrown
     const error = this.stopping ? INTERRUPTED : thrown
     const name = quoted(this.input.name)
     const { settings } = this.journal
-    const suggestion = this.file?.isWritten
+    const suggestion = this.journalFile?.isWritten
       ? `ch202 users import ${name} --resume`
       : `ch202 users import ${name} --format ${settings.format} --on-conflict ${settings.onConflict === 'update' ? 'update' : 'skip'}`
-    this.file?.write(this.journal)
+    this.journalFile?.write(this.journal)
     const message = `${error.message}, after ${count(totalOf(this.journal.counts))} records`
     return new Failure(error.exit, message, { ...error.details, suggestion })
   }

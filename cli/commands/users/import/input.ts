@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { Failure, usage } from '../../../exit.ts'
 import type { Bytes } from './text/text-lines.ts'
 
+/** Bytes read at once. */
 const CHUNK = 256 * 1024
 const DIGEST_BYTES = 64 * 1024
 
@@ -19,8 +20,8 @@ export interface FileIdentity {
 /** The imported file, or standard input, which can be read only once. */
 export class Input {
   /** Number of bytes read so far. */
-  read = 0
-  private readAhead = 0
+  bytesRead = 0
+  private bytesReadAhead = 0
   /** Absolute path; null for standard input. */
   readonly path: string | null = null
   readonly identity: FileIdentity | null = null
@@ -48,28 +49,29 @@ export class Input {
   /** Fraction of the file read so far (0 to 1); undefined for standard input. */
   get part(): number | undefined {
     const size = this.identity?.size
-    return size ? Math.min(this.read / size, 1) : undefined
+    return size ? Math.min(this.bytesRead / size, 1) : undefined
   }
 
   /** Fraction of the file that the read-ahead has read (0 to 1). */
   get partAhead(): number | undefined {
     const size = this.identity?.size
-    return size ? Math.min(this.readAhead / size, 1) : undefined
+    return size ? Math.min(this.bytesReadAhead / size, 1) : undefined
   }
 
+  /** Reads the input from its beginning. */
   async *bytes(): Bytes & AsyncGenerator<Uint8Array> {
     for await (const chunk of this.path ? fileBytes(this.path) : this.stdinBytes()) {
-      this.read += chunk.length
+      this.bytesRead += chunk.length
       yield chunk
     }
   }
 
   /** Reads the file once more from its beginning, for a read-ahead that does not count in `read`. */
   async *bytesAgain(): Bytes & AsyncGenerator<Uint8Array> {
-    this.readAhead = 0
+    this.bytesReadAhead = 0
     for await (const chunk of fileBytes(this.path ?? '')) {
       if (this.closed) return
-      this.readAhead += chunk.length
+      this.bytesReadAhead += chunk.length
       yield chunk
     }
   }

@@ -126,6 +126,7 @@ function journalAt(path: string): { journal: Journal; writtenAt: number } | unde
   }
 }
 
+/** Whether a file is unchanged since its identity was stored. */
 export function sameFile(one: FileIdentity, other: FileIdentity): boolean {
   return one.size === other.size && one.mtime === other.mtime && one.digest === other.digest
 }

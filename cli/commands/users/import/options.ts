@@ -1,5 +1,6 @@
 import { extname, resolve } from 'node:path'
 import { usage } from '../../../exit.ts'
+import { quoted } from '../../../terminal/shell.ts'
 import { FORMATS, type Format } from './formats/format.ts'
 import type { Input } from './input.ts'
 import { readRoleMap } from './roles/role-map.ts'
@@ -32,13 +33,16 @@ export interface ImportSettings {
 
 const EXTENSIONS: Record<string, Format> = { '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.csv': 'csv' }
 
-/** @throws Failure if the options contradict each other or the format is unknown */
+/**
+ * Turns the options of the command line into settings, with the defaults and with absolute paths.
+ * @throws Failure if the options contradict each other or the format is unknown
+ */
 export function settingsOf(options: ImportOptions, input: Input): ImportSettings {
   const format = options.format ?? formatOf(input.name)
   if (format === 'firebase' && options.hashConfig === undefined)
     throw usage(
-      'Firebase hashes need the hash parameters of the project: save the hash_config { … } that the Firebase console shows to a file',
-      `ch202 users import ${input.name} --format firebase --hash-config <file>`,
+      'Firebase hashes need the hash parameters of the project: copy the hash_config { … } from the Firebase console into a file',
+      `ch202 users import ${quoted(input.name)} --format firebase --hash-config <file>`,
     )
   if (format !== 'firebase' && options.hashConfig !== undefined) throw usage('--hash-config requires --format firebase')
   if (options.resume && input.path === null)
@@ -66,7 +70,10 @@ function formatOf(name: string): Format {
   throw usage(`The format of ${name} is not clear from its name: give --format ${FORMATS.join('|')}`)
 }
 
-/** @throws Failure if an option beside `--resume` differs from the import that is resumed */
+/**
+ * Compares the settings of `--resume` with those of the import that is resumed.
+ * @throws Failure if an option beside `--resume` differs from that import
+ */
 export function requireSameSettings(options: ImportOptions, current: ImportSettings, previous: ImportSettings): void {
   const flags: [flag: string, option: unknown, name: keyof ImportSettings][] = [
     ['--format', options.format, 'format'],

@@ -1,4 +1,5 @@
-import { Progress, plain } from '../../../terminal/terminal.ts'
+import { Progress } from '../../../terminal/progress.ts'
+import { plain } from '../../../terminal/terminal.ts'
 import { recordsOf } from './formats/formats.ts'
 import type { Input } from './input.ts'
 import type { ImportSettings } from './options.ts'
@@ -8,6 +9,7 @@ import { FileRoles, fitRoles } from './roles/fit-roles.ts'
 import { asUtf8 } from './text/encoding.ts'
 import type { Bytes } from './text/text-lines.ts'
 
+/** Records between two updates of the progress. */
 const SHOWN_EVERY = 1000
 
 /** The records of an input, one at a time, repaired and with their roles converted. */
@@ -22,11 +24,10 @@ export class Records implements AsyncIterable<ImportRecord> {
   constructor(input: Input, settings: ImportSettings, quiet = false) {
     this.roles = new FileRoles(settings)
     const utf8 = (bytes: Bytes) => asUtf8(bytes, input.name, settings.format)
-    const readAhead = () => withProgress(recordsOf(utf8(input.bytesAgain()), settings), input, quiet)
-    const again = input.path === null ? null : readAhead
-    const source =
-      input.path === null ? utf8(input.bytes()) : checkedUtf8(() => utf8(input.bytesAgain()), utf8(input.bytes()))
-    this.records = fitRoles(repairEach(recordsOf(source, settings)), again, this.roles)
+    const canReread = input.path !== null
+    const source = canReread ? checkedUtf8(utf8(input.bytesAgain()), utf8(input.bytes())) : utf8(input.bytes())
+    const reread = () => showingProgress(recordsOf(utf8(input.bytesAgain()), settings), input, quiet)
+    this.records = fitRoles(repairEach(recordsOf(source, settings)), canReread ? reread : null, this.roles)
   }
 
   /** @throws Failure if the file does not have the expected format */
@@ -40,14 +41,17 @@ export class Records implements AsyncIterable<ImportRecord> {
   }
 }
 
-/** Checks the encoding of the whole file before yielding anything, so that a bad file is refused before any record is sent. */
-async function* checkedUtf8(again: () => Bytes, bytes: Bytes): AsyncGenerator<Uint8Array> {
-  for await (const _ of again());
+/**
+ * Yields the bytes of a file after `check`, the same bytes read once before, has shown that all of them are in UTF-8: a
+ * file in another encoding is refused before any record is sent.
+ */
+async function* checkedUtf8(check: Bytes, bytes: Bytes): AsyncGenerator<Uint8Array> {
+  for await (const _ of check);
   yield* bytes
 }
 
 /** Shows the progress of a read-ahead. */
-async function* withProgress(
+async function* showingProgress(
   records: AsyncIterable<ReadRecord>,
   input: Input,
   quiet: boolean,

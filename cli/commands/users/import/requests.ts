@@ -13,8 +13,8 @@ const DATE_LAG = 2000
 
 const CONNECTION_LOST = new Failure(EXIT.tryAgain, 'The connection was lost', { code: 'unreachable', retryable: true })
 
-/** Result of a request. */
-interface Sending {
+/** The result of a request. */
+interface SendResult {
   /** Number of lines with a result, counted from the first. */
   count: number
   /** Whether lines without a result may have been imported. */
@@ -36,8 +36,8 @@ export class ImportRequests {
   /** The service's time in milliseconds, never ahead of it. */
   now(): number {
     // Within the lag of the `Date` header both are treated as the same clock.
-    const same = !Number.isFinite(this.clockLead) || (this.clockLead <= 0 && this.clockLead > -DATE_LAG)
-    return Date.now() + (same ? 0 : this.clockLead)
+    const isSameClock = !Number.isFinite(this.clockLead) || (this.clockLead <= 0 && this.clockLead > -DATE_LAG)
+    return Date.now() + (isSameClock ? 0 : this.clockLead)
   }
 
   /** Checks that the service responds before anything is read. @throws Failure if it does not */
@@ -59,11 +59,15 @@ export class ImportRequests {
   }
 
   /**
-   * Sends lines in one request.
+   * Sends lines in one request; none if there are no lines.
    * @param onResult called with each result and the index of its line
    * @throws Failure that a retry cannot fix
    */
-  async send(texts: string[], mode: OnConflict, onResult: (result: ResultLine, at: number) => void): Promise<Sending> {
+  async send(
+    texts: string[],
+    mode: OnConflict,
+    onResult: (result: ResultLine, at: number) => void,
+  ): Promise<SendResult> {
     let count = 0
     if (texts.length === 0) return { count, maybeDone: false, failure: undefined }
     const stop = new AbortController()
@@ -83,8 +87,7 @@ export class ImportRequests {
         for (const answer of results) onResult(answer, count++)
         this.onAnswered(results.length)
       }
-      if (count < texts.length) throw new Error('cut')
-      return { count, maybeDone: true, failure: undefined }
+      return { count, maybeDone: true, failure: count < texts.length ? CONNECTION_LOST : undefined }
     } catch (error) {
       if (error instanceof Failure && !error.details.retryable) throw error
       return { count, maybeDone: true, failure: error instanceof Failure ? error : CONNECTION_LOST }

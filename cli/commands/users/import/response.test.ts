@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { bodyOf } from './response.ts'
+import { chunksOf } from './response.ts'
 
 const SILENCE = 100
 
@@ -26,7 +26,7 @@ describe('R13: the bytes of an answer', () => {
   test('wait for a slow reader, however long it pauses', async () => {
     const { response, stop } = answer([0, 0, 0])
     let bytes = 0
-    for await (const chunk of bodyOf(response, stop, SILENCE)) {
+    for await (const chunk of chunksOf(response, stop, SILENCE)) {
       bytes += chunk.byteLength
       await Bun.sleep(3 * SILENCE)
     }
@@ -38,7 +38,7 @@ describe('R13: the bytes of an answer', () => {
     const read = async () => {
       let bytes = 0
       try {
-        for await (const chunk of bodyOf(response, stop, SILENCE)) bytes += chunk.byteLength
+        for await (const chunk of chunksOf(response, stop, SILENCE)) bytes += chunk.byteLength
       } catch (error) {
         return [bytes, String(error)]
       }

@@ -20,7 +20,7 @@ const SILENCE_MAX = 60_000
  * @param abort aborts the request after `silenceMax` milliseconds without a byte
  * @throws the connection's error
  */
-export async function* bodyOf(
+export async function* chunksOf(
   response: Response,
   abort: AbortController,
   silenceMax = SILENCE_MAX,
@@ -45,7 +45,7 @@ export async function* bodyOf(
 export async function* resultLines(response: Response, abort: AbortController): AsyncGenerator<ResultLine[]> {
   const decoder = new TextDecoder()
   let pending = ''
-  for await (const chunk of bodyOf(response, abort)) {
+  for await (const chunk of chunksOf(response, abort)) {
     const text = pending + decoder.decode(chunk, { stream: true })
     const end = text.lastIndexOf('\n') + 1
     pending = text.slice(end)

@@ -3,6 +3,7 @@ import type { OnConflict } from './options.ts'
 import type { ImportRequests } from './requests.ts'
 import type { ResultLine, Status } from './response.ts'
 
+/** The final result of one line; `message` only for a failed one. */
 export interface Outcome {
   status: Status
   code?: string
@@ -20,6 +21,7 @@ interface PendingLine {
   isConflict: boolean
   /** Whether that other user may have been created by the request without a response. */
   maybeOurs: boolean
+  /** Number of times that the line was sent again because the service asked for it. */
   tries: number
 }
 
@@ -30,6 +32,7 @@ const PAUSE_MAX = 2000
 const FAILURES_MAX = 6
 /** Tries of one line that the service is too busy for, or that two requests contend for. */
 const TRIES_MAX = 30
+/** Milliseconds before the next try of such a line. */
 const LINE_PAUSE = 500
 const LOOKUPS_AT_ONCE = 4
 
@@ -54,8 +57,10 @@ export class RetryingSender {
   }
 
   /**
+   * Sends the lines of a batch.
    * @param doubtful whether an earlier run may have sent these lines
    * @param since the service's time before the lines were first sent, in milliseconds
+   * @returns the outcome of each line, in the order of `lines`
    * @throws Failure if the service stays unreachable or refuses the request
    */
   async send(lines: readonly Line[], doubtful: boolean, since: number): Promise<Outcome[]> {
@@ -101,7 +106,7 @@ export class RetryingSender {
       const one = conflicts[n] as PendingLine
       const { id, status } = result
       if (status === 'unchanged' && one.doubtful && id) unchanged.push({ one, id })
-      else if (result.code === 'overloaded' && one.tries++ < TRIES_MAX) return
+      else if (result.code === 'overloaded' && countTry(one)) return
       else outcomes[one.at] = outcomeOf(result)
     })
     await this.lookUp(unchanged, outcomes, since)
@@ -116,15 +121,14 @@ export class RetryingSender {
   /** Decides the outcome of a line; undefined if the line must be sent again. */
   private judge(one: PendingLine, result: ResultLine, createdIds: Set<string>): Outcome | undefined {
     const { line, doubtful } = one
-    const mayRetry = () => one.tries++ < TRIES_MAX
     if (result.status === 'failed') {
       const { code, message = '' } = outcomeOf(result)
-      // The request without a response may still be running, and have been faster.
+      // The earlier request without a response may still run, and create the user first.
       const overtaken = doubtful && code === 'validation_failed' && message.startsWith('id is that of another user')
-      return (code === 'overloaded' || overtaken) && mayRetry() ? undefined : outcomeOf(result)
+      return (code === 'overloaded' || overtaken) && countTry(one) ? undefined : outcomeOf(result)
     }
     if (result.status !== 'skipped') return outcomeOf(result)
-    if (result.id === undefined && doubtful && mayRetry()) return undefined
+    if (result.id === undefined && doubtful && countTry(one)) return undefined
     const isOwnId = result.id === line.id
     if (isOwnId && line.derived) return { status: 'created' }
     if (isOwnId && doubtful && this.onConflict !== 'update' && !createdIds.has(line.id)) {
@@ -155,6 +159,11 @@ export class RetryingSender {
     }
     await Promise.all(Array.from({ length: LOOKUPS_AT_ONCE }, worker))
   }
+}
+
+/** Counts a try of a line that must be sent again. @returns false if the line may not be sent again */
+function countTry(one: PendingLine): boolean {
+  return one.tries++ < TRIES_MAX
 }
 
 /** The line without the id that this tool derived for it. */

@@ -5,18 +5,20 @@ import type { SkippedRoles } from './roles/skipped-roles.ts'
 /** How many users were imported without each field. */
 export type SkippedCounts = Partial<Record<SkippedField, number>>
 
-/** @param isNew false for an existing user, who keeps their password here */
-export function skippedFieldsOf({ skipped = [] }: UserRecord, isNew: boolean): readonly SkippedField[] {
-  return isNew ? skipped : skipped.filter((field) => field !== 'password')
+/** The fields that a user lacks after the import: an updated user keeps the password that they have here. */
+export function skippedFieldsOf({ skipped = [] }: UserRecord, outcome: 'created' | 'updated'): readonly SkippedField[] {
+  return outcome === 'created' ? skipped : skipped.filter((field) => field !== 'password')
 }
 
+/** Adds the skipped fields of one user to `counts`. */
 export function countSkipped(counts: SkippedCounts, fields: readonly SkippedField[]): void {
   for (const field of fields) counts[field] = (counts[field] ?? 0) + 1
 }
 
+/** The warning for each field; the hint follows the number of users in parentheses. */
 const WARNINGS: Record<SkippedField, [text: string, hint: string]> = {
   admin: ['Imported without the ADMIN role', 'use --keep-admins to keep it'],
-  username: ['Imported without a username that is not valid', '3 to 32 letters, digits, dots, dashes or underscores'],
+  username: ['Invalid usernames left out', 'a username has 3 to 32 letters, digits, dots, dashes or underscores'],
   created_at: ['Creation time set to now', 'the time in the file cannot be read'],
   name_controls: ['Control characters in a name replaced by spaces', 'tabs and line breaks, for example'],
   name_cut: ['Names shortened', 'a name has at most 200 characters'],
@@ -25,8 +27,8 @@ const WARNINGS: Record<SkippedField, [text: string, hint: string]> = {
   attributes: ['Attributes or claims left out', 'a JSONL file can have metadata and app_metadata'],
   blanks: ['Spaces around an email or another field removed', 'they have no meaning there'],
   password: [
-    'Without a password',
-    'ch202 users list --no-password lists them, ch202 users send-reset <ref> lets one set it',
+    'Imported without a password',
+    'ch202 users list --no-password lists them, ch202 users send-reset <ref> emails a link to set one',
   ],
 }
 

@@ -165,7 +165,9 @@ describe('the rows of a CSV', () => {
 
   test('hold every field of a user', async () => {
     const user = { id: 'x', email: 'a@example.org', name: ' "a",\r\n', roles: [], email_verified: false }
-    const text = [csvColumns(false).join(','), csvRow(user, csvColumns(false))].join('\n')
+    const text = [csvColumns({ withHashes: false }).join(','), csvRow(user, csvColumns({ withHashes: false }))].join(
+      '\n',
+    )
     const [record] = await Array.fromAsync(csv(cut(Buffer.from(text), 9)))
     expect(record).toEqual({ place: 2, user })
   })

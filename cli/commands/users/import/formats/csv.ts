@@ -11,6 +11,7 @@ import { type Cell, csvCell, csvRows } from '../text/csv-rows.ts'
 import type { Bytes } from '../text/text-lines.ts'
 import { DEPTH_MAX, isDeeper } from './jsonl.ts'
 
+/** The texts of a true or false cell, in lower case. */
 const FLAGS: Record<string, boolean> = {
   true: true,
   t: true,
@@ -21,7 +22,7 @@ const FLAGS: Record<string, boolean> = {
   no: false,
   '0': false,
 }
-/** Marks a user without any role; an empty cell means that the role is not specified. */
+/** Marks a user without any role; an empty cell means that the roles are not specified. */
 const NO_ROLES = '-'
 
 /**
@@ -68,13 +69,9 @@ function recordOf(place: number, cells: Cell[], columns: Column[]): ImportRecord
   return { place, user }
 }
 
-function setColumn(
-  user: ImportLine,
-  column: Column,
-  { text, isQuoted: quoted }: Cell,
-): FaultyRecord['fault'] | undefined {
+function setColumn(user: ImportLine, column: Column, { text, isQuoted }: Cell): FaultyRecord['fault'] | undefined {
   const isEmpty = column === 'password' ? text === '' : text.trim() === ''
-  if (isEmpty && !(quoted && column === 'name')) return undefined
+  if (isEmpty && !(isQuoted && column === 'name')) return undefined
   if (column === 'roles') user.roles = text.trim() === NO_ROLES ? [] : rolesIn(text)
   else if (column === 'email_verified' || column === 'has_password') {
     const flag = FLAGS[text.trim().toLowerCase()]
@@ -88,7 +85,7 @@ function setColumn(
   return undefined
 }
 
-/** Splits roles, but not at spaces: BILLING ADMIN must not become ADMIN. */
+/** Parses a cell of JSON; undefined if it is not valid or too deep. */
 function jsonIn(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text)
@@ -99,14 +96,14 @@ function jsonIn(text: string): unknown {
   }
 }
 
-/** A blank is a part of a role's name: BILLING ADMIN must not become an ADMIN. */
+/** Splits a cell into roles, but not at spaces: BILLING ADMIN must not become the roles BILLING and ADMIN. */
 function rolesIn(text: string): string[] {
   const names = text.split(/[,;\r\n]/).map((name) => name.trim())
   return names.filter((name) => name !== '')
 }
 
 /** The columns of an export, in order. */
-export function csvColumns(withHashes: boolean): Column[] {
+export function csvColumns({ withHashes }: { withHashes: boolean }): Column[] {
   return COLUMNS.filter((column) => column !== 'password' && (withHashes || column !== 'password_hash'))
 }
 

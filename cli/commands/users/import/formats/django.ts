@@ -1,10 +1,10 @@
+import { fieldsOf, fullName, timeOf } from '../record/field-values.ts'
+import { importRecordOf } from '../record/foreign-user.ts'
 import { hashIn } from '../record/imported-hash.ts'
-import { fullName, normalize, object, timeOf } from '../record/normalize.ts'
 import type { ReadRecord, TheirRole } from '../record/record.ts'
 import { jsonRecords } from '../text/json-records.ts'
+import type { Fields } from '../text/raw-record.ts'
 import type { Bytes } from '../text/text-lines.ts'
-
-type Fields = Record<string, unknown>
 
 const NO_USERS = 'No record in the file has the fields email and password: dump the model of your users (auth.user)'
 
@@ -24,18 +24,18 @@ export async function* django(source: Bytes): AsyncGenerator<ReadRecord> {
       continue
     }
     const { model, pk } = record.value
-    const fields = object(record.value.fields)
+    const fields = fieldsOf(record.value.fields)
     if ('email' in fields && 'password' in fields) {
       users++
-      yield userOf(place, pk, fields)
+      yield recordOf(place, pk, fields)
     } else if (model === 'auth.group' && typeof fields.name === 'string')
       yield { place, group: { id: String(pk), name: fields.name } }
   }
   if (users === 0) yield { place: place + 1, fault: NO_USERS }
 }
 
-function userOf(place: number, pk: unknown, fields: Fields): ReadRecord {
-  return normalize(place, {
+function recordOf(place: number, pk: unknown, fields: Fields): ReadRecord {
+  return importRecordOf(place, {
     id: pk,
     email: fields.email,
     username: fields.username,

@@ -27,8 +27,8 @@ export function readHashConfig(path: string): HashConfig {
     throw usage(`The file with the hash parameters cannot be read: ${path}`)
   }
   const value = (name: string) => new RegExp(`"?\\b${name}"?\\s*[:=]\\s*"?([^\\s",}]+)`).exec(text)?.[1]
-  const failure = (what: string) =>
-    usage(`${path}: ${what}. Save the hash_config { … } that the Firebase console shows`)
+  const failure = (reason: string) =>
+    usage(`${path}: ${reason}. Copy the hash_config { … } from the Firebase console into it`)
   const algorithm = value('algorithm')
   if (algorithm !== 'SCRYPT') throw failure('the algorithm must be SCRYPT')
   const [key, separator] = [bytesIn(value('base64_signer_key')), bytesIn(value('base64_salt_separator'))]

@@ -1,22 +1,13 @@
+import { booleanOf, fieldsInJson, fullName, ROLE_CLAIMS, rolesInClaims, timeOf } from '../record/field-values.ts'
+import { type ImportedPassword, importRecordOf } from '../record/foreign-user.ts'
 import { BROKEN_HASH, bytesIn } from '../record/imported-hash.ts'
-import {
-  flagOf,
-  fullName,
-  type ImportedPassword,
-  normalize,
-  objectIn,
-  ROLE_CLAIMS,
-  rolesInClaims,
-  timeOf,
-} from '../record/normalize.ts'
 import type { ImportRecord } from '../record/record.ts'
 import { csvRows } from '../text/csv-rows.ts'
 import { isJson, peekFirst } from '../text/first-bytes.ts'
 import { jsonRecords } from '../text/json-records.ts'
+import type { Fields, RawRecord } from '../text/raw-record.ts'
 import type { Bytes } from '../text/text-lines.ts'
 import type { HashConfig } from './firebase-hash-config.ts'
-
-type Fields = Record<string, unknown>
 
 /** The cells of a row by index. There is no header row; the indexes between belong to login providers. */
 const CELLS: Record<number, string> = {
@@ -35,30 +26,25 @@ const CELLS_MIN = 26
 /** Reads users of Firebase from `firebase auth:export`, as JSON or CSV. */
 export async function* firebase(source: Bytes, config: HashConfig): AsyncGenerator<ImportRecord> {
   const { first, bytes } = await peekFirst(source)
-  for await (const record of isJson(first) ? jsonRecords(bytes) : table(bytes)) {
-    if ('fault' in record) {
-      yield record
-      continue
-    }
-    const user = record.value
-    const claims = objectIn(user.customAttributes)
-    const source = {
-      email: user.email,
-      name: fullName(user.displayName),
-      roles: rolesInClaims(claims),
-      disabled: flagOf(user.disabled) === true,
-      emailVerified: flagOf(user.emailVerified) === true,
-      createdAt: timeOf(user.createdAt),
-      attributes: Object.keys(claims).some((name) => !ROLE_CLAIMS.includes(name)),
-      password: passwordOf(user, config),
-    }
-    yield normalize(record.place, source)
-  }
+  for await (const record of isJson(first) ? jsonRecords(bytes) : csvRecords(bytes))
+    yield 'fault' in record ? record : recordOf(record.place, record.value, config)
 }
 
-async function* table(
-  source: Bytes,
-): AsyncGenerator<{ place: number; value: Fields } | { place: number; fault: string }> {
+function recordOf(place: number, user: Fields, config: HashConfig): ImportRecord {
+  const claims = fieldsInJson(user.customAttributes)
+  return importRecordOf(place, {
+    email: user.email,
+    name: fullName(user.displayName),
+    roles: rolesInClaims(claims),
+    disabled: booleanOf(user.disabled) === true,
+    emailVerified: booleanOf(user.emailVerified) === true,
+    createdAt: timeOf(user.createdAt),
+    attributes: Object.keys(claims).some((name) => !ROLE_CLAIMS.includes(name)),
+    password: passwordOf(user, config),
+  })
+}
+
+async function* csvRecords(source: Bytes): AsyncGenerator<RawRecord> {
   for await (const row of csvRows(source)) {
     const place = row.line
     if ('fault' in row) yield { place, fault: row.fault }

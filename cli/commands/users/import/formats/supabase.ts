@@ -1,24 +1,22 @@
 import { usage } from '../../../../exit.ts'
+import { booleanOf, fieldsInJson, fullName, rolesInClaims, timeOf, UNREADABLE } from '../record/field-values.ts'
+import { importRecordOf } from '../record/foreign-user.ts'
 import { hashIn } from '../record/imported-hash.ts'
-import { flagOf, fullName, normalize, objectIn, rolesInClaims, timeOf } from '../record/normalize.ts'
 import type { ImportRecord } from '../record/record.ts'
 import { csvRows } from '../text/csv-rows.ts'
 import { isJson, peekFirst } from '../text/first-bytes.ts'
 import { jsonRecords } from '../text/json-records.ts'
+import type { Fields, RawRecord } from '../text/raw-record.ts'
 import type { Bytes } from '../text/text-lines.ts'
-
-type Fields = Record<string, unknown>
 
 /** Reads users of Supabase: the table `auth.users` as CSV with a header row, or the admin API's list as JSON. */
 export async function* supabase(source: Bytes): AsyncGenerator<ImportRecord> {
   const { first, bytes } = await peekFirst(source)
-  for await (const record of isJson(first) ? jsonRecords(bytes) : table(bytes))
-    yield 'fault' in record ? record : userOf(record.place, record.value)
+  for await (const record of isJson(first) ? jsonRecords(bytes) : csvRecords(bytes))
+    yield 'fault' in record ? record : recordOf(record.place, record.value)
 }
 
-async function* table(
-  source: Bytes,
-): AsyncGenerator<{ place: number; value: Fields } | { place: number; fault: string }> {
+async function* csvRecords(source: Bytes): AsyncGenerator<RawRecord> {
   let names: string[] | null = null
   for await (const row of csvRows(source)) {
     const place = row.line
@@ -33,20 +31,20 @@ async function* table(
     else {
       const value: Fields = {}
       // The dashboard writes the word "null" for empty values.
-      for (const [n, { text, isQuoted: quoted }] of row.cells.entries())
-        if (text !== '' && (quoted || text.toLowerCase() !== 'null')) value[names[n] as string] = text
+      for (const [n, { text, isQuoted }] of row.cells.entries())
+        if (text !== '' && (isQuoted || text.toLowerCase() !== 'null')) value[names[n] as string] = text
       yield { place, value }
     }
   }
 }
 
-function userOf(place: number, user: Fields): ImportRecord {
+function recordOf(place: number, user: Fields): ImportRecord {
   if (user.deleted_at) return { place, fault: 'The user was deleted there' }
-  if (flagOf(user.is_anonymous)) return { place, fault: 'Anonymous user without an email' }
-  // Users can edit the first themselves, so it must not grant roles.
-  const userMetadata = objectIn(user.raw_user_meta_data ?? user.user_metadata)
-  const appMetadata = objectIn(user.raw_app_meta_data ?? user.app_metadata)
-  const source = {
+  if (booleanOf(user.is_anonymous)) return { place, fault: 'Anonymous user without an email' }
+  // Users can edit their user metadata themselves, so it must not grant roles.
+  const userMetadata = fieldsInJson(user.raw_user_meta_data ?? user.user_metadata)
+  const appMetadata = fieldsInJson(user.raw_app_meta_data ?? user.app_metadata)
+  return importRecordOf(place, {
     id: user.id,
     email: user.email,
     username: userMetadata.username,
@@ -62,12 +60,11 @@ function userOf(place: number, user: Fields): ImportRecord {
     metadata: userMetadata,
     app_metadata: appMetadata,
     password: hashIn(user.encrypted_password),
-  }
-  return normalize(place, source)
+  })
 }
 
 function isInFuture(time: unknown): boolean {
   const until = timeOf(time)
-  // `infinity` cannot be parsed.
-  return until !== undefined && (until === '' || Date.parse(until) > Date.now())
+  // PostgreSQL's `infinity` is not a time that can be read.
+  return until !== undefined && (until === UNREADABLE || Date.parse(until) > Date.now())
 }

@@ -1,5 +1,5 @@
 import { isUnusableHash } from '../../../../../services/kit/passwords/hasher.ts'
-import type { ImportedPassword } from './normalize.ts'
+import type { ImportedPassword } from './foreign-user.ts'
 
 // Converts password hashes of other products to the form that the API accepts (docs/migrate/bulk.md).
 
@@ -28,8 +28,9 @@ function kindOf(value: string): string {
   return prefix === undefined ? '' : `: ${prefix}`
 }
 
+/** Refuses a hash. @param name the algorithm's name from the file, of which only harmless characters are repeated */
 export function unknownAlgorithm(name: unknown): ImportedPassword {
-  const safeName = typeof name === 'string' ? name.replaceAll(/[^A-Za-z0-9_-]/g, '?').slice(0, 40) : 'without a name'
+  const safeName = typeof name === 'string' ? name.replaceAll(/[^A-Za-z0-9_. -]/g, '?').slice(0, 40) : 'it has no name'
   return { fault: `Password hashes with this algorithm are not supported: ${safeName}` }
 }
 
@@ -43,11 +44,21 @@ export const BROKEN_HASH: ImportedPassword = {
 
 const PBKDF2 = { pbkdf2: 'sha1', 'pbkdf2-sha1': 'sha1', 'pbkdf2-sha256': 'sha256', 'pbkdf2-sha512': 'sha512' } as const
 
+/** Whether Keycloak's name of an algorithm is one of PBKDF2. */
 export function isPbkdf2(algorithm: unknown): algorithm is keyof typeof PBKDF2 {
   return typeof algorithm === 'string' && Object.hasOwn(PBKDF2, algorithm)
 }
 
-export function pbkdf2(algorithm: keyof typeof PBKDF2, iterations: unknown, salt: unknown, digest: unknown) {
+interface Pbkdf2 {
+  algorithm: keyof typeof PBKDF2
+  iterations: unknown
+  /** Base64, as is the digest. */
+  salt: unknown
+  digest: unknown
+}
+
+/** Writes a hash as a PHC string, with the values that the file has. */
+export function pbkdf2({ algorithm, iterations, salt, digest }: Pbkdf2): ImportedPassword {
   const [saltBytes, bytes] = [bytesIn(salt), bytesIn(digest)]
   if (!saltBytes || !bytes || !isCount(iterations)) return BROKEN_HASH
   const head = `$pbkdf2-${PBKDF2[algorithm]}$i=${iterations},l=${bytes.length}`
@@ -60,11 +71,12 @@ interface Argon2 {
   memory: unknown
   passes: unknown
   lanes: unknown
+  /** Base64, as is the digest. */
   salt: unknown
   digest: unknown
 }
 
-/** Accepts version 1.3 only: versions before 2016 compute another function. */
+/** Writes a hash as a PHC string. Only version 1.3 is accepted: versions before 2016 compute another function. */
 export function argon2({ type, version, memory, passes, lanes, salt, digest }: Argon2): ImportedPassword {
   const [saltBytes, bytes] = [bytesIn(salt), bytesIn(digest)]
   if (String(version) !== '1.3') return unknownAlgorithm(`argon2 version ${String(version)}`)
@@ -74,16 +86,21 @@ export function argon2({ type, version, memory, passes, lanes, salt, digest }: A
   return { hash: `${head}$${base64Of(saltBytes)}$${base64Of(bytes)}` }
 }
 
-export function scrypt(
-  cost: number,
-  blockSize: number,
-  parallel: number,
-  salt: Buffer,
-  digest: Buffer,
-): ImportedPassword {
+interface Scrypt {
+  /** N, a power of 2. */
+  cost: number
+  blockSize: number
+  parallelization: number
+  salt: Buffer
+  digest: Buffer
+}
+
+/** Writes a hash as a PHC string. */
+export function scrypt({ cost, blockSize, parallelization, salt, digest }: Scrypt): ImportedPassword {
   const log = Math.log2(cost)
-  if (!Number.isInteger(log) || !isCount(blockSize) || !isCount(parallel) || digest.length === 0) return BROKEN_HASH
-  return { hash: `$scrypt$ln=${log},r=${blockSize},p=${parallel}$${base64Of(salt)}$${base64Of(digest)}` }
+  if (!Number.isInteger(log) || !isCount(blockSize) || !isCount(parallelization) || digest.length === 0)
+    return BROKEN_HASH
+  return { hash: `$scrypt$ln=${log},r=${blockSize},p=${parallelization}$${base64Of(salt)}$${base64Of(digest)}` }
 }
 
 /** Decodes base64 of either alphabet, padded or not; undefined if it is not base64. */
@@ -96,6 +113,7 @@ function base64Of(bytes: Buffer): string {
   return bytes.toString('base64').replace(/=+$/, '')
 }
 
+/** Whether a value, or its text, is a whole number from 1 of at most nine digits. */
 function isCount(value: unknown): value is number | string {
   return /^[1-9]\d{0,8}$/.test(String(value))
 }

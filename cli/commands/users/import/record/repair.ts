@@ -12,7 +12,8 @@ const EDGES = /^[\s\u0000-\u001f\u007f-\u009f]+|[\s\u0000-\u001f\u007f-\u009f]+$
 
 /**
  * Repairs what the API would refuse, if that does not change the meaning: spaces around a value are removed, control
- * characters in a name and NUL in metadata become spaces, and a name that is too long is cut. Repairs are counted with the skipped fields.
+ * characters in a name and NUL in metadata become spaces, and a name that is too long is cut. Repairs are reported like
+ * skipped fields.
  */
 export function repair(record: ReadRecord): ReadRecord {
   if (!('user' in record) || record.user === undefined) return record

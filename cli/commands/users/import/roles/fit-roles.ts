@@ -5,7 +5,7 @@ import { Spool } from './spool.ts'
 /** Maximum number of roles per user. */
 const ROLES_MAX = 32
 /** Name for the other product's administrator flag, in the report of a role that would also become ADMIN. */
-const FLAG = 'is_superuser'
+const ADMIN_FLAG = 'is_superuser'
 
 interface RoleOptions {
   /** Whether administrators in the other product become administrators here. */
@@ -72,6 +72,7 @@ export class FileRoles {
     return this.names.unusedMappings
   }
 
+  /** Records the roles of a user, or the name of a group. */
   addRecord(record: ReadRecord): void {
     if ('group' in record) this.addGroup(record.group)
     if (!('user' in record) || 'fault' in record) return
@@ -80,14 +81,16 @@ export class FileRoles {
       if (name !== undefined) this.names.addName(name)
       else if (typeof role !== 'string') this.unnamedGroups.add(role.group)
     }
-    if (record.theirs?.admin) this.names.addMapped(FLAG, 'ADMIN')
+    if (record.theirs?.admin) this.names.addMapped(ADMIN_FLAG, 'ADMIN')
   }
 
+  /** Whether the roles of a record depend on the rest of the file. */
   dependsOnRest(record: ReadRecord): boolean {
     if (!('user' in record) || 'fault' in record) return false
     return rolesOf(record).some((role) => typeof role !== 'string' || this.names.dependsOnRest(role))
   }
 
+  /** Converts the roles of a record, after every record they depend on was added. */
   fit(record: ImportRecord): ImportRecord {
     if ('fault' in record) return record
     const { theirs, ...rest } = record

@@ -107,6 +107,7 @@ export class RoleNames {
   }
 }
 
+/** Whether a text is a valid name of a role in Ch202. */
 export function isRole(text: string): boolean {
   return ROLE.test(text)
 }

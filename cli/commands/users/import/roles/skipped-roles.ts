@@ -14,11 +14,11 @@ export interface SkippedRoleCount extends SkippedRole {
 }
 
 /** Skipped roles as a journal stores them. */
-export interface SkippedRolesRead {
+export interface StoredSkippedRoles {
   /** Number of users with a skipped role. */
   users: number
   roles: SkippedRoleCount[]
-  /** How often a role was skipped that is not in `roles`. */
+  /** How many times a role was skipped that `roles` does not list. */
   others: number
 }
 
@@ -28,7 +28,7 @@ export class SkippedRoles {
   private others = 0
   private readonly counts = new Map<string, SkippedRoleCount>()
 
-  constructor(stored?: SkippedRolesRead) {
+  constructor(stored?: StoredSkippedRoles) {
     this.users = stored?.users ?? 0
     this.others = stored?.others ?? 0
     for (const one of stored?.roles ?? []) this.counts.set(keyOf(one), one)
@@ -46,7 +46,7 @@ export class SkippedRoles {
     }
   }
 
-  toJSON(): SkippedRolesRead {
+  toJSON(): StoredSkippedRoles {
     return { users: this.users, roles: [...this.counts.values()], others: this.others }
   }
 

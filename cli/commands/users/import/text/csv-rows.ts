@@ -17,10 +17,13 @@ const REPLACEMENT = '\ufffd'
 
 const QUOTE = 34
 const COMMA = 44
+const SEMICOLON = 59
+const TAB = 9
+const BAR = 124
 const CR = 13
 const LF = 10
 /** Possible separators: the most frequent one in the first row is used, or of several the first in this list. */
-const SEPARATORS = [COMMA, 59, 9, 124]
+const SEPARATORS = [COMMA, SEMICOLON, TAB, BAR]
 /** Excel's declaration of the separator before the first row. */
 const SEPARATOR_LINE = /^"?sep=([,;|\t])"?(?=[\r\n]|$)/i
 
@@ -35,14 +38,14 @@ export async function* csvRows(source: Bytes): AsyncGenerator<CsvRow> {
   const reader = new RowReader()
   for await (const chunk of source) {
     reader.add(decoder.decode(chunk, { stream: true }))
-    yield* reader.rows(false)
+    yield* reader.rows({ isLast: false })
     if (reader.pending > ROW_MAX) {
       yield { line: reader.line, fault: UNCLOSED }
       return
     }
   }
   reader.add(decoder.decode())
-  yield* reader.rows(true)
+  yield* reader.rows({ isLast: true })
 }
 
 class RowReader {
@@ -52,6 +55,7 @@ class RowReader {
   private at = 0
   private separator: number | undefined
 
+  /** Number of characters that belong to no row yet. */
   get pending(): number {
     return this.text.length - this.at
   }
@@ -62,7 +66,7 @@ class RowReader {
   }
 
   /** @param isLast whether the text is complete; otherwise its last row may continue and is kept back */
-  *rows(isLast: boolean): Generator<CsvRow> {
+  *rows({ isLast }: { isLast: boolean }): Generator<CsvRow> {
     this.separator ??= this.findSeparator(isLast)
     while (this.separator !== undefined && this.at < this.text.length) {
       const row = this.row(isLast)
@@ -82,6 +86,7 @@ class RowReader {
     return separatorIn(this.text, isLast)
   }
 
+  /** Reads the next row; null if the row may continue in the next chunk. */
   private row(isLast: boolean): CsvRow | null {
     const { text, line, separator = COMMA } = this
     const cells: Cell[] = []
@@ -140,14 +145,14 @@ function isBreak(code: number): boolean {
   return code === CR || code === LF
 }
 
-/** The position of a closing quote, for any separator. */
+/** The position of the quote that closes a cell while the separator is still unknown. */
 function closingQuote(text: string, from: number): number {
   for (let at = text.indexOf('"', from); at >= 0; at = text.indexOf('"', at + 2))
     if (text.charCodeAt(at + 1) !== QUOTE) return at
   return text.length
 }
 
-/** The position of the quote that closes a cell, followed by a separator, a line end or the end. */
+/** The position of the quote that closes a cell: the next character is a separator, a line end or the end. */
 function closingCellQuote(text: string, from: number, separator: number): number {
   for (let at = text.indexOf('"', from); at >= 0; at = text.indexOf('"', at)) {
     const next = text.charCodeAt(at + 1)
@@ -158,6 +163,7 @@ function closingCellQuote(text: string, from: number, separator: number): number
   return text.length
 }
 
+/** The end of a cell that is not quoted. */
 function plainEnd(text: string, from: number, separator: number): number {
   for (let at = from; at < text.length; at++) {
     const code = text.charCodeAt(at)

@@ -39,14 +39,16 @@ export async function* asUtf8(source: Bytes, name: string, format: string): Asyn
 }
 
 /**
- * Detects encodings other than UTF-8. Text with some valid UTF-8 characters and some invalid bytes was damaged: it passes,
- * and its records are refused one by one.
+ * Detects encodings other than UTF-8. Text with fewer invalid bytes than UTF-8 characters is damaged UTF-8: it passes, and
+ * the records with those bytes are refused one by one.
  */
 class Utf8Check {
   /** The possible start of a character at the end of the last chunk. */
   private rest = Buffer.alloc(0)
+  /** Whether a character beyond ASCII has shown that the text is UTF-8. */
   private hasUtf8 = false
 
+  /** Whether the text may be UTF-8 up to the end of this chunk. */
   passes(chunk: Uint8Array): boolean {
     if (this.hasUtf8) return true
     const bytes = Buffer.concat([this.rest, chunk])
@@ -57,7 +59,7 @@ class Utf8Check {
       this.hasUtf8 = complete.some((byte) => byte > 0x7f)
       return true
     }
-    this.hasUtf8 = hasCharacter(complete)
+    this.hasUtf8 = isMostlyUtf8(complete)
     return this.hasUtf8
   }
 }
@@ -80,18 +82,18 @@ function lengthOf(byte: number): number {
 }
 
 /** Whether there are more multi-byte UTF-8 characters than invalid bytes. */
-function hasCharacter(bytes: Uint8Array): boolean {
+function isMostlyUtf8(bytes: Uint8Array): boolean {
   let characters = 0
-  let others = 0
+  let invalidBytes = 0
   for (let at = 0; at < bytes.length; at++) {
     if ((bytes[at] as number) < 0x80) continue
     const length = lengthOf(bytes[at] as number)
     if (length > 1 && isUtf8(bytes.subarray(at, at + length))) {
       characters++
       at += length - 1
-    } else others++
+    } else invalidBytes++
   }
-  return characters > others
+  return characters > invalidBytes
 }
 
 async function firstBytes(reader: AsyncIterator<Uint8Array>): Promise<Uint8Array> {

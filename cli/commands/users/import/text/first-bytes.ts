@@ -21,6 +21,7 @@ async function* restart(chunks: Uint8Array[], reader: AsyncIterator<Uint8Array>)
   for (let next = await reader.next(); !next.done; next = await reader.next()) yield next.value
 }
 
+/** Whether a text with this first byte is JSON: an object or an array. */
 export function isJson(first: number | undefined): boolean {
   return first === 123 || first === 91
 }

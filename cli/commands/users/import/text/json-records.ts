@@ -1,11 +1,13 @@
+import type { Fields, RawRecord } from './raw-record.ts'
 import { type Bytes, NOT_UTF8, RECORD_MAX, TOO_LARGE } from './text-lines.ts'
-
-export type JsonRecord = { place: number; value: Record<string, unknown> } | { place: number; fault: string }
 
 const QUOTE = 34
 const BACKSLASH = 92
-const OPEN = [123, 91]
+const OPEN_OBJECT = 123
+const OPEN_ARRAY = 91
 const CLOSE = [125, 93]
+/** In ASCII, the code of a closing bracket is so much greater than that of its opening bracket. */
+const OPEN_TO_CLOSE = 2
 const COLON = 58
 const BLANKS = new Set([32, 9, 10, 13, 44, COLON])
 const KEY = Buffer.from('users')
@@ -17,7 +19,7 @@ const MALFORMED = 'The record is not valid JSON'
  * `users` in an object or in each of several (`{"users": [{…}, …]}`), or one after the other (`{…}\n{…}`). Only brackets
  * and strings are scanned; JSON.parse reads each object. Other values in such an array are faults.
  */
-export async function* jsonRecords(source: Bytes): AsyncGenerator<JsonRecord> {
+export async function* jsonRecords(source: Bytes): AsyncGenerator<RawRecord> {
   const splitter = new Splitter()
   let place = 0
   for await (const chunk of source) {
@@ -28,7 +30,7 @@ export async function* jsonRecords(source: Bytes): AsyncGenerator<JsonRecord> {
   if (fault !== undefined) yield { place: place + 1, fault }
 }
 
-function parseRecord(item: RecordBytes, place: number): JsonRecord {
+function parseRecord(item: RecordBytes, place: number): RawRecord {
   if (typeof item === 'string') return { place, fault: item }
   let text: string
   try {
@@ -39,7 +41,7 @@ function parseRecord(item: RecordBytes, place: number): JsonRecord {
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return { place, fault: NOT_AN_OBJECT }
-    return { place, value: value as Record<string, unknown> }
+    return { place, value: value as Fields }
   } catch {
     // The parser's own message may quote a hash.
     return { place, fault: MALFORMED }
@@ -49,8 +51,14 @@ function parseRecord(item: RecordBytes, place: number): JsonRecord {
 /** The bytes of a record, or its fault. */
 type RecordBytes = Uint8Array | typeof TOO_LARGE | typeof NOT_AN_OBJECT
 
-/** An open bracket around the current byte. */
-type Level = { bracket: number; key: boolean; users: boolean }
+/** An object or array around the current byte. */
+interface Level {
+  bracket: typeof OPEN_OBJECT | typeof OPEN_ARRAY
+  /** Whether the last key in this object is `users`. */
+  isUsersKey: boolean
+  /** Whether this is the array `users`. */
+  isUsers: boolean
+}
 
 class Splitter {
   broken = false
@@ -58,14 +66,14 @@ class Splitter {
   private readonly levels: Level[] = []
   private inString = false
   private escaped = false
-  /** The start of the last string, one byte longer than `users`, to recognize that key. */
+  /** The first bytes of the last string, at most one more than `users` has, to recognize that key. */
   private lastString: number[] = []
-  private lastStringIsKey = false
+  private lastStringIsUsers = false
   /** The depth and the bytes so far of the current record. */
   private record: { depth: number; parts: Uint8Array[]; size: number } | null = null
   /** Whether the previous byte belongs to a number, `null`, `true` or `false`. */
   private inLiteral = false
-  /** Whether anything but white space was read. */
+  /** Whether the first bracket was read. */
   private started = false
 
   /** The fault of a document that ends here, if any. */
@@ -87,14 +95,14 @@ class Splitter {
       const wasInLiteral = this.inLiteral
       this.inLiteral = false
       if (BLANKS.has(byte)) {
-        if (byte === COLON) this.colon()
+        if (byte === COLON) this.endKey()
         continue
       }
       if (!this.started && this.isByteOrderMark(byte, this.offset + at)) continue
       if (byte === QUOTE) {
         this.inString = true
         this.lastString = []
-        this.lastStringIsKey = false
+        this.lastStringIsUsers = false
         if (this.levels.length === 0) {
           this.broken = true
           return
@@ -102,7 +110,7 @@ class Splitter {
         if (this.isRecordPosition()) yield NOT_AN_OBJECT
         continue
       }
-      if (OPEN.includes(byte)) {
+      if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) {
         if (this.open(byte)) from = at
         continue
       }
@@ -119,7 +127,7 @@ class Splitter {
       this.inLiteral = true
       if (!wasInLiteral && this.isRecordPosition()) yield NOT_AN_OBJECT
     }
-    if (this.record) this.keep(chunk.subarray(from))
+    if (this.record) this.bufferPart(chunk.subarray(from))
     this.offset += chunk.length
   }
 
@@ -137,7 +145,7 @@ class Splitter {
       else if (byte === BACKSLASH) this.escaped = true
       else if (byte === QUOTE) {
         this.inString = false
-        this.lastStringIsKey =
+        this.lastStringIsUsers =
           this.lastString.length === KEY.length && this.lastString.every((one, index) => one === KEY[index])
         return at
       }
@@ -146,21 +154,22 @@ class Splitter {
     return at
   }
 
-  private colon(): void {
+  /** Handles a colon: the string before it is a key. */
+  private endKey(): void {
     const level = this.levels.at(-1)
-    if (level) level.key = this.lastStringIsKey
+    if (level) level.isUsersKey = this.lastStringIsUsers
   }
 
   /** Opens a level; true if a record starts with it. */
-  private open(bracket: number): boolean {
+  private open(bracket: Level['bracket']): boolean {
     this.started = true
     const outer = this.levels.at(-1)
-    const isUsers = bracket === 91 && outer?.key === true && this.mayHoldUsers()
+    const isUsers = bracket === OPEN_ARRAY && outer?.isUsersKey === true && this.mayHoldUsers()
     // The enclosing object is not a user but contains them.
     if (isUsers) this.record = null
-    if (outer) outer.key = false
-    const startsRecord = !isUsers && (bracket === 123 || outer !== undefined) && this.isRecordPosition()
-    this.levels.push({ bracket, key: false, users: isUsers })
+    if (outer) outer.isUsersKey = false
+    const startsRecord = !isUsers && (bracket === OPEN_OBJECT || outer !== undefined) && this.isRecordPosition()
+    this.levels.push({ bracket, isUsersKey: false, isUsers })
     if (startsRecord) this.record = { depth: this.levels.length, parts: [], size: 0 }
     return startsRecord
   }
@@ -168,8 +177,8 @@ class Splitter {
   /** Whether the position is in an object at the root or in an array at the root. */
   private mayHoldUsers(): boolean {
     const [first, second] = this.levels
-    if (this.levels.length === 1) return first?.bracket === 123
-    return this.levels.length === 2 && first?.bracket === 91 && second?.bracket === 123
+    if (this.levels.length === 1) return first?.bracket === OPEN_OBJECT
+    return this.levels.length === 2 && first?.bracket === OPEN_ARRAY && second?.bracket === OPEN_OBJECT
   }
 
   /** Whether a value that starts here is a record, or stands in place of one. */
@@ -177,13 +186,13 @@ class Splitter {
     if (this.record) return false
     const outer = this.levels.at(-1)
     if (!outer) return true
-    return outer.users || (this.levels.length === 1 && outer.bracket === 91)
+    return outer.isUsers || (this.levels.length === 1 && outer.bracket === OPEN_ARRAY)
   }
 
   /** Closes a level; true if a record ends with it. */
   private close(bracket: number): boolean {
     const level = this.levels.at(-1)
-    if (level?.bracket !== bracket - 2) {
+    if (level?.bracket !== bracket - OPEN_TO_CLOSE) {
       this.broken = true
       return false
     }
@@ -192,7 +201,8 @@ class Splitter {
     return endsRecord
   }
 
-  private keep(part: Uint8Array): void {
+  /** Buffers a part of the current record, which goes on in the next chunk. */
+  private bufferPart(part: Uint8Array): void {
     const { record } = this
     if (!record) return
     record.size += part.length
@@ -201,6 +211,7 @@ class Splitter {
     else record.parts.push(part.slice())
   }
 
+  /** Ends the current record with its last part. */
   private finish(part: Uint8Array): RecordBytes {
     const { record } = this
     this.record = null
