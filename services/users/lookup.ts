@@ -22,8 +22,8 @@ const answers = new WeakMap<User, UserRead>()
 
 /** The answer for a row. It is made once: the times in it cost more than the rest of a read. */
 function answerFor(user: User): UserRead {
-  const made = answers.get(user)
-  if (made) return made
+  const cached = answers.get(user)
+  if (cached) return cached
   const answer = userRead(user)
   answers.set(user, answer)
   return answer
