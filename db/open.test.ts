@@ -21,8 +21,8 @@ const failingStore = () =>
   openStore({ dataDir }, DEFINITION, (engine) => ({
     epoch: 'one',
     count: () => 7,
-    // biome-ignore lint/correctness/useYield: it fails before it reads anything
     fail: (code: string, way: 'read' | 'write' = 'write') =>
+      // biome-ignore lint/correctness/useYield: it fails before it reads anything
       engine[way](function* () {
         throw Object.assign(new Error('disk I/O error'), { code })
       }),

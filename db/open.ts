@@ -16,7 +16,7 @@ export interface DatabaseConfig {
   databasePatience?: number
 }
 
-/** What both kinds of database need to know of a service. */
+/** The database of a service, in both kinds. */
 export interface DatabaseDefinition {
   /** The name of the service: of its file, and of its schema. */
   name: string

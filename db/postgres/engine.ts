@@ -30,7 +30,7 @@ export interface PostgresOptions {
   patience?: number
 }
 
-/** Where a statement runs: any connection of the pool, or that of a transaction. */
+/** Runs a statement: any connection of the pool, or that of a transaction. */
 type Executor = Pick<SQL, 'unsafe'>
 
 /** The schema of one service in a PostgreSQL database, or in one that speaks its protocol. */
@@ -146,7 +146,7 @@ interface Translated {
   rowsOf?(rows: unknown[][]): unknown[]
 }
 
-/** What the query builder gives as a prepared statement. It is never run: it has the text and converts rows. */
+/** A prepared statement of the query builder. It is never run: it has the text and converts rows. */
 interface BuiltStatement {
   getQuery(): { sql: string; params: unknown[] }
   mapAllResult(rows: unknown[][]): unknown[]

@@ -16,7 +16,7 @@ export function qualifyTables(
   text: string,
   { schema, tables }: { schema: string; tables: ReadonlySet<string> },
 ): string {
-  return text.replaceAll(/\b(from|join|into|update)(\s+)("?)(\w+)\3/gi, (whole, keyword, space, _, table: string) =>
-    tables.has(table) ? `${keyword}${space}"${schema}"."${table}"` : whole,
+  return text.replaceAll(/\b(from|join|into|update)(\s+)("?)(\w+)\3/gi, (match, keyword, space, _, table: string) =>
+    tables.has(table) ? `${keyword}${space}"${schema}"."${table}"` : match,
   )
 }

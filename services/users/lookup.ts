@@ -14,7 +14,19 @@ import type { User } from './store.ts'
  * @throws Problem `user_not_found`
  */
 export async function getUser(context: ReadContext, id: string, caller: Caller): Promise<UserRead> {
-  return userRead(await visibleUser(context, id, caller))
+  return answerFor(await visibleUser(context, id, caller))
+}
+
+/** Answers by the row that they show. The store gives the same row until the user changes. */
+const answers = new WeakMap<User, UserRead>()
+
+/** The answer for a row. It is made once: the times in it cost more than the rest of a read. */
+function answerFor(user: User): UserRead {
+  const cached = answers.get(user)
+  if (cached) return cached
+  const answer = userRead(user)
+  answers.set(user, answer)
+  return answer
 }
 
 /** As `getUser`, by id or email. @throws Problem `user_not_found` */

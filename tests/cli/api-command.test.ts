@@ -127,13 +127,18 @@ describe('a body', () => {
 
   test('of any size is passed on completely, without being held in memory', async () => {
     const [part, times] = [Buffer.alloc(1 << 20, 'x'), 600]
+    let size = 0
     const big = Bun.serve({
       port: 0,
       hostname: '127.0.0.1',
       fetch: () =>
         new Response(
           (async function* () {
-            for (let n = 0; n < times; n++) yield part
+            for (let n = 0; n < times; n++) {
+              // No more than this is under way, however slow the machine is.
+              while (n * part.length - size > 100 * part.length) await Bun.sleep(1)
+              yield part
+            }
           })(),
         ),
     })
@@ -142,10 +147,8 @@ describe('a body', () => {
       stdout: 'pipe',
       stderr: 'inherit',
     })
-    let size = 0
     for await (const chunk of child.stdout) size += chunk.length
     expect([await child.exited, size]).toEqual([0, part.length * times])
-    // What arrives while this test is slow to read is held by Bun: less than all of it.
     expect((child.resourceUsage()?.maxRSS ?? 0) / (1 << 20)).toBeLessThan(times * 0.8)
     await big.stop(true)
   })
@@ -221,7 +224,7 @@ describe('a request is tried again', () => {
       })
       server.close()
       expect([name, ended.status, seen.length]).toEqual([name, status, requests])
-      if (/second|moment/.test(name)) expect([name, ended.took > 1000]).toEqual([name, true])
+      if (/for a second|until a date/.test(name)) expect([name, ended.took > 1000]).toEqual([name, true])
     }
     // A few at a time: each is a process.
     for (let at = 0; at < rows.length; at += 8) await Promise.all(rows.slice(at, at + 8).map(look))

@@ -16,7 +16,7 @@ const STAY: readonly [example: RegExp, shown: RegExp | null, signal: NodeJS.Sign
 const STAYS = 700
 
 /** An example that runs longer than this is missing in `STAY`; milliseconds. */
-const LATE = 20_000
+const LATE = 60_000
 
 /** Commands that need an instance of their own: they keep running, or they begin with an empty directory. */
 const ALONE = /^ch202 (start|serve|migrate)\b/
@@ -181,4 +181,4 @@ test('has examples that work as printed', async () => {
   wrong.push(...(await alone).flat(), ...(await wrongWithPostgres(withServer)))
   expect(wrong).toEqual([])
   // About three hundred processes.
-}, 300_000)
+}, 600_000)

@@ -18,6 +18,9 @@ import { type Ended, launch, ownSettings, ROOT, type Running, temporary } from '
 const folder = temporary('new-service')
 const copy = folder.fresh()
 /** The services that are written, in this order, with their options: a short name, an odd plural, a long name. */
+/** Milliseconds: compilers and test runs of a copy take minutes on a busy machine. */
+const SLOW = 600_000
+
 const LONG = `a${'b'.repeat(29)}s`
 const WRITTEN: [name: string, ...more: string[]][] = [['products'], ['people', '--item', 'person'], [LONG]]
 
@@ -34,7 +37,7 @@ beforeAll(async () => {
   before = tree()
   runs = []
   for (const words of WRITTEN) runs.push(await run([...words, '-o', 'json']))
-}, 120_000)
+}, SLOW)
 afterAll(() => folder.remove())
 
 test('lists each file that it wrote or changed, and touches no other', () => {
@@ -56,7 +59,7 @@ describe('what is written', () => {
       const { status, stderr, stdout } = await inCopy(words)
       expect([status, status === 0 ? '' : stdout + stderr]).toEqual([0, ''])
     },
-    120_000,
+    SLOW,
   )
 
   test('lints', async () => {
@@ -89,11 +92,11 @@ describe('what is written', () => {
   test.each(TESTS)(
     'passes its tests: %s',
     async (_, words, least) => {
-      const { status, stderr } = await inCopy(['test', '--timeout=60000', ...words], { CH202_ENV: 'test' })
+      const { status, stderr } = await inCopy(['test', '--timeout=120000', ...words], { CH202_ENV: 'test' })
       expect([status, status === 0 ? '' : stderr]).toEqual([0, ''])
       expect(Number(/^ *(\d+) pass$/m.exec(stderr)?.[1])).toBeGreaterThan(least)
     },
-    120_000,
+    SLOW,
   )
 })
 
@@ -138,7 +141,7 @@ describe.each(['SQLite', 'PostgreSQL'] as const)('beside the others, by ch202 st
     await running.printed(/ready at/, 5)
     ana = await register()
     ben = await register()
-  }, 120_000)
+  }, SLOW)
   afterAll(stop)
 
   test('a product is created, listed by page and by cursor, and hidden from other users', async () => {
@@ -270,7 +273,7 @@ test.each(REFUSED)(
     expect([refused.status, refused.stdout, refused.stderr]).toEqual([status, '', expect.stringContaining(says)])
     expect(tree()).toBe(initial)
   },
-  10_000,
+  SLOW,
 )
 
 test('refuses, and writes nothing: outside of the checkout, without a place for an entry, and on a failure', async () => {

@@ -4,12 +4,12 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSyn
 import { join } from 'node:path'
 import { addressSetting } from '../../services/kit/process/service-address.ts'
 import { SERVICE_NAMES } from '../../services/registry.ts'
+import { KeepAlive } from '../faults/keep-alive.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
-import { PROMPT } from '../support/eventually.ts'
+import { eventually, PROMPT } from '../support/eventually.ts'
 import { arrived, as, call } from '../support/http.ts'
 import { mails } from '../support/mails.ts'
 import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
-import type { System } from '../support/system.ts'
 import { type Ended, launch, ownSettings, processesWith, runTool, temporary } from '../support/tool.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
@@ -233,7 +233,7 @@ describe('a start', () => {
       body: { email: newEmail(), password: PASSWORD },
     })
     await call(env.CH202_URL ?? '', 'POST /auth/password-reset-request', { body: { email: user.body.email } })
-    while (mails({ dataDir } as System).length === 0) await Bun.sleep(20)
+    await eventually(() => mails({ dataDir }).length > 0)
     const modes = (directory: string): string[] =>
       readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
         const path = join(directory, entry.name)
@@ -257,6 +257,8 @@ describe('a start', () => {
     const preload = ['--preload', './tests/faults/another-starts-first.ts']
     const running = launch([process.execPath, ...preload, 'cli/main.ts', 'serve', 'users'], { env })
     await running.printed(/users ready at/)
+    // Auth did start meanwhile.
+    expect(existsSync(join(dataDir, 'auth.sqlite'))).toBe(true)
     running.signal('SIGTERM')
     expect(await running.ended).toMatchObject({ status: 0, stderr: '' })
     // Both have the same secrets, and auth decrypts its key with them.
@@ -341,23 +343,35 @@ describe('a start', () => {
 })
 
 describe('a stop', () => {
+  const isRefused = (base: string) =>
+    call(base, 'GET /health').then(
+      () => false,
+      () => true,
+    )
+
   test.each(['SIGTERM', 'SIGINT'] as const)(
     'by %s answers the requests under way, and exits 0 soon',
     async (signal) => {
-      const env = ownSettings(folder.fresh(), { BCRYPT_COST: '13' })
+      const env = ownSettings(folder.fresh())
       const base = env.CH202_URL ?? ''
       const running = await served(env)
       const email = newEmail()
-      const register = call(base, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
-      // A hash of this cost takes 600 ms of a core: the request is under way when the signal comes.
+      const body = JSON.stringify({ email, password: PASSWORD })
+      const bytes = KeepAlive.bytes({ method: 'POST', path: '/api/v1/auth/register', body })
+      const client = new KeepAlive(base)
+      await client.open()
+      // The request is under way when the signal comes: the end of its body follows later.
+      client.send(bytes.slice(0, -10))
       await arrived(base)
       running.signal(signal)
-      const answer = await register
-      expect([answer.status, answer.body.email]).toEqual([201, email])
+      await eventually(() => isRefused(base))
+      client.send(bytes.slice(-10))
+      const { kind, status: answered, text } = await client.answer()
+      expect([kind, answered, JSON.parse(text).email]).toEqual(['answered', 201, email])
       const { status, took, stderr } = await running.ended
       expect([status, stderr]).toEqual([0, ''])
       expect(took).toBeLessThan(PROMPT)
-      expect(await call(base, 'GET /health').catch(() => 'refused')).toBe('refused')
+      expect(await isRefused(base)).toBe(true)
     },
   )
 
@@ -373,6 +387,8 @@ describe('a stop', () => {
     )
     await arrived(env.CH202_URL ?? '')
     running.signal('SIGINT')
+    await eventually(() => isRefused(env.CH202_URL ?? ''))
+    // Longer than the time in which a second signal counts as an echo of the first.
     await Bun.sleep(2000)
     running.signal('SIGINT')
     expect((await running.ended).status).toBe(130)
@@ -415,11 +431,9 @@ describe('the log', () => {
       headers: { 'content-type': 'application/json' },
     })
     await call(base, 'POST /auth/password-reset-request', { body: { email } })
-    while (mails({ dataDir: env.CH202_DATA_DIR } as System).length === 0) await Bun.sleep(20)
-    const mail = mails({ dataDir: env.CH202_DATA_DIR } as System)
-      .join('')
-      .replaceAll('=\r\n', '')
-      .replaceAll('=3D', '=')
+    const written = () => mails({ dataDir: env.CH202_DATA_DIR ?? '' })
+    await eventually(() => written().length > 0)
+    const mail = written().join('').replaceAll('=\r\n', '').replaceAll('=3D', '=')
     const reset = /reset-password\?token=([\w.-]+)/.exec(mail)?.[1] ?? 'no reset token was found'
     await call(base, 'POST /auth/password-reset-confirm', {
       body: { token: reset, new_password: `${canaries.password}-2` },

@@ -3,14 +3,14 @@ import { plugin } from 'bun'
 
 /**
  * Preloaded into a service that starts on an empty directory: after the service has looked for the secret, and before it
- * looks for sealed keys, auth starts on the same directory and creates both.
+ * looks for sealed keys (it loads `services/databases.ts` for that), auth starts on the same directory and creates both.
  */
 const { CH202_DATA_DIR: dataDir = '' } = process.env
 
 plugin({
   name: 'another starts first',
   setup(build) {
-    build.onLoad({ filter: /\/db\/examine\.ts$/ }, async ({ path }) => {
+    build.onLoad({ filter: /\/services\/databases\.ts$/ }, async ({ path }) => {
       if (existsSync(`${dataDir}/secrets.env`)) throw new Error('This is not the moment that the test is about')
       const auth = Bun.spawn([process.execPath, 'cli/main.ts', 'serve', 'auth'], { stdout: 'pipe', stderr: 'inherit' })
       const decoder = new TextDecoder()

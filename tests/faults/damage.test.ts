@@ -17,7 +17,7 @@ import { join } from 'node:path'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { databases } from '../../services/databases.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
-import { eventually } from '../support/eventually.ts'
+import { eventually, PATIENCE } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { as, call } from '../support/http.ts'
 import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
@@ -37,10 +37,10 @@ const operator = { headers: as.operator }
 const serve = (env: Record<string, string>, ...names: string[]) =>
   launch([process.execPath, 'cli/main.ts', 'serve', ...names], { env })
 
-/** Starts a service that is expected to refuse, and kills it if it does not. */
+/** Starts a service that is expected to refuse, and kills it if it does not: then its status is null. */
 async function refused(env: Record<string, string>, ...names: string[]) {
   const running = serve(env, ...names)
-  const timer = setTimeout(() => running.signal('SIGKILL'), 8000)
+  const timer = setTimeout(() => running.signal('SIGKILL'), PATIENCE)
   const ended = await running.ended
   clearTimeout(timer)
   return ended

@@ -1,4 +1,5 @@
 import { spyOn } from 'bun:test'
+import { KeyRotation } from '../../services/auth/keys/rotation.ts'
 import type { Mail } from '../../services/auth/mail/transport.ts'
 import type { Clock } from '../../services/kit/clock.ts'
 import { type Answer, call } from '../support/http.ts'
@@ -21,7 +22,8 @@ export class InstanceInTime {
   private monotonic = 0
   private system: InProcessSystem | undefined
   private readonly ticking = new Set<Ticking>()
-  private readonly spies = this.takeIntervals()
+  private readonly rotationStarts = spyOn(KeyRotation.prototype, 'start')
+  private readonly spies = [...this.takeIntervals(), this.rotationStarts]
 
   constructor(private readonly settings: Record<string, string>) {}
 
@@ -65,7 +67,10 @@ export class InstanceInTime {
     return { status: answer?.status ?? 0, body: (await answer?.json()) as Answer['body'] }
   }
 
-  /** Moves the clock. Work in intervals is done once, at the end. */
+  /**
+   * Moves the clock. Work in intervals begins once, at the end; `settled` waits for the work on keys, which takes several
+   * steps.
+   */
   async pass(ms: number): Promise<void> {
     this.time += ms
     for (const tick of this.ticking) {
@@ -75,6 +80,12 @@ export class InstanceInTime {
     }
     // The check of the database shares a commit with everything written before.
     await this.askWithin('auth', 'GET /health/db', {})
+  }
+
+  /** Resolves when the rotation of keys has done what was due. */
+  async settled(): Promise<void> {
+    // biome-ignore lint/complexity/useLiteralKeys: only in this form the compiler allows access to a private member
+    for (const rotation of this.rotationStarts.mock.contexts as KeyRotation[]) await rotation['lastCheck']
   }
 
   /** Sets the clock without time passing: intervals do not notice. */

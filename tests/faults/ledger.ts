@@ -1,9 +1,7 @@
 import { newEmail } from '../support/actors.ts'
+import { PATIENCE } from '../support/eventually.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import type { System } from '../support/system.ts'
-
-/** Milliseconds after a restart within which a committed change without an answer reaches every service. */
-const PATIENCE = 3000
 
 /**
  * The acknowledged state of a user, with alternatives: after a request without an answer, both the old and the new state

@@ -3,8 +3,8 @@ import { SQL } from 'bun'
 import { openModulesStore } from '../../db/modules/store.ts'
 import { DatabaseUnavailable } from '../../services/kit/database-unavailable.ts'
 import type { Module, ModulesStore } from '../../services/modules/store.ts'
-import { startPostgres } from '../support/postgres.ts'
 import { eventually } from '../support/eventually.ts'
+import { startPostgres } from '../support/postgres.ts'
 
 const server = await startPostgres()
 afterAll(() => server.stop())

@@ -17,6 +17,8 @@ export interface Between {
   fates: Fate[]
   /** Number of requests with a fault. */
   befallen: number
+  /** Resolves when the duplicates of all requests so far have arrived. */
+  duplicatesArrived(): Promise<void>
   /** Blocks requests to these paths: their connections break at once, or get no answer. */
   cut: { paths: RegExp; how: 'broken' | 'silent' } | undefined
   stop(): void
@@ -27,6 +29,7 @@ export interface Between {
  * @param paths whose requests get faults; all others are forwarded
  */
 export async function startProxy(target: () => string, paths = /^/): Promise<Between> {
+  const duplicates = new Set<Promise<void>>()
   const server = createServer(async (request, answer) => {
     const { method = 'GET', url = '/' } = request
     const body = await bodyOf(request)
@@ -42,7 +45,10 @@ export async function startProxy(target: () => string, paths = /^/): Promise<Bet
     try {
       if (fate?.lost === 'request') return void request.socket.destroy()
       if (fate?.late) await Bun.sleep(fate.late)
-      if (fate?.doubled !== undefined) setTimeout(() => forward().catch(() => undefined), fate.doubled)
+      if (fate?.doubled !== undefined) {
+        const duplicate = arrivesLater(forward, fate.doubled).finally(() => duplicates.delete(duplicate))
+        duplicates.add(duplicate)
+      }
       const forwarded = await forward()
       const text = await forwarded.text()
       if (isCut()) return sever()
@@ -60,6 +66,9 @@ export async function startProxy(target: () => string, paths = /^/): Promise<Bet
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     fates: [],
     befallen: 0,
+    async duplicatesArrived() {
+      await Promise.all(duplicates)
+    },
     cut: undefined,
     stop: () => {
       server.close()
@@ -67,6 +76,12 @@ export async function startProxy(target: () => string, paths = /^/): Promise<Bet
     },
   }
   return proxy
+}
+
+async function arrivesLater(forward: () => Promise<Response>, ms: number): Promise<void> {
+  await Bun.sleep(ms)
+  // A service that is down loses the duplicate.
+  await forward().catch(() => undefined)
 }
 
 async function bodyOf(request: IncomingMessage): Promise<Buffer> {

@@ -2,6 +2,7 @@ import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { logIn, registerUser, type TestUser } from '../support/actors.ts'
+import { atOnce } from '../support/at-once.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { type Answer, as, call } from '../support/http.ts'
@@ -13,10 +14,11 @@ import { type Between, startProxy } from './proxy.ts'
 /** `LOGOUTS=1000` runs the long measurement and prints its figures. */
 const LOGOUTS = Number(process.env.LOGOUTS ?? 150)
 const LONG = process.env.LOGOUTS !== undefined
-const AT_ONCE = 8
 const V1 = '/api/v1'
 const CUTS = ['broken', 'silent'] as const
 const APART: Name[] = ['users', 'modules']
+/** Seconds that a service may decide without auth: longer than a logout and the checks after it take on a busy machine. */
+const MAX_LAG = 10
 
 setDefaultTimeout(Math.max(60_000, LOGOUTS * 300))
 
@@ -54,15 +56,6 @@ async function others(system: System, token: string, round: number) {
 async function openedAnew(system: System, user: TestUser): Promise<TestUser> {
   const { body } = await logIn(system, user.email)
   return { ...user, tokens: body }
-}
-
-/** Shares the rounds among clients that work at the same time. */
-async function atOnce(rounds: number, work: (round: number) => Promise<void>): Promise<void> {
-  let next = 0
-  const client = async () => {
-    for (let round = next++; round < rounds; round = next++) await work(round)
-  }
-  await Promise.all(Array.from({ length: AT_ONCE }, client))
 }
 
 function inOrder(times: number[]): { at(share: number): string } {
@@ -169,7 +162,7 @@ describe('a service that is cut off from auth', () => {
   let toAuth: Between
   beforeAll(async () => {
     toAuth = await startProxy(() => system.url.auth, /\/auth\/revocations/)
-    const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REVOCATION_MAX_LAG: '3s' }
+    const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REVOCATION_MAX_LAG: `${MAX_LAG}s` }
     system = await processes('apart', env, {
       settingsOf: (name) => (name === 'modules' ? { AUTH_URL: toAuth.url } : {}),
     })
@@ -204,7 +197,7 @@ describe('a service that is cut off from auth', () => {
     expect(await logOut(first)).toBeLessThan(PROMPT)
     expect([await modules(first), await modules(live)]).toEqual(['token_revoked', 200])
     // While auth answers introspections, a silent feed is no reason to refuse a token.
-    await Bun.sleep(Math.max(0, 3200 - (performance.now() - cutAt)))
+    await Bun.sleep(Math.max(0, MAX_LAG * 1000 + 200 - (performance.now() - cutAt)))
     expect(await logOut(later)).toBeLessThan(PROMPT)
     expect([await modules(later), await modules(live)]).toEqual(['token_revoked', 200])
     toAuth.cut = undefined
@@ -225,7 +218,6 @@ describe('a service that is cut off from auth', () => {
       for (const user of [live, loggedOutBefore, loggedOutDuring]) expect(await modules(user)).toBe(200)
       await logOut(loggedOutBefore)
       toAuth.cut = { paths: /^/, how }
-      const cutAt = performance.now()
       expect(await logOut(loggedOutDuring)).toBeLessThan(PROMPT)
       // Auth has published the revocation, and connected services have it.
       expect([await users(loggedOutDuring), await users(live)]).toEqual(['token_revoked', 200])
@@ -234,7 +226,7 @@ describe('a service that is cut off from auth', () => {
         200,
         200,
       ])
-      await Bun.sleep(Math.max(0, 3100 - (performance.now() - cutAt)))
+      await eventually(async () => (await modules(live)) === 'auth_unavailable')
       expect(await Promise.all([loggedOutBefore, loggedOutDuring, live].map(modules))).toEqual([
         'token_revoked',
         'auth_unavailable',
@@ -242,7 +234,7 @@ describe('a service that is cut off from auth', () => {
       ])
       toAuth.cut = undefined
       // Auth is asked again as soon as possible, at the latest after the backoff.
-      await Bun.sleep(150)
+      await eventually(async () => (await modules(live)) === 200)
       expect(await Promise.all([loggedOutBefore, loggedOutDuring, live].map(modules))).toEqual([
         'token_revoked',
         'token_revoked',

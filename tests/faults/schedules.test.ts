@@ -155,8 +155,7 @@ test('check 34: with notices lost, late, doubled or reordered, users and auth ag
       await Promise.all(queues)
       toAuth.fates = []
       toUsers.fates = []
-      // The last duplicate arrives.
-      await Bun.sleep(220)
+      await Promise.all([toAuth.duplicatesArrived(), toUsers.duplicatesArrived()])
       const agreed = async () =>
         JSON.stringify(await Promise.all(all.map(asAuthHasIt))) === JSON.stringify(all.map(expectedState))
       await eventually(agreed).catch(async () =>

@@ -17,7 +17,7 @@ export interface SmallDisk {
 }
 
 export interface MountedDisk extends SmallDisk {
-  /** Fills the disk: no write succeeds any more. */
+  /** Mounts the disk again, read-only. */
   lock(): Promise<void>
 }
 

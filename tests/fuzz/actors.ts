@@ -122,6 +122,8 @@ export class Actors {
       { email, username, password: PASSWORD, roles: role === 'admin' ? ['ADMIN'] : ['USER'] },
       as.operator,
     )
+    // From now on the cleanup spares this user.
+    if (creation.status === 201) this.neededIds.add(creation.body.id)
     const login = await this.asked('auth', 'POST /api/v1/auth/login', { login: email, password: PASSWORD })
     if (creation.status !== 201 || login.status !== 200)
       throw new Error(`No user could be made: ${creation.status} ${creation.text} ${login.status} ${login.text}`)
@@ -133,7 +135,6 @@ export class Actors {
       old: `${CANARY}-old`,
       ...tokensIn(login),
     }
-    this.neededIds.add(member.id)
     this.members.set(role, member)
     return member
   }

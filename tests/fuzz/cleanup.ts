@@ -5,7 +5,7 @@ import { dropOldMails } from './mail.ts'
 
 const AT_ONCE = 4
 const KEYS = 8
-/** Milliseconds. A younger user may belong to an actor that is not recorded yet. */
+/** Milliseconds. A younger user may belong to an actor whose creation was not answered yet. */
 const USER_AGE = 5000
 
 /**

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync, statSync, unlinkSync } from 'nod
 import { join } from 'node:path'
 import type { System } from '../support/system.ts'
 
+/** Milliseconds. A younger mail may be read by the line that requested it. */
 const MAIL_AGE = 5000
 
 /** Reads the token of the newest mail to an address and deletes the mail; undefined if no mail has arrived. */

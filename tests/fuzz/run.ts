@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { serviceForPath } from '../../cli/client/routing.ts'
 import type { OpenApiDocument } from '../openapi/document.ts'
+import { PROMPT } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { processes } from '../support/processes.ts'
 import type { Layout } from '../support/settings.ts'
@@ -11,7 +12,7 @@ import { type Prepared, prepare } from './prepare.ts'
 import { type Drawn, requestsOf } from './requests.ts'
 import { sent, shown } from './sending.ts'
 import { CANARY } from './values.ts'
-import { otherCredentials, PATIENCE, type Reply, Validator } from './verdict.ts'
+import { otherCredentials, type Reply, Validator } from './verdict.ts'
 
 /** Number of requests at once. */
 const LINES = 24
@@ -154,7 +155,7 @@ class Run {
       ;({ prepared, reply } = await this.send(actors, drawn))
     }
     // The machine may have been busy: only a request that is slow twice is a fault.
-    if (reply.took > PATIENCE) reply.took = Math.min(reply.took, (await this.send(actors, drawn)).reply.took)
+    if (reply.took > PROMPT) reply.took = Math.min(reply.took, (await this.send(actors, drawn)).reply.took)
     actors.learn(drawn, reply)
     await this.count(drawn, reply)
     const faults = validator.faults(drawn, prepared, reply)

@@ -5,8 +5,10 @@ import { rawShape } from './raw.ts'
 import type { Drawn } from './requests.ts'
 import type { Reply } from './verdict.ts'
 
+/** Milliseconds that a raw request waits for an answer: some of them get none. */
 const RAW_PATIENCE = 400
-const NO_ANSWER = 30_000
+/** Milliseconds after which a request counts as never answered. */
+const NO_ANSWER = 60_000
 
 type Answered = Omit<Reply, 'took'>
 

@@ -2,6 +2,7 @@ import type { ProblemCode } from '../../services/kit/problem.ts'
 import { type Documented, type OpenApiDocument, operationsOf, schemaChecker } from '../openapi/document.ts'
 import { LINES, type ResponseValidator, responseValidator } from '../openapi/validator.ts'
 import { POLICY, type Caller as Policed } from '../security/policy.ts'
+import { PROMPT } from '../support/eventually.ts'
 import { namesIn, type Prepared } from './prepare.ts'
 import type { Caller, Drawn } from './requests.ts'
 import { contradictory, ofLines, ofProblem, secretsIn } from './rules.ts'
@@ -128,7 +129,8 @@ export class Validator {
     if (text.includes(CANARY)) faults.push('a secret comes back')
     // A HEAD has no body.
     if (status >= 400 && text !== '') faults.push(...ofProblem(status, body, id))
-    if (took > PATIENCE) faults.push(`it took ${Math.round(took)} ms`)
+    // A request that ends a session waits for the other services, at most one second.
+    if (took > PROMPT) faults.push(`it took ${Math.round(took)} ms`)
     return faults
   }
 
@@ -177,9 +179,6 @@ export class Validator {
 export function otherCredentials({ twists }: Drawn): boolean {
   return twists.some((twist) => twist.at === 'header' && /^(authorization|x-api-key)$/.test(twist.name))
 }
-
-/** Milliseconds. A request that ends a session waits for the other services, at most one second. */
-export const PATIENCE = 5000
 
 /** Whether the path names a resource of another user, which is answered as if it did not exist. */
 function namesAnother({ call, caller, path, twists }: Drawn): boolean {

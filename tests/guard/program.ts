@@ -47,14 +47,3 @@ export async function startProgram(
     },
   }
 }
-
-const AT_ONCE = 8
-
-/** Shares the rounds among concurrent clients. */
-export async function atOnce(rounds: number, work: () => Promise<void>): Promise<void> {
-  let next = 0
-  const client = async () => {
-    while (next++ < rounds) await work()
-  }
-  await Promise.all(Array.from({ length: AT_ONCE }, client))
-}

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
+import { atOnce } from '../support/at-once.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { INTERNAL_KEY, type Name, OPERATOR_KEY } from '../support/settings.ts'
@@ -7,7 +8,7 @@ import { request } from '../support/sockets.ts'
 import { inProcessApart, type System } from '../support/system.ts'
 import { temporary } from '../support/tool.ts'
 import { pack } from './installed.ts'
-import { atOnce, type GuardedProgram, MAX_LAG, startProgram } from './program.ts'
+import { type GuardedProgram, MAX_LAG, startProgram } from './program.ts'
 
 setDefaultTimeout(120_000)
 

@@ -73,5 +73,5 @@ describe('the existence of an account, over three processes', () => {
     expect([...answers]).toHaveLength(1)
     expect([...answers][0]).toContain('invalid_credentials')
     expect(areEven(apart) || apart).toBe(true)
-  }, 180_000)
+  }, 600_000)
 })

@@ -11,6 +11,7 @@ import { openShell } from '../support/shell.ts'
 import type { System } from '../support/system.ts'
 import { launch, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
 import { openUnder } from './canaries.ts'
+import { programsOfEachTest } from './started-programs.ts'
 
 setDefaultTimeout(120_000)
 
@@ -29,14 +30,8 @@ afterAll(() => {
   folder.remove()
 })
 
-/** Programs that a failed test has left running. */
-const programsToEnd = new Set<Running>()
-afterEach(async () => {
-  for (const running of programsToEnd) running.signal('SIGKILL')
-  await Promise.all([...programsToEnd].map(({ ended }) => ended))
-  programsToEnd.clear()
-  proxy.forget()
-})
+const started = programsOfEachTest()
+afterEach(() => proxy.forget())
 
 interface HostileEnvironment {
   /** Variables beside addresses and keys; undefined removes a usual variable. */
@@ -101,7 +96,7 @@ describe.each(Object.entries(ENVIRONMENTS))('hostile: %s', (_, environment) => {
     ['start', [executable]],
     ['serve', [executable]],
   ])('%s works as usual, by %p', async (command, program) => {
-    const here = stageOf(environment, command === 'start' ? [] : APART)
+    const here = prepareRun(environment, command === 'start' ? [] : APART)
     const running = here.run(program, command)
     await running.printed(/ready at/, command === 'start' ? SERVICE_NAMES.length : 1)
     const { AUTH_URL, CH202_URL, MODULES_URL, USERS_URL } = here.settings
@@ -140,8 +135,8 @@ const TOOL: { words: string[]; says: RegExp }[] = [
   { words: ['config', 'validate', '-q'], says: /^/ },
 ]
 
-/** The stage of a run: a data directory, a working directory, and checks of both afterwards. */
-function stageOf({ cwd, env, first }: HostileEnvironment, without: readonly string[] = []) {
+/** Prepares a run: a data directory, a working directory, and checks of both afterwards. */
+function prepareRun({ cwd, env, first }: HostileEnvironment, without: readonly string[] = []) {
   const dataDir = folder.fresh()
   const [temp, work] = [folder.fresh(), folder.fresh()]
   mkdirSync(temp)
@@ -155,10 +150,7 @@ function stageOf({ cwd, env, first }: HostileEnvironment, without: readonly stri
   const run = (program: readonly string[], ...words: string[]) => {
     const script = `${first ?? ':'}; cd "$0" && exec "$@"`
     const command = ['env', '-i', ...variables, '/bin/sh', '-c', script, place, ...program, ...words]
-    const running = launch(command, { cwd: ROOT })
-    programsToEnd.add(running)
-    running.ended.then(() => programsToEnd.delete(running))
-    return running
+    return started.add(launch(command, { cwd: ROOT }))
   }
   return {
     dataDir,
@@ -216,13 +208,13 @@ test('in a deleted working directory a checkout works, and the executable report
 })
 
 describe('with an instance', () => {
-  const here = stageOf({ env: {} }, APART)
+  const here = prepareRun({ env: {} }, APART)
   const url = here.settings.CH202_URL ?? ''
   let running: Running
   let email: string
   beforeAll(async () => {
     running = here.run(CHECKOUT, 'serve')
-    programsToEnd.delete(running)
+    started.keep(running)
     await running.printed(/ready at/)
     email = (await createUser({ url: ofAll(url) } as System, { roles: ['USER', 'ADMIN'] })).email
   })

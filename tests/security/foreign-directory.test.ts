@@ -7,7 +7,8 @@ import { copyCheckout } from '../support/checkout.ts'
 import { call } from '../support/http.ts'
 import { RecordingProxy } from '../support/recording-proxy.ts'
 import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
-import { launch, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
+import { launch, ownSettings, ROOT, temporary } from '../support/tool.ts'
+import { programsOfEachTest } from './started-programs.ts'
 
 setDefaultTimeout(120_000)
 
@@ -25,14 +26,8 @@ afterAll(() => {
   folder.remove()
 })
 
-/** Programs that a failed test has left running. */
-const programsToEnd = new Set<Running>()
-afterEach(async () => {
-  for (const running of programsToEnd) running.signal('SIGKILL')
-  await Promise.all([...programsToEnd].map(({ ended }) => ended))
-  programsToEnd.clear()
-  thief.forget()
-})
+const started = programsOfEachTest()
+afterEach(() => thief.forget())
 
 describe('R2: a directory that someone else has written into', () => {
   const trap = join(folder.path, 'sprung')
@@ -70,10 +65,7 @@ describe('R2: a directory that someone else has written into', () => {
   const keys = { OPERATOR_API_KEY: OPERATOR_KEY, INTERNAL_API_KEY: INTERNAL_KEY, CH202_SECRET: 'a secret of the tests' }
   const inside = (cwd: string, program: readonly string[], words: string[], env: Record<string, string> = {}) => {
     const variables = Object.entries({ ...keys, NO_COLOR: '1', ...env }).map(([name, value]) => `${name}=${value}`)
-    const running = launch(['env', '-i', ...variables, ...program, ...words], { cwd })
-    programsToEnd.add(running)
-    running.ended.then(() => programsToEnd.delete(running))
-    return running
+    return started.add(launch(['env', '-i', ...variables, ...program, ...words], { cwd }))
   }
   const unharmed = () =>
     expect({ stolen: thief.received, trap: [...new Bun.Glob('{sprung,stolen}').scanSync(folder.path)] }).toEqual({

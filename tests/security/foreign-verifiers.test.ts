@@ -6,7 +6,7 @@ import { InstanceInTime } from '../faults/instance-in-time.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { as } from '../support/http.ts'
 
-setDefaultTimeout(300_000)
+setDefaultTimeout(600_000)
 
 const V1 = '/api/v1'
 const JWKS = '/.well-known/jwks.json'
@@ -113,6 +113,7 @@ async function watch(seconds: number, at: Record<number, () => Promise<unknown>>
   const seen: Seen = { publishedAt: undefined, signedAt: undefined, refused: [], verifiers: [] }
   for (let second = 0; second < seconds; second++) {
     await instance.pass(SECOND)
+    await instance.settled()
     setSystemTime(instance.now())
     if (second % 20 === 0 || (second < 60 && second % 4 === 0)) {
       for (const [name, library] of Object.entries(LIBRARIES))

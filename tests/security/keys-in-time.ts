@@ -70,7 +70,7 @@ export function inTime(settings: Record<string, string>) {
     /** Lets a minute pass, with the work that is done each minute. */
     async aWhile() {
       await here.instance.pass(MINUTE)
-      await Bun.sleep(50)
+      await here.instance.settled()
     },
   }
   return here

@@ -55,7 +55,7 @@ function rawLogin(base: string, login: string, address: string): Promise<RawAnsw
     `Content-Length: ${body.length}`,
     `X-Forwarded-For: ${address}`,
   ]
-  return exchange(base, [...head, '', body].join('\r\n'), 60_000)
+  return exchange(base, [...head, '', body].join('\r\n'), 250_000)
 }
 
 describe('500 logins at once, in one process', () => {
@@ -63,6 +63,8 @@ describe('500 logins at once, in one process', () => {
   const here = running(overProcesses('together'), {
     BCRYPT_COST: COST,
     HASH_QUEUE: String(queue),
+    // Hashes have a low priority: on a busy machine the last ones wait for minutes.
+    IDLE_TIMEOUT: '250s',
     TRUSTED_PROXIES: '127.0.0.1',
   })
   const { auth } = here
@@ -149,7 +151,7 @@ describe('500 logins at once, in one process', () => {
     const { body } = await auth(`GET /admin/login-limits?login=${emailOf(0)}`, { headers: as.operator })
     expect(body.failures).toBe(0)
     expect((await auth('GET /auth/me', { headers: as.bearer(owner.tokens.access_token) })).status).toBe(200)
-  }, 180_000)
+  }, 600_000)
 })
 
 describe('requests that need a hash while the queue is full, over three processes', () => {
@@ -182,7 +184,7 @@ describe('requests that need a hash while the queue is full, over three processe
       for (let tries = 1; ; tries++) {
         email = newEmail()
         const answer = await request()
-        if (answer.status === 503 || tries === 5) return answer
+        if (answer.status === 503 || tries === 50) return answer
       }
     }
 
@@ -194,7 +196,6 @@ describe('requests that need a hash while the queue is full, over three processe
         else await users('POST /users', { headers: as.operator, body: { email: newEmail(), password: PASSWORD } })
       }
     })
-    await Bun.sleep(100)
     try {
       for (const [what, request] of Object.entries(turnedAway)) {
         const answer = await refusalOf(request)
@@ -214,5 +215,5 @@ describe('requests that need a hash while the queue is full, over three processe
     expect((await confirm()).status).toBe(204)
     expect((await logIn(here.system, user.email, OTHER)).status).toBe(200)
     expectProblem(await logIn(here.system, user.email), 401, 'invalid_credentials')
-  }, 120_000)
+  }, 600_000)
 })

@@ -7,14 +7,12 @@ setDefaultTimeout(120_000)
 
 describe('check 39: R6: a pending key signs two minutes after it was published', () => {
   const here = inTime({})
-  const settled = () => Bun.sleep(100)
-
   /** @param disturb an event one minute after the key was published @returns how many seconds later the key signs */
   const signsAfter = async (disturb: () => unknown) => {
     await here.instance.pass(MINUTE)
     await disturb()
     for (let seconds = 0; seconds <= 300; seconds += 10) {
-      await settled()
+      await here.instance.settled()
       if (!(await here.pending())) return seconds
       await here.instance.pass(10 * SECOND)
     }
@@ -76,7 +74,7 @@ describe('check 39: R6: a pending key signs two minutes after it was published',
     const next = await here.rotate()
     expect(next.kid).not.toBe(kid)
     await instance.pass(MINUTE)
-    await settled()
+    await instance.settled()
     expect([await here.active(), await here.pending()]).toEqual([first, next.kid])
     await instance.pass(MINUTE)
     expect(await here.rotatedFrom(first)).toBe(next.kid)
@@ -89,7 +87,7 @@ describe('check 39: R6: a pending key signs two minutes after it was published',
     const { kid } = await here.rotate()
     expect(await here.rotate('?now=true')).toMatchObject({ kid, status: 'active' })
     await instance.pass(2 * MINUTE)
-    await settled()
+    await instance.settled()
     expect(await here.active()).toBe(kid)
     expect(await here.activations()).toEqual([])
     expect((await here.rotations()).map(({ detail }) => detail)).toEqual([

@@ -6,6 +6,7 @@ import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader } from 'jose'
 import { Revocations } from '../../services/kit/tokens/revocations.ts'
 import { logIn, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
+import { eventually } from '../support/eventually.ts'
 import { expectFields, expectOAuthProblem, expectProblem } from '../support/expectations.ts'
 import { type Json, resigned } from '../support/forged-tokens.ts'
 import { as, call, form } from '../support/http.ts'
@@ -294,9 +295,8 @@ describe('check 9: while auth cannot write', () => {
       else expect(status).toBe(503)
     }
     const ends = Promise.all(people.map(end))
-    await Bun.sleep(400)
-    // Longer than auth waits for a lock: the first requests fail, the last ones do not.
-    await locked(() => Bun.sleep(2300))
+    await eventually(() => statuses.includes(200))
+    await locked(async () => void (await eventually(() => statuses.includes(503))))
     await ends
     expect(new Set(statuses)).toEqual(new Set([200, 503]))
   })

@@ -147,7 +147,7 @@ export function webhookStoreSuite(open: () => Promise<AuthStore>): void {
   test('many deliveries of a webhook are changed in batches, and other requests are answered in between', async () => {
     const many = 10_500
     const addMany = async () => {
-      for (let left = many; left > 0; left -= 500)
+      for (let added = 0; added < many; added += 500)
         await store.addEvents(
           Array.from({ length: 500 }, () => eventOf()),
           NOW,

@@ -13,7 +13,7 @@ export const asUser = isRoot ? ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBOD
 
 export type PostgresSource = 'debian' | 'npm'
 
-/** Where the programs of a server are, and the environment that they need. */
+/** The folder of a server's programs, and the environment that they need. */
 export interface PostgresPrograms {
   bin: string
   env: Record<string, string>

@@ -36,14 +36,15 @@ export function exchange(base: string, bytes: string | Uint8Array[], patience = 
   })
 }
 
-/** Sends a request with exactly this line and these headers. The server closes the connection after its response. */
+/** Sends a request with exactly this line and these headers, and the body as UTF-8. The server closes the connection after its response. */
 export function request(
   base: string,
   line: string,
   headers: string[] = ['Host: localhost'],
   body = '',
 ): Promise<RawAnswer> {
-  return exchange(base, [line, ...headers, 'Connection: close', '', body].join('\r\n'))
+  const head = [line, ...headers, 'Connection: close', '', ''].join('\r\n')
+  return exchange(base, [Buffer.from(head, 'latin1'), Buffer.from(body)])
 }
 
 /** Sends a request with a chunked body. */

@@ -10,6 +10,11 @@ import { recordTrouble } from './trouble.ts'
 
 /** How long a mail waits when its failure could not be stored: the disk is full, or fails. */
 const UNSTORED_PAUSE = 30 * SECOND
+/**
+ * How long a mail waits after its request was stored, in milliseconds: longer than it takes to answer. The work of an
+ * attempt depends on whether the address is known, so it must not run before the answer.
+ */
+const ANSWER_FIRST = 25
 /** How long a stop waits for attempts that are under way. Their mails are sent again after the next start. */
 const STOP_PATIENCE = 3 * SECOND
 
@@ -39,6 +44,8 @@ export class MailQueue {
   private wakeUp = Promise.withResolvers<void>()
   /** Attempts that are under way, by the id of their request. `since`: when one began, in monotonic milliseconds. */
   private readonly attempts = new Map<string, { since: number; end: Promise<void> }>()
+  /** Ids of mails whose requests are being answered. */
+  private readonly unanswered = new Set<string>()
   /** Ids of mails that were sent but not removed yet: on a full disk they would be sent again and again. */
   private readonly toRemove = new Set<string>()
 
@@ -60,11 +67,18 @@ export class MailQueue {
     this.isStopped = true
   }
 
-  /** Queues a mail. Does nothing when a mail with this `id` is in the queue. */
+  /** Queues a mail, to be sent after the answer. Does nothing when a mail with this `id` is in the queue. */
   async add(request: Omit<MailRequest, 'tries' | 'nextAt' | 'linkAt' | 'lastError'>): Promise<void> {
     const initial = { tries: 0, nextAt: request.requestedAt, linkAt: null, lastError: null }
-    await this.options.store.addMailRequest({ ...request, ...initial })
-    this.wakeUp.resolve()
+    this.unanswered.add(request.id)
+    try {
+      await this.options.store.addMailRequest({ ...request, ...initial })
+    } finally {
+      setTimeout(() => {
+        this.unanswered.delete(request.id)
+        this.wakeUp.resolve()
+      }, ANSWER_FIRST)
+    }
   }
 
   /** Sends mails as they become due, until `stop`. */
@@ -91,9 +105,12 @@ export class MailQueue {
     const { clock, store } = this.options
     const now = clock.now()
     const { free } = this.capacity()
-    if (free > 0)
-      for (const request of await store.mailRequestsDue(now, now + LONGEST_DELAY, this.attempts.size + free))
-        if (!this.attempts.has(request.id) && this.capacity().free > 0) this.begin(request)
+    if (free > 0) {
+      const most = this.attempts.size + this.unanswered.size + free
+      for (const request of await store.mailRequestsDue(now, now + LONGEST_DELAY, most))
+        if (!this.attempts.has(request.id) && !this.unanswered.has(request.id) && this.capacity().free > 0)
+          this.begin(request)
+    }
     const remaining = this.capacity()
     if (remaining.free === 0) return remaining.freeIn
     const next = await store.nextMailRequest(now)

@@ -7,7 +7,7 @@ export interface DatabaseUrl {
 }
 
 const EXAMPLE = 'postgres://ch202:password@127.0.0.1:5432/ch202'
-/** What the driver and the server understand, and `prepare`, which is off behind a pooler of connections. */
+/** The options that the driver and the server understand, and `prepare`, which is off behind a pooler. */
 const OPTIONS = new Set(['sslmode', 'application_name', 'prepare'])
 
 /**

@@ -18,7 +18,7 @@ describe('the executable', () => {
     mkdirSync(home)
     const built = await runTool(['package', 'binary', '--out', tool])
     expect([built.status, built.stdout]).toEqual([0, ''])
-  }, 120_000)
+  }, 600_000)
 
   /** Processes that a failed test has not stopped. */
   const unstopped = new Set<Running>()
