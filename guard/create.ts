@@ -57,8 +57,8 @@ export function createGuard(options: GuardOptions): Guard {
     const caller = await identify({ headers, requestId, address: () => address }, access)
     requireAccess(caller, access)
     if (module !== undefined) await gates.of(module).admit(caller, access)
-    // A plain record: `ip` and `userAgent` were getters.
-    return { ...caller }
+    // A plain record: `ip` and `userAgent` are getters.
+    return { ...caller, ip: caller.ip, userAgent: caller.userAgent }
   }
 
   const guard: Guard = {

@@ -34,7 +34,7 @@ export interface Arrival {
 export function accessControl({ clientAddress, internalKeys, operatorKeys, tokens }: AccessOptions) {
   const isInternal = keyMatcher(internalKeys)
   const isOperator = keyMatcher(operatorKeys)
-  const callerOf = (arrival: Arrival, identity: Identity) => newCaller(arrival, identity, clientAddress)
+  const callerOf = (arrival: Arrival, identity: Identity) => new IdentifiedCaller(arrival, identity, clientAddress)
   const bearerCaller = (arrival: Arrival, verdict: Verdict) => callerOf(arrival, identityOf(verdict))
 
   return {
@@ -92,27 +92,43 @@ function identityOf(verdict: Verdict): Identity {
   return { userId, sessionId, roles, operator: roles.includes(ADMIN), internal: false, actor: `user:${userId}` }
 }
 
-/** `ip` and `userAgent` are getters: most requests never read them, and the address costs a system call. */
-function newCaller(arrival: Arrival, identity: Identity, clientAddress: ClientAddress): Caller {
-  const { actor, internal, operator, roles, sessionId, userId } = identity
-  let ip: string | null | undefined
-  return {
-    userId,
-    sessionId,
-    roles,
-    operator,
-    internal,
-    actor,
-    requestId: arrival.requestId,
-    get ip() {
-      // A service calls on behalf of a client whose address only that service knows.
-      if (internal) return null
-      if (ip === undefined) ip = clientAddress.of(arrival.address(), () => arrival.headers.get('x-forwarded-for'))
-      return ip
-    },
-    get userAgent() {
-      return arrival.headers.get('user-agent')
-    },
+/** Reads the address and the user agent when they are asked for: most requests never do, and the address is a system call. */
+class IdentifiedCaller implements Caller {
+  readonly userId: string | null
+  readonly sessionId: string | null
+  readonly roles: readonly string[]
+  readonly operator: boolean
+  readonly internal: boolean
+  readonly actor: string
+  readonly requestId: string
+  readonly #arrival: Arrival
+  readonly #clientAddress: ClientAddress
+  #ip: string | null | undefined
+
+  constructor(arrival: Arrival, identity: Identity, clientAddress: ClientAddress) {
+    this.userId = identity.userId
+    this.sessionId = identity.sessionId
+    this.roles = identity.roles
+    this.operator = identity.operator
+    this.internal = identity.internal
+    this.actor = identity.actor
+    this.requestId = arrival.requestId
+    this.#arrival = arrival
+    this.#clientAddress = clientAddress
+  }
+
+  get ip(): string | null {
+    // A service calls on behalf of a client whose address only that service knows.
+    if (this.internal) return null
+    if (this.#ip === undefined) {
+      const { address, headers } = this.#arrival
+      this.#ip = this.#clientAddress.of(address(), () => headers.get('x-forwarded-for'))
+    }
+    return this.#ip
+  }
+
+  get userAgent(): string | null {
+    return this.#arrival.headers.get('user-agent')
   }
 }
 
