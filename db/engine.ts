@@ -58,6 +58,9 @@ export interface Connection {
   all(statement: Statement<unknown>, values: Values): unknown
   /** Gives the number of rows that were changed. */
   run(statement: Statement<unknown>, values: Values): unknown
+  /** Gives the first row of each, or undefined. */
+  getEach(statement: Statement<unknown>, list: readonly Values[]): unknown
+  runEach(statement: Statement<unknown>, list: readonly Values[]): unknown
 }
 
 /** A transaction in which a body runs. It ends when the body returns. */
@@ -85,6 +88,22 @@ export class Transaction {
   *run(statement: Statement<unknown>, values: Values = {}): Body<number> {
     this.#assertOpen()
     return (yield this.#connection.run(statement, values)) as number
+  }
+
+  /**
+   * Reads a row for each of many values, as many `get`s do. PostgreSQL runs one statement.
+   * @param statement one of the query builder
+   */
+  *getEach<Row>(statement: Statement<Row>, list: readonly Values[]): Body<(Row | undefined)[]> {
+    this.#assertOpen()
+    if (list.length === 0) return []
+    return (yield this.#connection.getEach(statement, list)) as (Row | undefined)[]
+  }
+
+  /** Writes for each of many values, as many `run`s do: no two may change the same row. PostgreSQL runs one statement. */
+  *runEach(statement: Statement<unknown>, list: readonly Values[]): Body<void> {
+    this.#assertOpen()
+    if (list.length > 0) yield this.#connection.runEach(statement, list)
   }
 
   /** Calls `listener` once the rows are durable, before the caller of `write` gets its answer. */
@@ -129,6 +148,17 @@ export interface Engine {
    * @throws what the body throws, or the database's error
    */
   write<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result>
+  /**
+   * Makes a write that is called often. On PostgreSQL, calls that arrive while earlier ones run share the next transaction:
+   * a statement, a conflict or a commit for each would cost many times as much.
+   * @param body runs as in `write`, for a list of calls, and gives a result for each
+   * @param keyOf calls with the same key run one after another
+   * @returns the write of one call, which throws as `write` does
+   */
+  grouped<Call, Result>(
+    body: (tx: Transaction, calls: readonly Call[]) => Body<readonly Result[]>,
+    keyOf: (call: Call) => string,
+  ): (call: Call) => Promise<Result>
   /** @param read reads the row of a key */
   rowCache<Row extends object>(read: (tx: Transaction, key: string) => Body<Row | null>): RowCache<Row>
   close(): Promise<void>

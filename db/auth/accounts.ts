@@ -59,7 +59,7 @@ export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
       ended: yield* feed.writeRevocations(tx, [...revoked, ...ended], ended.length),
     }
     if (ended.length > 0)
-      yield* audit.writeEvent(tx, { ...event('session.ended_by_change'), detail: { sessions: ended.length } })
+      yield* audit.writeEvents(tx, [{ ...event('session.ended_by_change'), detail: { sessions: ended.length } }])
     return result
   }
 
@@ -83,7 +83,7 @@ export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
         const revoked: Revocation[] = [...ended, { kind: 'user', subject: userId, version: EVERY_VERSION, until }]
         const result = yield* feed.writeRevocations(tx, revoked, ended.length)
         if (ended.length > 0)
-          yield* audit.writeEvent(tx, { ...event('session.ended_by_deletion'), detail: { sessions: ended.length } })
+          yield* audit.writeEvents(tx, [{ ...event('session.ended_by_deletion'), detail: { sessions: ended.length } }])
         return result
       }),
 
@@ -93,7 +93,7 @@ export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
         if (!before?.cached) return false
         // Only the hash goes: the account's sessions and its count of failed logins still need the rest.
         yield* tx.run(statements.put, { ...before, cached: false, passwordHash: '' })
-        yield* audit.writeEvent(tx, event)
+        yield* audit.writeEvents(tx, [event])
         return true
       }),
 

@@ -95,7 +95,7 @@ export function deliveryStore(engine: Engine, { audit, events }: Parts) {
       )
       const last = await engine.write(function* (tx) {
         const row = yield* tx.get(totals)
-        yield* audit.writeEvent(tx, event(countOf(row)))
+        yield* audit.writeEvents(tx, [event(countOf(row))])
         return row?.last ?? 0
       })
       let [after, replayed] = [0, 0]

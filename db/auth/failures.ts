@@ -58,7 +58,7 @@ export function failureStore(engine: Engine, audit: Audit) {
       await engine.write(function* (tx) {
         const failures: LoginFailures[] = []
         for (const subject of subjects) failures.push(yield* record(tx, subject, now))
-        for (const event of events(failures)) yield* audit.writeEvent(tx, event)
+        yield* audit.writeEvents(tx, events(failures))
       })
     },
     async clearFailures(subject: string, now: number, times: 'keep' | 'forget') {

@@ -42,21 +42,21 @@ export function keyStore(engine: Engine, { audit, feed }: { audit: Audit; feed: 
       engine.write(function* (tx) {
         yield* tx.run(statements.insert, { ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey) })
         const seq = yield* announce(tx, key.kid, key.createdAt)
-        if (event) yield* audit.writeEvent(tx, event)
+        if (event) yield* audit.writeEvents(tx, [event])
         return seq
       }),
     async activateSigningKey(id: string, goneAt: number, event: AuditEvent | null) {
       await engine.write(function* (tx) {
         yield* tx.run(statements.retire, { goneAt })
         yield* tx.run(statements.activate, { kid: id })
-        if (event) yield* audit.writeEvent(tx, event)
+        if (event) yield* audit.writeEvents(tx, [event])
       })
     },
     removeSigningKey: (id: string, until: number, event: AuditEvent | null) =>
       engine.write(function* (tx) {
         if (!(yield* tx.get(statements.remove, { kid: id }))) return null
         const seq = yield* announce(tx, id, until)
-        if (event) yield* audit.writeEvent(tx, event)
+        if (event) yield* audit.writeEvents(tx, [event])
         return seq
       }),
     async resealSigningKey(id: string, sealedPrivateKey: Uint8Array) {

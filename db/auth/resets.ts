@@ -22,7 +22,7 @@ export function resetStore(engine: Engine, audit: Audit) {
           yield* tx.run(statements.insert, { ...reset, tokenHash: Buffer.from(reset.tokenHash), takenAt: null })
         }
         const issued = (yield* tx.get(statements.ofMail, { mailId, now })) ?? null
-        if (issued) yield* audit.writeEvent(tx, event)
+        if (issued) yield* audit.writeEvents(tx, [event])
         return issued
       }),
     takeReset: (hash: Uint8Array, now: number) =>
@@ -39,7 +39,7 @@ export function resetStore(engine: Engine, audit: Audit) {
     async finishReset(hash: Uint8Array, event: AuditEvent | null) {
       await engine.write(function* (tx) {
         yield* tx.run(statements.remove, { tokenHash: Buffer.from(hash) })
-        if (event) yield* audit.writeEvent(tx, event)
+        if (event) yield* audit.writeEvents(tx, [event])
       })
     },
   } satisfies Partial<AuthStore>

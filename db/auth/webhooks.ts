@@ -21,7 +21,7 @@ export function webhookStore(engine: Engine, { audit, events }: Parts) {
   /** Publishes the event types that are subscribed to after a change, and records the change. */
   function* publish(tx: Transaction, now: number, event: AuditEvent): Body<number> {
     const seq = yield* events.publishTypes(tx, now)
-    yield* audit.writeEvent(tx, event)
+    yield* audit.writeEvents(tx, [event])
     return seq
   }
 

@@ -1,5 +1,5 @@
 import type { SQL } from 'bun'
-import { fillPlaceholders } from 'drizzle-orm'
+import { Column, fillPlaceholders, is, Param } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/sqlite-proxy'
 import {
   type Body,
@@ -12,7 +12,10 @@ import {
   Transaction,
   type Values,
 } from '../engine.ts'
+import { storableText } from '../storable-text.ts'
 import { isConflict } from './errors.ts'
+import { GroupedCalls } from './grouped-calls.ts'
+import { listForm, type ParameterType } from './list-form.ts'
 import { Pools } from './pools.ts'
 import { numberParameters, qualifyTables } from './translate.ts'
 
@@ -59,15 +62,18 @@ export class Postgres implements Engine {
 
   /** Runs a body at SERIALIZABLE, again from the start when it conflicts with another transaction. */
   write<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result> {
-    return this.pools.use(async (pool, hasTimedOut) => {
-      for (let tries = 1; ; tries++)
-        try {
-          return await this.transaction(pool, 'ISOLATION LEVEL SERIALIZABLE', body)
-        } catch (error) {
-          if (!isConflict(error) || tries >= TRIES || hasTimedOut()) throw error
-          await Bun.sleep(Math.random() * Math.min(2 ** tries, LONGEST_WAIT))
-        }
-    })
+    return this.writeSince(performance.now(), body)
+  }
+
+  grouped<Call, Result>(
+    body: (tx: Transaction, calls: readonly Call[]) => Body<readonly Result[]>,
+    keyOf: (call: Call) => string,
+  ): (call: Call) => Promise<Result> {
+    const group = new GroupedCalls<Call, Result>(
+      (calls, since) => this.writeSince(since, (tx) => body(tx, calls)),
+      keyOf,
+    )
+    return (call) => group.add(call)
   }
 
   /** Caches nothing: other nodes write the rows too. */
@@ -81,6 +87,19 @@ export class Postgres implements Engine {
 
   close(): Promise<void> {
     return this.pools.close()
+  }
+
+  /** @param since when the caller began to wait, by the monotonic clock */
+  private writeSince<Result>(since: number, body: (tx: Transaction) => Body<Result>): Promise<Result> {
+    return this.pools.use(async (pool, hasTimedOut) => {
+      for (let tries = 1; ; tries++)
+        try {
+          return await this.transaction(pool, 'ISOLATION LEVEL SERIALIZABLE', body)
+        } catch (error) {
+          if (!isConflict(error) || tries >= TRIES || hasTimedOut()) throw error
+          await Bun.sleep(Math.random() * Math.min(2 ** tries, LONGEST_WAIT))
+        }
+    }, since)
   }
 
   private connectionOf(executor: Executor): PostgresConnection {
@@ -123,6 +142,27 @@ class PostgresConnection implements Connection {
     const { count } = (await this.executor.unsafe(text, parameters(values) as never[])) as { count: number | null }
     return count ?? 0
   }
+
+  async getEach(statement: Statement<unknown>, list: readonly Values[]): Promise<unknown[]> {
+    const { listText, parameters, rowsOf } = this.statements.of(statement).forLists()
+    const rows = (await this.executor.unsafe(listText, [listParameter(list.map(parameters))]).values()) as unknown[][]
+    const found: unknown[] = Array(list.length).fill(undefined)
+    const read = rowsOf(rows.map(([, ...row]) => row.map(toNumber)))
+    for (const [index, [place]] of rows.entries()) found[Number(place) - 1] = read[index]
+    return found
+  }
+
+  async runEach(statement: Statement<unknown>, list: readonly Values[]): Promise<void> {
+    const { listText, parameters } = this.statements.of(statement).forLists()
+    await this.executor.unsafe(listText, [listParameter(list.map(parameters))])
+  }
+}
+
+/** Writes lists of values as JSON, in which bytes are hexadecimal. */
+function listParameter(lists: readonly unknown[][]): string {
+  return JSON.stringify(
+    lists.map((values) => values.map((value) => (value instanceof Uint8Array ? value.toHex() : storable(value)))),
+  )
 }
 
 /** Numbers in rows are below 2^53. The driver gives them as `bigint`. */
@@ -134,16 +174,23 @@ function named(rows: Iterable<Record<string, unknown>>): Record<string, unknown>
   return [...rows].map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, toNumber(value)])))
 }
 
-/** PostgreSQL refuses NUL in text. A value with NUL is in no row: it is looked up with the character for an unknown one. */
 function storable(value: unknown): unknown {
-  return typeof value === 'string' && value.includes('\0') ? value.replaceAll('\0', '\ufffd') : value
+  return typeof value === 'string' ? storableText(value) : value
 }
 
 interface Translated {
   text: string
   parameters(values: Values): unknown[]
+  /** @throws Error for a statement that cannot run for a list */
+  forLists(): TranslatedForLists
   /** Converts the values of rows as the query builder declares them; absent for a statement from text. */
   rowsOf?(rows: unknown[][]): unknown[]
+}
+
+interface TranslatedForLists {
+  listText: string
+  parameters(values: Values): unknown[]
+  rowsOf(rows: unknown[][]): unknown[]
 }
 
 /** A prepared statement of the query builder. It is never run: it has the text and converts rows. */
@@ -177,13 +224,21 @@ class TranslatedStatements {
       (_, target: string) => `on conflict (${target.replaceAll(/"\w+"\./g, '')})`,
     )
     let position = 0
+    const numbered = qualifyTables(
+      text.replaceAll('?', () => `$${++position}`),
+      this.options,
+    )
+    const parameters = (values: Values) => fillPlaceholders(params, values).map(storable)
+    const rowsOf = (rows: unknown[][]) => prepared.mapAllResult(rows)
+    let forLists: TranslatedForLists | undefined
     return {
-      text: qualifyTables(
-        text.replaceAll('?', () => `$${++position}`),
-        this.options,
-      ),
-      parameters: (values) => fillPlaceholders(params, values).map(storable),
-      rowsOf: (rows) => prepared.mapAllResult(rows),
+      text: numbered,
+      parameters,
+      rowsOf,
+      forLists() {
+        forLists ??= { listText: listForm(numbered, params.map(typeOf)), parameters, rowsOf }
+        return forLists
+      },
     }
   }
 
@@ -191,6 +246,9 @@ class TranslatedStatements {
     const { names, text } = numberParameters(source)
     return {
       text: qualifyTables(text, this.options),
+      forLists() {
+        throw new Error(`A statement from text cannot run for a list: ${source}`)
+      },
       parameters: (values) =>
         names.map((name) => {
           if (!(name in values)) throw new Error(`The statement has no value for $${name}`)
@@ -199,4 +257,12 @@ class TranslatedStatements {
         }),
     }
   }
+}
+
+/** The type of a parameter of the query builder. One that is compared is text: the key of a row. */
+function typeOf(parameter: unknown): ParameterType {
+  const column: unknown = is(parameter, Param) ? parameter.encoder : undefined
+  if (!is(column, Column)) return 'text'
+  const type = column.getSQLType()
+  return type === 'integer' ? 'bigint' : type === 'blob' ? 'bytea' : 'text'
 }

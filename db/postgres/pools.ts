@@ -42,15 +42,18 @@ export class Pools {
   /**
    * Runs an operation.
    * @param run gets the connections, and a function that says whether the caller has its answer already
+   * @param startedAt when the caller began to wait, by the monotonic clock
    * @throws DatabaseUnavailable when the server cannot be reached, refuses, or takes too long: the operation may still
    * have taken place. InternalError for the server's other errors. Other errors of `run` as they are
    */
-  async use<Result>(run: (sql: SQL, hasTimedOut: () => boolean) => Result | Promise<Result>): Promise<Result> {
+  async use<Result>(
+    run: (sql: SQL, hasTimedOut: () => boolean) => Result | Promise<Result>,
+    startedAt = performance.now(),
+  ): Promise<Result> {
     const pool = this.current
-    const startedAt = performance.now()
     let hasTimedOut = false
     const operation = settle(() => run(pool.sql, () => hasTimedOut))
-    let settled = await withTimeout(operation, this.patience)
+    let settled = await withTimeout(operation, Math.max(this.patience - (performance.now() - startedAt), 0))
     // The timer came late: this process was busy, and answers of the server may wait to be read.
     if (settled === undefined && performance.now() - startedAt > this.patience + LATE)
       settled = await withTimeout(operation, LATE)

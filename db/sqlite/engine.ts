@@ -113,6 +113,17 @@ export class Sqlite implements Engine {
     })
   }
 
+  /** Runs each call as a write: writes are grouped anyway. */
+  grouped<Call, Result>(
+    body: (tx: Transaction, calls: readonly Call[]) => Body<readonly Result[]>,
+  ): (call: Call) => Promise<Result> {
+    return (call) =>
+      this.write(function* (tx) {
+        const [result] = yield* body(tx, [call])
+        return result as Result
+      })
+  }
+
   /** Writes what is queued and closes the file, even if the disk fails: every write that was answered is on it. */
   async close(): Promise<void> {
     this.closeNow()
@@ -245,6 +256,14 @@ class PreparedStatements implements Connection {
 
   run(statement: Statement<unknown>, values: Values): number {
     return (this.prepare(statement).run(values) as unknown as { changes: number }).changes
+  }
+
+  getEach(statement: Statement<unknown>, list: readonly Values[]): unknown[] {
+    return list.map((values) => this.get(statement, values))
+  }
+
+  runEach(statement: Statement<unknown>, list: readonly Values[]): void {
+    for (const values of list) this.run(statement, values)
   }
 
   private prepare(statement: Statement<unknown>): Prepared {

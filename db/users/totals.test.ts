@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { Transaction } from '../engine.ts'
 import { userTotals } from './totals.ts'
 
-const none = { get: () => undefined, all: () => [], run: () => 0 }
+const none = { get: () => undefined, all: () => [], run: () => 0, getEach: () => [], runEach: () => undefined }
 
 function totalsWith(dialect: 'sqlite' | 'postgres') {
   const clock = { now: 0 }

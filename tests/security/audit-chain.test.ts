@@ -208,7 +208,7 @@ describe('check 40: rows of the audit can only be added', () => {
     const again = event()
     const undone = () =>
       sqlite.write(function* (tx): Body<void> {
-        yield* audit.writeEvent(tx, event())
+        yield* audit.writeEvents(tx, [event()])
         throw new Error('undone')
       })
     // All in one commit: each job is a savepoint, and the last is rolled back.
