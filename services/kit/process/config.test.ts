@@ -220,6 +220,13 @@ const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown
         'postgres://db:0/a',
       ],
       ...['postgres://a,b/ch202', 'postgres://u:canary/1@db/ch202', 'postgres://db/ch202?search_path=x'],
+      ...[
+        'postgres://u:1/canary@db',
+        'postgres://u:a%canary@db/ch202',
+        'postgres://db/a%',
+        'postgres:///ch202?host=/run',
+      ],
+      ...['postgres://db/a?sslmode=on', 'postgres://db/a?prepare=no', 'postgres://db/a?application_name='],
     ],
   ],
   ['SMTP_URL', 'smtps://u:p@mail:465', 'smtpUrl', 'smtps://u:p@mail:465', ['mail:25', 'http://mail']],
