@@ -1,6 +1,8 @@
 import type { DatabaseFile } from '../../db/sqlite/database-file.ts'
-import { databaseUrlOf, dataDirOf } from '../client/settings.ts'
+import { checkedDatabaseUrl } from '../client/database-url.ts'
+import { dataDirOf } from '../client/settings.ts'
 import { command, withTool } from '../tool/command.ts'
+import { withDatabaseFailures } from './database-failures.ts'
 
 /** Gives the names of the migrations that a database lacks, and applies them unless they are only planned. */
 type Migrate = (database: DatabaseFile, plan: boolean) => Promise<string[]>
@@ -11,7 +13,7 @@ export function migrateCommand() {
     .action(
       withTool(async ({ env, out }, { plan = false }: { plan?: boolean }) => {
         const { databases } = await import('../../services/databases.ts')
-        const url = databaseUrlOf(env)
+        const url = checkedDatabaseUrl(env)
         const migrate = url === undefined ? migrateFile : await migrateSchema(url)
         const items = []
         for (const database of databases(url === undefined ? dataDirOf(env) : '')) {
@@ -36,5 +38,6 @@ const migrateFile: Migrate = async ({ migrations, name, path }, plan) => {
 
 async function migrateSchema(url: string): Promise<Migrate> {
   const { migrate, plannedMigrations } = await import('../../db/postgres/migrate.ts')
-  return ({ name, postgres }, plan) => (plan ? plannedMigrations(url, name, postgres) : migrate(url, name, postgres))
+  return ({ name, postgres }, plan) =>
+    withDatabaseFailures(plan ? plannedMigrations(url, name, postgres) : migrate(url, name, postgres))
 }

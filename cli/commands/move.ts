@@ -1,12 +1,13 @@
 import { resolve } from 'node:path'
 import type { MoveError, Place } from '../../db/move/move.ts'
-import { readDatabaseUrl } from '../../services/kit/process/database-url.ts'
+import { checkedAddress, checkedDatabaseUrl } from '../client/database-url.ts'
 import { runningServices } from '../client/instance/running.ts'
-import { databaseUrlOf, dataDirOf } from '../client/settings.ts'
+import { dataDirOf } from '../client/settings.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
 import { Progress } from '../terminal/progress.ts'
 import { quoted } from '../terminal/shell.ts'
 import { command, type Tool, withTool } from '../tool/command.ts'
+import { withoutUndefined } from '../without-undefined.ts'
 import { withDatabaseFailures } from './database-failures.ts'
 
 const FILES = 'sqlite:'
@@ -21,7 +22,7 @@ export function moveCommand() {
 }
 
 async function move({ env, globals, out }: Tool, options: { to: string }): Promise<void> {
-  const url = databaseUrlOf(env)
+  const url = checkedDatabaseUrl(env)
   const dataDir = dataDirOf(env)
   const from: Place = url === undefined ? { directory: dataDir } : { url }
   const to = placeOf(options.to)
@@ -30,6 +31,8 @@ async function move({ env, globals, out }: Tool, options: { to: string }): Promi
       'The installation has SQLite files already: a backup copies them',
       `ch202 backup create && ch202 restore latest --to ${quoted(to.directory)}`,
     )
+  if ([from, to].some((place) => 'url' in place && isPooled(place.url)))
+    out.say('Behind a pooler not every node can be seen: make sure that all are stopped')
   refuseRunning(dataDir)
   if ('directory' in to) refuseRunning(to.directory)
   process.umask(0o077)
@@ -40,6 +43,7 @@ async function move({ env, globals, out }: Tool, options: { to: string }): Promi
   const progress = new Progress('rows copied or compared', globals.quiet)
   const moved = await withMoveFailures(
     moveInstallation(from, to, { filesIn: databases, onProgress: (rows) => progress.update(rows) }),
+    to,
   ).finally(() => progress.clear())
   await out.list(moved, ['service', 'tables', 'rows', 'verified'])
   out.say('✓ Every row is at the target, equal in every column, and the audit’s chain is intact')
@@ -57,9 +61,13 @@ function placeOf(text: string): Place {
     if (directory === '') throw usage('--to sqlite: must name a directory, such as sqlite:./data')
     return { directory: resolve(directory) }
   }
-  const fault = readDatabaseUrl(text)
-  if (typeof fault === 'string') throw usage(`--to ${fault}, or sqlite:<directory>`)
-  return { url: text }
+  if (!text.includes(':')) throw usage('--to must be postgres://… or sqlite:<directory>')
+  return { url: checkedAddress(text, '--to') }
+}
+
+/** Whether the address is of a pooler, which keeps connections of its own to the server. */
+function isPooled(url: string): boolean {
+  return new URL(url).searchParams.get('prepare') === 'false'
 }
 
 /** @throws Failure that names the services running on a data directory */
@@ -81,20 +89,21 @@ const EXITS: Record<MoveError['code'], number> = {
   not_verified: EXIT.checkFailed,
 }
 
+const SUGGESTIONS: Partial<Record<MoveError['code'], string>> = {
+  source_missing: 'ch202 config show --origin',
+  schema_version: 'ch202 migrate',
+  not_verified: 'ch202 doctor --only audit',
+}
+
 /** Turns the errors of a move into failures. */
-async function withMoveFailures<Result>(work: Promise<Result>): Promise<Result> {
+async function withMoveFailures<Result>(work: Promise<Result>, to: Place): Promise<Result> {
+  const examine = `${'url' in to ? 'DATABASE_URL="$TARGET" ' : ''}ch202 doctor --only database`
   try {
-    return await withDatabaseFailures(work)
+    return await withDatabaseFailures(work, examine)
   } catch (error) {
     const { MoveError } = await import('../../db/move/move.ts')
     if (!(error instanceof MoveError)) throw error
     const { code, message } = error
-    const suggestion =
-      code === 'schema_version' || code === 'source_missing'
-        ? 'ch202 migrate'
-        : code === 'not_verified'
-          ? 'ch202 doctor --only audit'
-          : undefined
-    throw new Failure(EXITS[code], message, { code, ...(suggestion === undefined ? {} : { suggestion }) })
+    throw new Failure(EXITS[code], message, { code, ...withoutUndefined({ suggestion: SUGGESTIONS[code] }) })
   }
 }

@@ -1,7 +1,8 @@
 import { hostname } from 'node:os'
+import { checkedDatabaseUrl } from '../client/database-url.ts'
 import { isService, probe } from '../client/instance/probe.ts'
 import { type RunningService, runningServices } from '../client/instance/running.ts'
-import { databaseUrlOf, dataDirOf } from '../client/settings.ts'
+import { dataDirOf } from '../client/settings.ts'
 import { usage } from '../exit.ts'
 import { command, type Tool, withTool } from '../tool/command.ts'
 
@@ -21,7 +22,7 @@ async function ps({ env, globals, out }: Tool): Promise<void> {
   if (globals.url !== undefined) throw usage('ps lists processes on the local machine; --url does not apply')
   const dataDir = dataDirOf(env)
   const items = await Promise.all(runningServices(dataDir).map((running) => rowOf(running, globals.debug ?? false)))
-  const databaseUrl = databaseUrlOf(env)
+  const databaseUrl = checkedDatabaseUrl(env)
   if (databaseUrl === undefined) await out.list(items, COLUMNS, { omitEqual: 'none' })
   else await listNodes(out, items, databaseUrl)
   if (items.length === 0) out.say(`No service is running on ${dataDir}\n→ ch202 start`)
@@ -36,7 +37,10 @@ type ServiceRow = Awaited<ReturnType<typeof rowOf>>
 
 /** Prints the services of this machine, and every other node that is connected to the database. */
 async function listNodes(out: Tool['out'], items: readonly ServiceRow[], databaseUrl: string): Promise<void> {
-  const { connectedNodes, inspecting, PostgresFailure } = await import('../../db/postgres/inspect/server.ts')
+  const [{ connectedNodes, inspecting }, { PostgresFailure }] = await Promise.all([
+    import('../../db/postgres/inspect/server.ts'),
+    import('../../db/postgres/failure.ts'),
+  ])
   const here = (pid: number) => `${hostname()}:${pid}`
   const rows: Record<string, unknown>[] = items.map((item) => ({ node: here(item.pid), ...item }))
   let failure: Error | undefined

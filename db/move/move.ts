@@ -42,8 +42,12 @@ export interface MoveOptions {
  */
 export function moveInstallation(from: Place, to: Place, options: MoveOptions): Promise<MovedService[]> {
   const databases = options.filesIn('directory' in from ? from.directory : '')
-  const copyTo = (source: SideOf<Side>) =>
-    intoPlace(to, databases, options, (target) => copyAll(databases, source, target, options.onProgress))
+  const copyTo = (source: SideOf<Side>, confirm: () => Promise<void> = async () => undefined) =>
+    intoPlace(to, databases, options, async (target) => {
+      const moved = await copyAll(databases, source, target, options.onProgress)
+      await confirm()
+      return moved
+    })
   return 'url' in from ? fromDatabase(from.url, databases, copyTo) : fromFiles(databases, copyTo)
 }
 

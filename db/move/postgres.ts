@@ -1,7 +1,18 @@
-import { connectedNodes, type Executor, withConnection, withoutTimeouts } from '../postgres/inspect/server.ts'
+import { type ConnectedNode, connectedNodes, type Executor, withConnection } from '../postgres/inspect/server.ts'
 import { migrate, plannedMigrations } from '../postgres/migrate.ts'
+import { withoutTimeouts } from '../postgres/time-limits.ts'
 import type { DatabaseFile } from '../sqlite/database-file.ts'
-import { asJson, BATCH, MoveError, type Row, type Side, selectRows, type Table, type TargetSide } from './sides.ts'
+import {
+  asJson,
+  BATCH,
+  MoveError,
+  nameOf,
+  type Row,
+  type Side,
+  selectRows,
+  type Table,
+  type TargetSide,
+} from './sides.ts'
 
 /** How long a lock of another process is waited for. */
 const LOCK_PATIENCE = '10s'
@@ -12,20 +23,24 @@ const CLOSING_WAIT = 200
 /**
  * Runs a copy from the database of a stopped installation, in one transaction that sees one moment. A node that starts
  * meanwhile waits: it needs the same lock.
+ * @param run gets a function that it calls before it completes the copy: it refuses one that a node may have outdated
  * @throws MoveError when a node runs, or the schema is of another version; PostgresFailure
  */
 export async function fromDatabase<Result>(
   url: string,
   databases: readonly DatabaseFile[],
-  run: (sideOf: (name: string) => Side) => Promise<Result>,
+  run: (sideOf: (name: string) => Side, confirm: () => Promise<void>) => Promise<Result>,
 ): Promise<Result> {
   await withConnection(url, (sql) => sql.unsafe('SELECT 1'))
   for (const { name, postgres } of databases) {
     const pending = await plannedMigrations(url, name, postgres)
-    if (pending.length === postgres.length) throw new MoveError('source_missing', `There is no schema ${name}`)
+    if (pending.length === postgres.length)
+      throw new MoveError('source_missing', `There is no schema ${name} in the database of DATABASE_URL`)
     if (pending.length > 0) throw new MoveError('schema_version', `The schema ${name} is of an earlier version`)
   }
-  return await inTransaction(url, 'ISOLATION LEVEL REPEATABLE READ', databases, run)
+  return await inTransaction(url, 'ISOLATION LEVEL REPEATABLE READ', databases, (sideOf, tx) =>
+    run(sideOf, () => refuseNewNodes(tx)),
+  )
 }
 
 /**
@@ -113,9 +128,23 @@ async function refuseNodes(tx: Executor): Promise<void> {
     await tx.unsafe('SELECT pg_stat_clear_snapshot()')
     nodes = await connectedNodes(tx)
   }
-  if (nodes.length === 0) return
-  const names = nodes.map(({ address, node }) => (address === null ? node : `${node} (from ${address})`))
-  throw new MoveError('in_use', `Nodes are connected to the database: ${names.join(', ')}. Stop them first`)
+  if (nodes.length > 0)
+    throw new MoveError('in_use', `Nodes are connected to the database: ${namesOf(nodes)}. Stop them first`)
+}
+
+/**
+ * Refuses nodes that connected during the copy: one whose migrations had ended just before did not wait for the lock. A
+ * node that waits for it has not written anything.
+ */
+async function refuseNewNodes(tx: Executor): Promise<void> {
+  await tx.unsafe('SELECT pg_stat_clear_snapshot()')
+  const nodes = (await connectedNodes(tx)).filter(({ isWaiting }) => !isWaiting)
+  if (nodes.length > 0)
+    throw new MoveError('in_use', `Nodes have started during the move: ${namesOf(nodes)}. Stop them, and move again`)
+}
+
+function namesOf(nodes: readonly ConnectedNode[]): string {
+  return nodes.map(({ address, node }) => (address === null ? node : `${node} (from ${address})`)).join(', ')
 }
 
 class PostgresSide implements TargetSide {
@@ -151,13 +180,7 @@ class PostgresSide implements TargetSide {
   }
 
   async insert(table: Table, rows: readonly Row[]): Promise<void> {
-    for (const row of rows)
-      for (const [at, value] of row.entries())
-        if (typeof value === 'string' && value.includes('\0'))
-          throw new MoveError(
-            'not_storable',
-            `The column ${table.columns[at]?.name} of a row of ${this.schema}.${table.name} has the character U+0000, which PostgreSQL cannot store`,
-          )
+    refuseUnstorable(this.schema, table, rows)
     const values = table.columns.map(({ type }, at) =>
       type === 'bytea' ? `decode(value->>${at}, 'hex')` : `CAST(value->>${at} AS ${type})`,
     )
@@ -209,6 +232,18 @@ class PostgresSide implements TargetSide {
       throw new MoveError(
         'schema_version',
         `The table ${this.schema}.${name} has other columns than on SQLite: ${names.filter((column) => !expected.includes(column)).join(', ') || 'some are missing'}`,
+      )
+  }
+}
+
+/** PostgreSQL cannot store U+0000 in a text. Rows of earlier versions may have it. */
+function refuseUnstorable(schema: string, table: Table, rows: readonly Row[]): void {
+  for (const row of rows) {
+    const at = row.findIndex((value) => typeof value === 'string' && value.includes('\0'))
+    if (at >= 0)
+      throw new MoveError(
+        'not_storable',
+        `The column ${table.columns[at]?.name} of ${nameOf(table, row)} (${schema}) has the character U+0000, which PostgreSQL cannot store: change it where the data is, and move again`,
       )
   }
 }

@@ -36,7 +36,8 @@ export function openFiles(files: readonly DatabaseFile[]): { sideOf(name: string
 
 function openFile({ migrations, name, path }: DatabaseFile): Database {
   refuseLogAlone(path)
-  if (!existsSync(path)) throw new MoveError('source_missing', `${path} is missing`)
+  if (!existsSync(path))
+    throw new MoveError('source_missing', `${path} is missing: set CH202_DATA_DIR to the directory of the installation`)
   if (readStub(path)) throw new MoveError('source_missing', `A restore of ${path} was interrupted`)
   refuseDamagedFile(path, { name, id: applicationIdOf(name) })
   if (plannedMigrations(path, migrations).length > 0)

@@ -4,10 +4,16 @@ import { InternalError } from '../../services/kit/log.ts'
 /** Codes of SQL for a transaction that conflicted with another and may be repeated: serialization failure, deadlock. */
 const CONFLICTS = new Set(['40001', '40P01'])
 /**
- * Classes of codes for a failure that is not the program's: the connection, resources, the operator's intervention, the
- * system; a transaction that waited too long; a server that is read-only (a standby); an internal error of the server.
+ * Classes of codes for a failure that is not the program's: the connection, a login or a database that the server refuses,
+ * resources, the operator's intervention, the system; a transaction that waited too long; a server that is read-only (a
+ * standby); an internal error of the server.
  */
-const UNAVAILABLE = /^(08|53|57|58|XX)|^(25P03|25P04|25006|40001|40P01|55P03)$/
+const UNAVAILABLE = /^(08|28|3D|53|57|58|XX)|^(25P03|25P04|25006|40001|40P01|55P03)$/
+
+/** Codes of a connection that fails: those of the driver, and of the system. */
+const CONNECTION = /^(ERR_POSTGRES_|ECONN|EHOST|ENET|ENOTFOUND|ETIMEDOUT|EPIPE)/
+/** Codes of a certificate that is not valid. */
+const TLS = /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA|HOSTNAME_MISMATCH)/
 
 /** The code of SQL of an error from the server (`SQLSTATE`), which Bun's driver has in `errno`. */
 export function sqlState(error: unknown): string | undefined {
@@ -30,8 +36,18 @@ export function neutralError(error: unknown): unknown {
     const { constraint } = error as { constraint?: string }
     return new InternalError(`PostgreSQL answered ${state}${constraint ? ` (${constraint})` : ''}`)
   }
-  const { code } = (error ?? {}) as { code?: unknown }
-  if (typeof code === 'string' && /^(ERR_POSTGRES_|ECONN|EHOST|ENET|ENOTFOUND|ETIMEDOUT|EPIPE)/.test(code))
-    return new DatabaseUnavailable('PostgreSQL cannot be reached', code)
+  const code = codeOf(error)
+  if (CONNECTION.test(code)) return new DatabaseUnavailable('PostgreSQL cannot be reached', code)
+  if (isTlsError(error)) return new DatabaseUnavailable('The certificate of PostgreSQL is not valid', code)
   return error
+}
+
+/** Whether the certificate of the server is not valid. */
+export function isTlsError(error: unknown): boolean {
+  return TLS.test(codeOf(error))
+}
+
+function codeOf(error: unknown): string {
+  const { code } = (error ?? {}) as { code?: unknown }
+  return typeof code === 'string' ? code : ''
 }

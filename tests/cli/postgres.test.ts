@@ -246,6 +246,24 @@ describe('doctor, with a DATABASE_URL,', () => {
     )
     expect(items.filter((item) => item.status === 'failed')).toEqual([])
     expect(items.find(({ id }) => id === 'db.auth.schema')?.message).toContain('The schema auth does not exist yet')
+    // An extension of the server's own packages: the index belongs to a table that the first start creates.
+    await server.run(databaseOf(DATABASE_URL), 'CREATE EXTENSION pg_trgm')
+    const { of } = await examine({ DATABASE_URL }, ' --only database.search')
+    expect(of('database.search')).toMatchObject({ status: 'ok', message: expect.stringContaining('the first start') })
+  })
+
+  test('says that no start creates secrets', async () => {
+    const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...rest } = env
+    const { stdout } = await runTool(['doctor', '--only', 'secrets', '-o', 'json'], {
+      env: { ...rest, CH202_DATA_DIR: folder.fresh() },
+    })
+    const [strength, mode] = JSON.parse(stdout).items
+    expect(strength).toMatchObject({
+      status: 'failed',
+      message: expect.stringContaining('no start creates them'),
+      suggestion: 'openssl rand -base64 32',
+    })
+    expect(mode.message).toBe('There is no secrets.env: the secrets come from the environment')
   })
 
   test('without a DATABASE_URL knows no check of it', async () => {

@@ -2,13 +2,14 @@ import type { Command } from 'commander'
 import type { Check } from '../../../db/sqlite/backup/checks.ts'
 import { createBackup } from '../../../db/sqlite/backup/create.ts'
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
+import { checkedAddress } from '../../client/database-url.ts'
 import { dataDirOf } from '../../client/settings.ts'
 import { EXIT, Failure } from '../../exit.ts'
 import { failureFields } from '../../terminal/failures.ts'
 import { humanDuration } from '../../terminal/times.ts'
 import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 import { backupNamed, backupsRoot, secretsOf, withBackupFailures } from './backups.ts'
-import { copyAddress, refuseWithPostgres } from './of-postgres.ts'
+import { refuseWithPostgres } from './of-postgres.ts'
 
 export function backupCommand(): Command {
   const backup = group('backup', 'Back up the databases, and check that a backup can be restored')
@@ -86,7 +87,7 @@ async function verify(tool: Tool, options: { in?: string; from?: string }, name:
 
 /** Checks a database into which a dump, or a point in time, was restored. */
 async function verifyDatabase(tool: Tool, from: string): Promise<void> {
-  const url = await copyAddress(from)
+  const url = checkedAddress(from, '--from')
   const [{ verifyCopy }, { canUnseal }, { databases }] = await Promise.all([
     import('../../../db/postgres/inspect/verify.ts'),
     import('../../../services/auth/keys/sealing.ts'),

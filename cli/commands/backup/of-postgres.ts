@@ -1,5 +1,5 @@
 import { databaseUrlOf } from '../../client/settings.ts'
-import { EXIT, Failure, usage } from '../../exit.ts'
+import { EXIT, Failure } from '../../exit.ts'
 import type { Tool } from '../../tool/command.ts'
 
 /** The tools of PostgreSQL that take the place of a command for files. */
@@ -24,12 +24,4 @@ export function refuseWithPostgres({ env }: Tool, command: keyof typeof INSTEAD)
     code: 'not_for_postgres',
     suggestion: INSTEAD[command],
   })
-}
-
-/** Reads the address of a restored copy. @throws Failure that does not quote it */
-export async function copyAddress(text: string): Promise<string> {
-  const { readDatabaseUrl } = await import('../../../services/kit/process/database-url.ts')
-  const fault = readDatabaseUrl(text)
-  if (typeof fault === 'string') throw usage(`--from ${fault}`)
-  return text
 }

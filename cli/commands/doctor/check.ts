@@ -50,6 +50,9 @@ export interface DoctorContext {
   drifts(): Promise<Drift[]>
 }
 
+/** Why a check of the PostgreSQL database is skipped while another reports its failure. */
+export const UNREACHABLE = 'The database cannot be read: see database.reachable'
+
 export function ok(message: string): Finding {
   return { status: 'ok', message }
 }

@@ -1,16 +1,19 @@
 import { existsSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
+import { PostgresFailure } from '../../../db/postgres/failure.ts'
 import { NO_TABLE } from '../../../db/postgres/inspect/data.ts'
-import { PostgresFailure } from '../../../db/postgres/inspect/server.ts'
 import { type InspectedDatabase, InspectionUnavailable } from '../../../db/sqlite/inspect/database.ts'
+import { readDatabaseUrl } from '../../../services/kit/process/database-url.ts'
 import { SERVICE_NAMES, type ServiceName } from '../../../services/registry.ts'
 import type { StoredData } from '../../runner/stored-data.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { count } from '../../terminal/terminal.ts'
-import { type Check, type DoctorContext, type Finding, failed, ok, skipped, warning } from './check.ts'
+import { type Check, type DoctorContext, type Finding, failed, ok, skipped, UNREACHABLE, warning } from './check.ts'
 
 const WAL_LARGE = 64 * 1024 * 1024
 const MIB = 1024 * 1024
+/** The code of SQL for a user who may not read a table. */
+const NO_RIGHT = '42501'
 
 export const databasesChecks: Check[] = SERVICE_NAMES.flatMap((name): Check[] => [
   {
@@ -99,6 +102,8 @@ function openAndCheck(
   return async (context: DoctorContext): Promise<Finding> => {
     const { path = '' } = context.files.find((file) => file.name === name) ?? {}
     if (context.databaseUrl === undefined && !existsSync(path)) return skipped(`There is no ${basename(path)}`)
+    if (context.databaseUrl !== undefined && typeof readDatabaseUrl(context.databaseUrl) === 'string')
+      return skipped(UNREACHABLE)
     try {
       return await check(context)
     } catch (error) {
@@ -113,7 +118,7 @@ function openAndCheck(
 
 function databaseFinding(name: ServiceName, { code, message }: PostgresFailure): Finding {
   if (code === NO_TABLE) return skipped(`The schema ${name} does not exist yet: the first start creates it`)
-  return skipped(`The database cannot be read: ${message} (${code})`)
+  return skipped(code === NO_RIGHT ? message : UNREACHABLE)
 }
 
 function damageFinding(error: unknown, path: string): Finding {

@@ -1,13 +1,9 @@
-import {
-  explained,
-  inspecting,
-  PostgresFailure,
-  type ServerState,
-  serverState,
-} from '../../../db/postgres/inspect/server.ts'
+import { PostgresFailure } from '../../../db/postgres/failure.ts'
+import { inspecting, type ServerState, serverState } from '../../../db/postgres/inspect/server.ts'
+import { readDatabaseUrl } from '../../../services/kit/process/database-url.ts'
 import { SERVICE_NAMES } from '../../../services/registry.ts'
 import { counted } from '../../terminal/terminal.ts'
-import { type Check, type DoctorContext, type Finding, failed, ok, skipped, warning } from './check.ts'
+import { type Check, type DoctorContext, type Finding, failed, ok, skipped, UNREACHABLE, warning } from './check.ts'
 
 const VERSION_MIN = 15
 /** Part of the connections above which a further node may find none. */
@@ -44,14 +40,15 @@ export const postgresChecks: Check[] = [
       )
     },
   ),
-  check('search', 'searches use an index (the extension `pg_trgm`)', ({ hasSearchIndex, hasTrigrams }) => {
+  check('search', 'searches use an index (the extension `pg_trgm`)', ({ hasSearchIndex, hasTrigrams, hasUsers }) => {
     if (hasSearchIndex) return ok('Searches use an index of trigrams')
-    if (hasTrigrams)
-      return warning(
-        'Searches read all users: pg_trgm is there, but the index was not created',
-        'CREATE INDEX users_search ON users.users USING gin (search_text gin_trgm_ops)',
-      )
-    return warning('Searches read all users: the extension pg_trgm is missing', 'CREATE EXTENSION pg_trgm')
+    if (!hasTrigrams)
+      return warning('Searches read all users: the extension pg_trgm is missing', 'CREATE EXTENSION pg_trgm')
+    if (!hasUsers) return ok('The extension pg_trgm is there: the first start creates the index')
+    return warning(
+      'Searches read all users: pg_trgm is there, but the index was not created',
+      'CREATE INDEX CONCURRENTLY users_search ON users.users USING gin (search_text public.gin_trgm_ops)',
+    )
   }),
   check('replication', 'the database is a primary, and a failover loses nothing that was acknowledged', (state) => {
     if (state.isStandby)
@@ -96,9 +93,8 @@ function check(id: string, describes: string, examine: (state: ServerState) => F
     async run(context) {
       const state = await stateOf(context)
       if (!(state instanceof PostgresFailure)) return examine(state)
-      const message = `${state.message} (${state.code})`
-      if (id !== 'reachable') return skipped(message)
-      return failed(message, state.code === '42501' ? 'GRANT …' : 'ch202 config show --origin')
+      if (id !== 'reachable') return skipped(UNREACHABLE)
+      return failed(`${state.message} (${state.code})`, 'ch202 config show --origin')
     },
   }
 }
@@ -116,13 +112,13 @@ function stateOf(context: DoctorContext): Promise<ServerState | PostgresFailure>
 }
 
 async function readState(url: string): Promise<ServerState | PostgresFailure> {
+  // `settings.valid` says what is wrong with it.
+  if (typeof readDatabaseUrl(url) === 'string')
+    return new PostgresFailure('DATABASE_URL is not valid: see settings.valid', 'INVALID_URL')
   try {
     return await inspecting(url, (tx) => serverState(tx, url, SERVICE_NAMES))
   } catch (error) {
-    const failure = explained(error)
-    // An address that is not valid: `settings.valid` says so as well.
-    return failure instanceof PostgresFailure
-      ? failure
-      : new PostgresFailure('DATABASE_URL is not valid', 'INVALID_URL')
+    if (error instanceof PostgresFailure) return error
+    throw error
   }
 }

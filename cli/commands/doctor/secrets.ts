@@ -4,6 +4,8 @@ import { quoted } from '../../terminal/shell.ts'
 import { type Check, failed, ok, skipped, warning } from './check.ts'
 import { isOpenToOthers, modeOf } from './files.ts'
 
+/** The command that makes a secret. */
+const COMMAND = 'openssl rand -base64 32'
 const LENGTH_MIN = 32
 /** Entropy in bits, from the frequency of each character; 128 random bits in hex measure 120 or more. */
 const BITS_MIN = 100
@@ -13,20 +15,22 @@ export const secretsChecks: Check[] = [
   {
     id: 'secrets.strength',
     describes: 'the keys and `CH202_SECRET` are long and random, and not sample values',
-    run({ config, env, secrets }) {
+    run({ config, databaseUrl, env, secrets }) {
+      const production = config?.production ?? env.CH202_ENV?.trim() === 'production'
       const values = Object.entries(secrets).flatMap(([name, values]) => values.map((value) => ({ name, value })))
-      if (values.length === 0) return skipped('There are no secrets yet: the first start creates them')
+      if (values.length === 0 && !production && databaseUrl === undefined)
+        return skipped('There are no secrets yet: the first start creates them')
+      if (values.length === 0)
+        return failed('There are no secrets: in production, and with a DATABASE_URL, no start creates them', COMMAND)
       const weak = values.flatMap(({ name, value }) => weaknessOf(name, value))
       if (weak.length === 0) return ok('The secrets are strong')
-      const command = 'openssl rand -base64 32'
-      const production = config?.production ?? env.CH202_ENV === 'production'
-      return production ? failed(weak.join('; '), command) : warning(weak.join('; '), command)
+      return production ? failed(weak.join('; '), COMMAND) : warning(weak.join('; '), COMMAND)
     },
   },
   {
     id: 'secrets.mode',
     describes: 'only its owner can read `secrets.env`',
-    run({ dataDir }) {
+    run({ dataDir, databaseUrl }) {
       const path = secretsFile(dataDir)
       try {
         const { mode } = statSync(path)
@@ -38,9 +42,8 @@ export const secretsChecks: Check[] = [
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException
         if (code !== 'ENOENT') return skipped(`secrets.env cannot be read: ${code}`)
-        return skipped(
-          'There is no secrets.env: the secrets come from the environment, or the first start creates them',
-        )
+        const origin = `the secrets come from the environment${databaseUrl === undefined ? ', or the first start creates them' : ''}`
+        return skipped(`There is no secrets.env: ${origin}`)
       }
     },
   },

@@ -1,6 +1,7 @@
 import type { SQL } from 'bun'
-import { neutralError, sqlState } from '../errors.ts'
+import { explained } from '../failure.ts'
 import { connect, NODE_CONNECTION } from '../pools.ts'
+import { withoutTimeouts } from '../time-limits.ts'
 
 /** Runs statements: a pool, or a transaction. */
 export type Executor = Pick<SQL, 'unsafe'>
@@ -9,40 +10,6 @@ export type Executor = Pick<SQL, 'unsafe'>
 const TOOL_CONNECTION = 'ch202-tool '
 /** Seconds for a connection of the tool to be made: no request waits for it. */
 const PATIENCE = 10
-
-/** Why a database cannot be used now, in words for an operator. They quote nothing that the server said. */
-export class PostgresFailure extends Error {
-  override name = 'PostgresFailure'
-  /** @param code that of SQL, or of the driver */
-  constructor(
-    message: string,
-    readonly code: string,
-  ) {
-    super(message)
-  }
-}
-
-/** Explanations of what operators meet, by the code of SQL. */
-const REASONS: Record<string, string> = {
-  '28000': 'PostgreSQL refuses this user',
-  '28P01': 'PostgreSQL refuses this user or password',
-  '3D000': 'There is no database of this name',
-  '42501': 'The user of the database lacks a right that this needs',
-  '53100': 'The disk of PostgreSQL is full',
-  '53300': 'PostgreSQL has no connection left',
-  '55P03': 'Another process has locked the database: a node that starts, a migration, or another move',
-  '57P03': 'PostgreSQL is starting, stopping or recovering',
-  '25006': 'PostgreSQL is read-only: it is a standby, or its settings say so',
-}
-
-/** Turns an error of the driver or the server into words; gives any other error back. */
-export function explained(error: unknown): unknown {
-  const neutral = neutralError(error)
-  if (neutral === error) return error
-  const state = sqlState(error)
-  const code = state ?? (error as { code: string }).code
-  return new PostgresFailure(REASONS[state ?? ''] ?? (neutral as Error).message, code)
-}
 
 /**
  * Opens one connection for the tool.
@@ -53,7 +20,7 @@ export async function withConnection<Result>(url: string, run: (sql: SQL) => Pro
   try {
     return await run(sql)
   } catch (error) {
-    throw explained(error)
+    throw explained(error, url)
   } finally {
     await sql.close({ timeout: 0 })
   }
@@ -71,12 +38,6 @@ export function inspecting<Result>(url: string, run: (tx: Executor) => Promise<R
   )
 }
 
-/** The server's own time limits are for requests: to read everything takes longer. */
-export async function withoutTimeouts(tx: Executor): Promise<void> {
-  await tx.unsafe('SET LOCAL statement_timeout = 0')
-  await tx.unsafe('SET LOCAL idle_in_transaction_session_timeout = 0')
-}
-
 /** A process of Ch202 that is connected to the database. */
 export interface ConnectedNode {
   /** The host and the process, or the name that its address gives it. */
@@ -84,6 +45,8 @@ export interface ConnectedNode {
   /** The address that it connects from; null: a socket of the same machine. */
   address: string | null
   connections: number
+  /** Whether each of its connections waits for a lock, as while it starts during a migration. */
+  isWaiting: boolean
   /** Milliseconds since the epoch. */
   since: number
 }
@@ -92,7 +55,8 @@ export interface ConnectedNode {
 export async function connectedNodes(executor: Executor): Promise<ConnectedNode[]> {
   const rows = await executor.unsafe(
     `SELECT substr(application_name, length($1) + 1) AS node, host(client_addr) AS address, count(*) AS connections,
-       CAST(extract(epoch FROM min(backend_start)) * 1000 AS bigint) AS since
+       CAST(extract(epoch FROM min(backend_start)) * 1000 AS bigint) AS since,
+       coalesce(bool_and(wait_event_type = 'Lock'), false) AS waiting
      FROM pg_stat_activity
      WHERE datname = current_database() AND starts_with(application_name, $1) AND pid <> pg_backend_pid()
      GROUP BY 1, 2 ORDER BY 1, 2`,
@@ -102,6 +66,7 @@ export async function connectedNodes(executor: Executor): Promise<ConnectedNode[
     node: String(row.node),
     address: row.address as string | null,
     connections: Number(row.connections),
+    isWaiting: row.waiting,
     since: Number(row.since),
   }))
 }
@@ -117,6 +82,8 @@ export interface ServerState {
   collatedColumns: string[]
   hasTrigrams: boolean
   hasSearchIndex: boolean
+  /** Whether the first start has created the table of users. */
+  hasUsers: boolean
   isStandby: boolean
   /** Whether transactions are read-only by a setting. */
   isReadOnly: boolean
@@ -141,6 +108,7 @@ export async function serverState(tx: Executor, url: string, schemas: readonly s
        (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()) AS encoding,
        EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm') AS trigrams,
        to_regclass('users.users_search') IS NOT NULL AS search_index,
+       to_regclass('users.users') IS NOT NULL AS has_users,
        pg_is_in_recovery() AS standby,
        current_setting('synchronous_commit') AS synchronous_commit,
        (SELECT setting = 'on' FROM pg_settings WHERE name = 'default_transaction_read_only') AS read_only,
@@ -166,6 +134,7 @@ export async function serverState(tx: Executor, url: string, schemas: readonly s
     collatedColumns: [...columns].map(({ name }) => String(name)),
     hasTrigrams: server.trigrams,
     hasSearchIndex: server.search_index,
+    hasUsers: server.has_users,
     isStandby: server.standby,
     isReadOnly: server.read_only,
     synchronousCommit: String(server.synchronous_commit),

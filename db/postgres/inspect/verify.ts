@@ -1,7 +1,8 @@
 import type { Check, OpensKey } from '../../sqlite/backup/checks.ts'
 import type { DatabaseFile } from '../../sqlite/database-file.ts'
+import { PostgresFailure } from '../failure.ts'
 import { InspectedSchema, NO_TABLE } from './data.ts'
-import { inspecting, PostgresFailure } from './server.ts'
+import { inspecting } from './server.ts'
 
 /**
  * Checks a copy of a database that was restored elsewhere, without a change to it: that it can be reached, the schema and

@@ -1,0 +1,20 @@
+/** A certificate of `localhost`, signed by its own key: no authority that a machine trusts has signed it. */
+export const CERTIFICATE = `-----BEGIN CERTIFICATE-----
+MIIBYDCCAQegAwIBAgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlsb2NhbGhv
+c3QwIBcNMjAwMTAxMDAwMDAwWhgPMjEyMDAxMDEwMDAwMDBaMBQxEjAQBgNVBAMM
+CWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABL1JdqkJJXdCEEOl
+7IUg646zBNLqZpqjX/XxXzpDAFWk+peu9r0wnYwgOEvWL0x+/5gZkU/sPAIvaFog
+oJa+W/qjSDBGMBQGA1UdEQQNMAuCCWxvY2FsaG9zdDAPBgNVHRMBAf8EBTADAQH/
+MB0GA1UdDgQWBBSphnhVOZIzlGV9Rk3MgOqIUcvdQDAKBggqhkjOPQQDAgNHADBE
+AiB+YzrFKwNChQC6y+iBcjOSeS2ITl6DHM5vSu+qqNQWigIgKlphi621+wCKUyuP
+HoD+jpM5RjUTvAB8XZl2KQkXQxg=
+-----END CERTIFICATE-----
+`
+
+/** The key of the certificate. It opens nothing: it is for tests alone. */
+export const CERTIFICATE_KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgeMkM0To1aNxYZjxA
+ZC0+CyEAzEqErizugGYIiuhL112hRANCAAS9SXapCSV3QhBDpeyFIOuOswTS6maa
+o1/18V86QwBVpPqXrva9MJ2MIDhL1i9Mfv+YGZFP7DwCL2haIKCWvlv6
+-----END PRIVATE KEY-----
+`
