@@ -1,4 +1,3 @@
-import { hostname } from 'node:os'
 import { checkedDatabaseUrl } from '../client/database-url.ts'
 import { isService, probe } from '../client/instance/probe.ts'
 import { type RunningService, runningServices } from '../client/instance/running.ts'
@@ -37,12 +36,12 @@ type ServiceRow = Awaited<ReturnType<typeof rowOf>>
 
 /** Prints the services of this machine, and every other node that is connected to the database. */
 async function listNodes(out: Tool['out'], items: readonly ServiceRow[], databaseUrl: string): Promise<void> {
-  const [{ connectedNodes, inspecting }, { PostgresFailure }] = await Promise.all([
+  const [{ connectedNodes, inspecting }, { PostgresFailure }, { nodeName }] = await Promise.all([
     import('../../db/postgres/inspect/server.ts'),
     import('../../db/postgres/failure.ts'),
+    import('../../db/postgres/pools.ts'),
   ])
-  const here = (pid: number) => `${hostname()}:${pid}`
-  const rows: Record<string, unknown>[] = items.map((item) => ({ node: here(item.pid), ...item }))
+  const rows: Record<string, unknown>[] = items.map((item) => ({ node: nodeName(item.pid), ...item }))
   let failure: Error | undefined
   try {
     for (const { address, node, since } of await inspecting(databaseUrl, connectedNodes))

@@ -13,6 +13,9 @@ const LATE = 100
 /** Seconds for a connection to be made. */
 const CONNECTION_PATIENCE = 2
 
+/** The characters of a host's name that the name of a node has at most. */
+const HOST_MAX = 40
+
 /** The beginning of `application_name` of every connection of a node: the tool finds running nodes by it. */
 export const NODE_CONNECTION = 'ch202 '
 
@@ -108,7 +111,7 @@ export function connect(
   }: { max: number; patience?: number; program?: string; timeout?: number },
 ): SQL {
   const url = new URL(address)
-  const name = url.searchParams.get('application_name') ?? `${hostname()}:${process.pid}`
+  const name = url.searchParams.get('application_name') ?? nodeName(process.pid)
   url.searchParams.set('application_name', program + name)
   // A pooler in transaction mode has no prepared statements, and refuses parameters of a connection.
   const isPrepared = url.searchParams.get('prepare') !== 'false'
@@ -124,6 +127,14 @@ export function connect(
         connection: { statement_timeout: 2 * timeout, idle_in_transaction_session_timeout: timeout },
       }),
   })
+}
+
+/**
+ * The name of a process, unless its address gives it one. The server cuts names off after 63 bytes: two processes of a
+ * machine with a long name would have the same one.
+ */
+export function nodeName(pid: number, host = hostname()): string {
+  return `${host.slice(0, HOST_MAX)}:${pid}`
 }
 
 async function settle<Result>(run: () => Result | Promise<Result>): Promise<{ result: Result } | { error: unknown }> {
