@@ -64,7 +64,7 @@ export function batchesOf<T>(items: readonly T[]): T[][] {
 /**
  * Waits for the answer of another service, and passes its problem on.
  * @param unavailable the code for a service that cannot be reached, fails, or rejects the internal key
- * @throws Problem with the code of the other service, or with `unavailable`
+ * @throws Problem with the code of the other service, or with `unavailable`; `database_unavailable` when its database fails
  */
 export async function answerOf<T>(call: Promise<Answer<T>>, unavailable: ProblemCode): Promise<T> {
   let answer: Answer<T>
@@ -78,6 +78,8 @@ export async function answerOf<T>(call: Promise<Answer<T>>, unavailable: Problem
   // Eden answers with the error of `fetch` when the service cannot be reached.
   if (body instanceof Error) throw new Problem(unavailable, { cause: body })
   const code = body?.code
+  // Services share the PostgreSQL database: the caller learns that this one fails, whichever service noticed it.
+  if (code === 'database_unavailable') throw new Problem(code, { retryAfter: 1 })
   if (answer.status >= 500 && code !== 'overloaded') throw new Problem(unavailable)
   if (answer.status === 401 || code === undefined || !isProblemCode(code) || isWrongAddress(code))
     throw new Problem(unavailable, {

@@ -24,6 +24,9 @@ const ALONE = /^ch202 (start|serve|migrate)\b/
 /** The server of examples that name a PostgreSQL database: they run with that of the tests in its place, one by one. */
 const SERVER = '127.0.0.1:5432'
 
+/** Commands for files: where the instance has a PostgreSQL database, they run on a stopped installation with files. */
+const FOR_FILES = /^ch202 (backup|restore)\b|\bdb\.\w+\.integrity\b/
+
 /** Commands that write into the sources: their examples use --dry-run. */
 const IN_CHECKOUT = /^ch202 new service\b.* --dry-run\b/
 
@@ -118,7 +121,7 @@ async function wrongWithPostgres(examples: readonly string[]): Promise<string[]>
   try {
     await server.run('postgres', 'CREATE DATABASE ch202', 'CREATE DATABASE restored')
     const { shell } = instance
-    const env = ownSettings(shell.fresh())
+    const env = emptyInstallation()
     const restored = { ...env, DATABASE_URL: server.addressOf('restored') }
     for (const settings of [env, restored])
       expect(await shell.run('ch202 migrate', { env: settings })).toMatchObject({ status: 0 })
@@ -131,11 +134,26 @@ async function wrongWithPostgres(examples: readonly string[]): Promise<string[]>
   }
 }
 
+/** Runs examples on a stopped installation with files, in the order of the help. Gives their faults. */
+async function wrongWithFiles(examples: readonly string[]): Promise<string[]> {
+  const env = emptyInstallation()
+  for (const words of ['migrate', 'backup create'])
+    expect(await instance.shell.run(`ch202 ${words}`, { env })).toMatchObject({ status: 0 })
+  const wrong: string[] = []
+  for (const example of examples) wrong.push(...(await wrongWith(example, { env })))
+  return wrong
+}
+
+/** The settings of an installation with files that does not exist yet. */
+function emptyInstallation(): Record<string, string> {
+  return ownSettings(instance.shell.fresh(), { DATABASE_URL: '' })
+}
+
 /** Runs an example as printed. Gives its faults. */
 async function wrongWith(example: string, settings: { env?: Record<string, string> } = {}): Promise<string[]> {
   const { shell } = instance
   const stays = STAY.find(([pattern]) => pattern.test(example))
-  const alone = ALONE.test(example) ? { env: ownSettings(shell.fresh()) } : settings
+  const alone = ALONE.test(example) ? { env: emptyInstallation() } : settings
   // An interactive shell outlives its commands, and prints how they ended.
   const place = IN_CHECKOUT.test(example) ? `cd '${ROOT}'\n` : ''
   const running = shell.start(`${place}trap : TERM INT\n${example}`, { ...alone, group: true })
@@ -159,7 +177,9 @@ async function wrongWith(example: string, settings: { env?: Record<string, strin
 test('has examples that work as printed', async () => {
   const printed = [...new Set((await all()).flatMap((leaf) => leaf.examples))]
   const withServer = printed.filter((example) => example.includes(SERVER))
-  const examples = printed.filter((example) => !withServer.includes(example))
+  const rest = printed.filter((example) => !withServer.includes(example))
+  const withFiles = instance.system.database ? rest.filter((example) => FOR_FILES.test(example)) : []
+  const examples = rest.filter((example) => !withFiles.includes(example))
   const { again } = await prepare(instance.system, instance.shell.path)
   const isBeside = (example: string) => (example.match(/\bch202 [^|)]*/g) ?? []).every((one) => BESIDE.test(one))
   const apart = examples.filter((example) => ALONE.test(example))
@@ -178,7 +198,7 @@ test('has examples that work as printed', async () => {
     if (before) expect(await instance.shell.run(before[1])).toMatchObject({ status: 0 })
     wrong.push(...(await wrongWith(example)))
   }
-  wrong.push(...(await alone).flat(), ...(await wrongWithPostgres(withServer)))
+  wrong.push(...(await alone).flat(), ...(await wrongWithPostgres(withServer)), ...(await wrongWithFiles(withFiles)))
   expect(wrong).toEqual([])
   // About three hundred processes.
 }, 600_000)

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync } from 'node:fs'
 import { createUser, logIn, newEmail, PASSWORD } from '../support/actors.ts'
+import { databaseSetting } from '../support/database-rows.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { processes } from '../support/processes.ts'
@@ -15,7 +16,7 @@ afterAll(() => folder.remove())
 
 /** Runs `recover` on the machine without the operator key. */
 function recover(system: System, words: string[], stdin?: string) {
-  const { OPERATOR_API_KEY: _, ...env } = ownSettings(system.dataDir)
+  const { OPERATOR_API_KEY: _, ...env } = ownSettings(system.dataDir, databaseSetting(system))
   return runTool(['recover', ...words], { env, ...(stdin === undefined ? {} : { stdin }) })
 }
 

@@ -111,8 +111,8 @@ describe('003, over three processes', () => {
     expect(mail).not.toContain('evil.example.com')
   })
 
-  test('003:28 the database of auth is a SQLite file', () => {
-    expect(existsSync(join(here.system.dataDir, 'auth.sqlite'))).toBe(true)
+  test('003:28 the database of auth is a SQLite file, unless a DATABASE_URL names another', () => {
+    expect(existsSync(join(here.system.dataDir, 'auth.sqlite'))).toBe(here.system.database === undefined)
   })
 
   test('003:67 POST /register', async () => {

@@ -36,6 +36,10 @@ listen_port = ${listenPort}
 unix_socket_dir =
 auth_type = trust
 auth_file = ${at('users.txt')}
+; Looks up the roles of the processes, which tests create.
+auth_user = ch202
+; Tries again soon after the server refused a role, as it does while a test keeps a process away.
+server_login_retry = 0.1
 pidfile = ${at('pid')}
 pool_mode = transaction
 default_pool_size = 6

@@ -5,6 +5,7 @@ import { SERVICE_NAMES } from '../../services/registry.ts'
 import type { Start } from './running.ts'
 import { type Layout, type Name, newAddresses, systemSettings } from './settings.ts'
 import type { System } from './system.ts'
+import { databaseKind, newSystemDatabase } from './system-database.ts'
 import { ROOT } from './tool.ts'
 
 type Process = Bun.Subprocess<'ignore', 'pipe', 'pipe'>
@@ -41,6 +42,8 @@ export async function processes(
   const addresses = newAddresses(layout)
   const { PATH = '', HOME = '' } = process.env
   const environment = { PATH, HOME, ...systemSettings(directory, addresses, env) }
+  const database =
+    databaseKind() === 'postgres' && env.DATABASE_URL === undefined ? await newSystemDatabase(layout) : undefined
   const children = new Map<string, Process>()
   let printed = ''
 
@@ -49,7 +52,11 @@ export async function processes(
     const loaded = preload === undefined ? [] : ['--preload', preload]
     const child = Bun.spawn([process.execPath, ...loaded, 'cli/main.ts', 'serve', ...words], {
       cwd: ROOT,
-      env: { ...environment, ...settingsOf(key, addresses.url) },
+      env: {
+        ...environment,
+        ...(database ? { DATABASE_URL: database.addressOf(key === 'all' ? 'auth' : (key as Name)) } : {}),
+        ...settingsOf(key, addresses.url),
+      },
       stdin: 'ignore',
       stdout: 'pipe',
       stderr: 'pipe',
@@ -71,6 +78,7 @@ export async function processes(
 
   const system: ProcessSystem = {
     layout,
+    database,
     dataDir: environment.CH202_DATA_DIR,
     url: addresses.url,
     output: () => printed,
@@ -87,6 +95,7 @@ export async function processes(
     },
     async stop() {
       await Promise.all(SERVICE_NAMES.map((name) => end(name, 'SIGTERM')))
+      await database?.remove()
       rmSync(directory, { recursive: true, force: true })
     },
   }

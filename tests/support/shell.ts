@@ -1,5 +1,6 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { databaseSetting } from './database-rows.ts'
 import { eventually } from './eventually.ts'
 import { processes } from './processes.ts'
 import { addressSettings, INTERNAL_KEY, OPERATOR_KEY, SECRET } from './settings.ts'
@@ -138,6 +139,7 @@ function clientSettings(system: System): Record<string, string> {
     INTERNAL_API_KEY: INTERNAL_KEY,
     CH202_SECRET: SECRET,
     CH202_DATA_DIR: system.dataDir,
+    ...databaseSetting(system),
   }
 }
 

@@ -1,8 +1,15 @@
 import type { Caller } from '../../kit/caller.ts'
 import { Problem } from '../../kit/problem.ts'
 import { type UserRead, userReadFrom } from '../../kit/schema/user.ts'
+import { withTimeout } from '../../kit/timeout.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { Account, AccountStore } from '../store/index.ts'
+
+/**
+ * Milliseconds for which auth reads its copy after the database of users has failed. Auth may have the same database, and
+ * users has waited for most of the time in which a request is answered.
+ */
+const COPY_PATIENCE = 150
 
 export interface CurrentUserContext {
   store: AccountStore
@@ -10,8 +17,10 @@ export interface CurrentUserContext {
 }
 
 /**
- * Returns the caller's own record from users. When users cannot be reached, returns auth's copy; `stale` is then true.
- * @throws Problem `token_revoked` when the user was deleted, `users_unavailable` when auth has no copy either
+ * Returns the caller's own record from users. When users or its database cannot be reached, returns auth's copy; `stale` is
+ * then true.
+ * @throws Problem `token_revoked` when the user was deleted, `users_unavailable` or `database_unavailable` when auth has no
+ * copy either
  */
 export async function currentUser(
   { store, users }: CurrentUserContext,
@@ -23,11 +32,18 @@ export async function currentUser(
     if (!user) throw new Problem('token_revoked')
     return { user, stale: false }
   } catch (error) {
-    if (!(error instanceof Problem) || error.code !== 'users_unavailable') throw error
-    const account = await store.accountById(userId)
+    if (!(error instanceof Problem)) throw error
+    const account = await copyAfter(error, store, userId)
     if (!account) throw error
     return { user: userReadOf(account), stale: true }
   }
+}
+
+/** Reads auth's copy if the problem is that users cannot answer. Returns no account for another problem, or without a copy. */
+async function copyAfter(problem: Problem, store: AccountStore, userId: string): Promise<Account | null | undefined> {
+  if (problem.code === 'users_unavailable') return await store.accountById(userId)
+  if (problem.code !== 'database_unavailable') return null
+  return await withTimeout(store.accountById(userId), COPY_PATIENCE)
 }
 
 /** Builds the answer from auth's copy of the record. */

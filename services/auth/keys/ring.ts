@@ -122,19 +122,16 @@ export class KeyRing {
 
   /**
    * Removes a key: its tokens are refused from now on.
-   * @returns the number of the change in the feed
-   * @throws Problem `not_found`
+   * @returns the number of the change in the feed; null when an earlier call removed it from the database and failed
    */
-  async remove(kid: string, event: AuditEvent | null): Promise<number> {
+  async remove(kid: string, event: AuditEvent | null): Promise<number | null> {
     const key = this.keys.get(kid)
     // From memory first: a subscriber that reads the number of this change must not get the key again.
     this.keys.delete(kid)
-    const seq = await this.store.removeSigningKey(kid, this.clock.now(), event).catch((error) => {
+    return await this.store.removeSigningKey(kid, this.clock.now(), event).catch((error) => {
       if (key) this.keys.set(kid, key)
       throw error
     })
-    if (seq === null) throw new Problem('not_found')
-    return seq
   }
 
   /** Removes the retiring keys whose last token has expired. No valid token needs them, so no service must acknowledge it. */

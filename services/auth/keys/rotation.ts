@@ -82,7 +82,7 @@ export class KeyRotation {
    * @throws Problem `not_found`
    */
   remove(kid: string, caller: Caller): Promise<void> {
-    const { feed, keyRing, tokens } = this.context
+    const { feed, keyRing, store, tokens } = this.context
     return keyRing.exclusively(async () => {
       if (!keyRing.has(kid)) throw new Problem('not_found')
       if (keyRing.active().kid === kid)
@@ -92,7 +92,7 @@ export class KeyRotation {
       const seq = await keyRing.remove(kid, auditEvent(this.context, caller, 'key.removed', null, { kid }))
       if (!keyRing.pending()) this.endLead()
       tokens.clearCache()
-      await feed.waitForAcks(seq)
+      await feed.waitForAcks(seq ?? (await store.lastRevocation()))
     })
   }
 

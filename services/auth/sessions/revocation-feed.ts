@@ -4,7 +4,7 @@ import type { RevocationPage } from '../../kit/feed/revocation-subscriber.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { EventType } from '../../kit/schema/events.ts'
 import type { PublicJwk } from '../../kit/tokens/access-token.ts'
-import type { Revocations } from '../../kit/tokens/revocations.ts'
+import type { Revocation, Revocations } from '../../kit/tokens/revocations.ts'
 import type { Ended, RevocationStore } from '../store/index.ts'
 
 /** The most revocations of a page. */
@@ -31,6 +31,8 @@ interface FeedOptions {
 export class RevocationFeed {
   private readonly publisher: FeedPublisher
   private closed = false
+  /** The last number up to which this process has read the revocations that it enforces. */
+  private readUpTo = 0
 
   constructor(private readonly options: FeedOptions) {
     const { clock, servedBefore } = options
@@ -39,14 +41,8 @@ export class RevocationFeed {
 
   /** Loads the stored revocations. Call it before the first request. */
   async open(): Promise<void> {
-    const { store, revocations } = this.options
-    this.publisher.advance(await store.lastRevocation())
-    for (let seq = 0; ; ) {
-      const page = await store.revocationsAfter(seq, PAGE)
-      for (const revocation of page.revocations) revocations.add(revocation)
-      if (page.revocations.length === 0) return
-      seq = page.seq
-    }
+    this.publisher.advance(await this.options.store.lastRevocation())
+    await this.enforceStored()
   }
 
   /**
@@ -60,6 +56,8 @@ export class RevocationFeed {
     if (this.closed) throw new Problem('auth_unavailable')
     return await this.publisher.answer({ subscriber, after, epoch }, store.epoch, async (from, upTo) => {
       const { revocations, seq } = await store.revocationsAfter(from, PAGE)
+      this.enforce(revocations)
+      if (from <= this.readUpTo) this.readUpTo = Math.max(this.readUpTo, seq)
       const complete = revocations.length < PAGE
       // Expired rows are deleted, so the last row may be older than the last number.
       const reached = complete ? Math.max(seq, upTo) : seq
@@ -73,14 +71,32 @@ export class RevocationFeed {
    * too.
    */
   async announce(ended: Ended): Promise<void> {
-    for (const revocation of ended.revocations) this.options.revocations.add(revocation)
-    // Perhaps nothing ended because another request has just ended it. Both answers promise the same, so both wait.
-    await this.waitForAcks(ended.seq === 0 ? await this.options.store.lastRevocation() : ended.seq)
+    this.enforce(ended.revocations)
+    if (ended.seq > 0) return await this.waitForAcks(ended.seq)
+    // Perhaps nothing ended because another request has just ended it. Both answers promise the same, so both wait. That
+    // request may have failed although its rows were committed: then only the database has its revocations.
+    await this.enforceStored()
+    await this.waitForAcks(await this.options.store.lastRevocation())
   }
 
   /** Resolves when every subscriber has acknowledged everything up to `seq`, or has lost its lease. */
   waitForAcks(seq: number): Promise<void> {
     return this.publisher.waitForAcks(seq)
+  }
+
+  /** Enforces the revocations that were stored since the last time. */
+  private async enforceStored(): Promise<void> {
+    for (;;) {
+      const { revocations, seq } = await this.options.store.revocationsAfter(this.readUpTo, PAGE)
+      if (revocations.length === 0) return
+      this.enforce(revocations)
+      this.readUpTo = Math.max(this.readUpTo, seq)
+    }
+  }
+
+  /** Refuses the tokens of these revocations in this process. A subscriber reads them from the feed. */
+  private enforce(revocations: readonly Revocation[]): void {
+    for (const revocation of revocations) this.options.revocations.add(revocation)
   }
 
   /** Answers the pending polls, so that the service can stop. */

@@ -32,15 +32,20 @@ export async function* importUsers(
   caller: Caller,
 ): AsyncGenerator<string> {
   const counts = { created: 0, updated: 0, unchanged: 0, skipped: 0, failed: 0 }
+  let isRecorded = true
   try {
     for await (const group of groupsOf(context.store, lines)) {
       const results = await writeGroup({ context, onConflict, caller }, group)
       for (const { status } of results) counts[status]++
       yield jsonLines(results)
     }
+  } catch (error) {
+    // Nothing was acknowledged, and a database that is away would make the caller wait once more.
+    isRecorded = counts.created + counts.updated > 0
+    throw error
   } finally {
     const row = auditRowNotice(context, caller, null, ['users.imported', { on_conflict: onConflict, ...counts }])
-    await context.store.addNotice(row)
+    if (isRecorded) await context.store.addNotice(row)
     context.outboxes.wake()
   }
 }

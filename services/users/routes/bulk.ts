@@ -12,6 +12,20 @@ import { exportedUser, exportQuery, importedLine, importedUser, importQuery } fr
 /** The routes that read their body themselves, line by line. */
 export const STREAMS = ['/users/import']
 
+/** Generates the first chunk before the response begins, so that a failure until then has a status of its own. */
+async function begun(chunks: AsyncGenerator<string>): Promise<AsyncGenerator<string>> {
+  const first = await chunks.next()
+  return (async function* () {
+    try {
+      if (first.done) return
+      yield first.value
+      yield* chunks
+    } finally {
+      await chunks.return(undefined)
+    }
+  })()
+}
+
 /** Mounts exports and imports: JSON lines, one user each. */
 export function bulkRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
   const readUser = validator(importedUser, (sent) => passwordOrHashErrors(sent, context.config.passwordMinLength, sent))
@@ -41,7 +55,7 @@ export function bulkRoutes(context: UsersContext, guarded: ReturnType<typeof gua
         allowPauses(request, server)
         const users = await readLines(request, readUser)
         const results = importUsers(context, users, query.on_conflict ?? 'fail', caller)
-        return ndjsonResponse(results, context.log, caller.requestId)
+        return ndjsonResponse(await begun(results), context.log, caller.requestId)
       },
       {
         auth: ['operator'],

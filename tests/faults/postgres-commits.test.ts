@@ -1,0 +1,71 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { PASSWORD, registerUser } from '../support/actors.ts'
+import { all, askEach } from '../support/each-service.ts'
+import { eventually, PATIENCE } from '../support/eventually.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { as, call } from '../support/http.ts'
+import { startPostgres } from '../support/postgres.ts'
+import { type Cut, startPostgresProxy } from '../support/postgres-proxy.ts'
+import { inProcess, type System } from '../support/system.ts'
+
+// What a process has in memory, when a commit took place but the connection broke before its answer.
+
+setDefaultTimeout(2 * PATIENCE)
+
+const server = await startPostgres()
+let next: Cut | undefined
+const proxy = await startPostgresProxy(server.port, {
+  atCommit() {
+    const fate = next
+    next = undefined
+    return fate
+  },
+})
+let system: System
+beforeAll(async () => {
+  system = await inProcess({ RATE_LIMIT: 'off', DATABASE_URL: proxy.addressOf(await server.newDatabase()) })
+})
+afterAll(async () => {
+  await system?.stop()
+  proxy.stop()
+  await server.stop()
+})
+
+/** Sends a request whose first commit takes place without an answer. */
+async function withoutAnswer(request: string, headers: Record<string, string>) {
+  next = 'after'
+  expectProblem(await call(`${system.url.auth}/api/v1`, request, { headers }), 503, 'database_unavailable')
+  expect(next).toBeUndefined()
+}
+
+test('a session that ended so is refused by every service, without a restart', async () => {
+  const { tokens } = await registerUser(system)
+  expect(await askEach(system, tokens.access_token)).toEqual(all(200))
+  await withoutAnswer('POST /auth/logout', as.bearer(tokens.access_token))
+  await eventually(async () => Bun.deepEquals(await askEach(system, tokens.access_token), all('token_revoked')))
+})
+
+test('a repeated end of such a session is answered when its tokens are refused by every service', async () => {
+  const { tokens } = await registerUser(system)
+  await withoutAnswer(`DELETE /auth/sessions/${tokens.session_id}`, as.bearer(tokens.access_token))
+  const body = { token: tokens.refresh_token }
+  expect((await call(system.url.auth, 'POST /api/v1/auth/revoke', { body })).status).toBe(200)
+  expect(await askEach(system, tokens.access_token)).toEqual(all('token_revoked'))
+})
+
+test('a key that was removed so is removed by the repeated request, and its tokens are refused', async () => {
+  const user = await registerUser(system)
+  const old = (await call(system.url.auth, 'GET /admin/keys', { headers: as.operator })).body.items[0].kid
+  await call(system.url.auth, 'POST /admin/keys/rotate?now=true', { headers: as.operator })
+  expect(await askEach(system, user.tokens.access_token)).toEqual(all(200))
+  await withoutAnswer(`DELETE /admin/keys/${old}`, as.operator)
+  const removed = await call(system.url.auth, `DELETE /admin/keys/${old}`, { headers: as.operator })
+  expect(removed.status).toBe(204)
+  expect(await askEach(system, user.tokens.access_token)).toEqual(all('invalid_token'))
+  const again = await call(system.url.auth, `DELETE /admin/keys/${old}`, { headers: as.operator })
+  expectProblem(again, 404, 'not_found')
+  const login = await call(system.url.auth, 'POST /api/v1/auth/login', {
+    body: { login: user.email, password: PASSWORD },
+  })
+  expect(login.status).toBe(200)
+})
