@@ -146,10 +146,10 @@ class PostgresConnection implements Connection {
   async getEach(statement: Statement<unknown>, list: readonly Values[]): Promise<unknown[]> {
     const { listText, parameters, rowsOf } = this.statements.of(statement).forLists()
     const rows = (await this.executor.unsafe(listText, [listParameter(list.map(parameters))]).values()) as unknown[][]
-    const found: unknown[] = Array(list.length).fill(undefined)
+    const rowAt: unknown[] = Array(list.length).fill(undefined)
     const read = rowsOf(rows.map(([, ...row]) => row.map(toNumber)))
-    for (const [index, [place]] of rows.entries()) found[Number(place) - 1] = read[index]
-    return found
+    for (const [index, [place]] of rows.entries()) rowAt[Number(place) - 1] = read[index]
+    return rowAt
   }
 
   async runEach(statement: Statement<unknown>, list: readonly Values[]): Promise<void> {

@@ -120,7 +120,7 @@ const databaseRules: ImportRule[] = [
   { files: 'db/postgres/migrations/**', values: ['db/postgres/migrations/**'], types: ['db/postgres/migrate.ts'] },
   {
     files: 'db/postgres/*',
-    values: ['db/postgres/{,migrations/}*.ts', ...BASE, ...PLAIN_KIT, ...QUERIES, ...POSTGRES],
+    values: ['db/postgres/{,migrations/}*.ts', 'db/storable-text.ts', ...BASE, ...PLAIN_KIT, ...QUERIES, ...POSTGRES],
   },
   ...SERVICE_NAMES.flatMap((name): ImportRule[] => {
     const values = [
