@@ -15,7 +15,7 @@ const WRITES = 50
 const LONGEST_ROUND = 20_000
 
 /** Random numbers that a seed reproduces (mulberry32), so that a failed run can be repeated. */
-function seeded(seed: number): () => number {
+export function seeded(seed: number): () => number {
   let state = seed >>> 0
   return () => {
     state = (state + 0x6d2b79f5) >>> 0
