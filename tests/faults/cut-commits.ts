@@ -17,7 +17,7 @@ const MODULE = 'faults'
 /** Clients that write about users of their own, and clients that add users and repeat what failed. */
 const WRITERS = 6
 const ADDERS = 4
-/** Of the commits, how many break. */
+/** Share of the commits that break. */
 const SHARE = 0.15
 /** Lines of an import. */
 const LINES = 5
@@ -124,9 +124,9 @@ class Adder {
       const { id, tokens } = answer.body
       if (answer.status === 201) this.added.push({ email, id, tokens })
       else if (answer.status === 409 && answer.body.code === 'email_taken' && isRepeated) {
-        const found = await this.find(email)
-        if (found.status === 200) this.added.push({ email, id: found.body.id })
-        else this.wrong.push(`${email} is taken and does not exist: ${found.status}`)
+        const user = await this.find(email)
+        if (user.status === 200) this.added.push({ email, id: user.body.id })
+        else this.wrong.push(`${email} is taken and does not exist: ${user.status}`)
       } else
         this.wrong.push(`${way}, ${isRepeated ? 'repeated' : 'for the first time'}: ${answer.status} ${answer.text}`)
       return
@@ -179,9 +179,9 @@ class Adder {
   async differences(): Promise<string[]> {
     const wrong = [...this.wrong]
     for (const { email, id, tokens } of this.added) {
-      const found = await this.find(email)
-      if (found.status !== 200) wrong.push(`${email} was added and is ${found.status}`)
-      else if (id && found.body.id !== id) wrong.push(`${email} was added as ${id} and is ${found.body.id}`)
+      const user = await this.find(email)
+      if (user.status !== 200) wrong.push(`${email} was added and is ${user.status}`)
+      else if (id && user.body.id !== id) wrong.push(`${email} was added as ${id} and is ${user.body.id}`)
       const login = { body: { login: email, password: PASSWORD } }
       const { status, text } = await call(this.system.url.auth, 'POST /api/v1/auth/login', login)
       if (status !== 200) wrong.push(`${email} cannot log in: ${status} ${text}`)
@@ -192,7 +192,7 @@ class Adder {
   }
 }
 
-/** What is in the databases twice, or is missing beside a row that was written with it. */
+/** Lists what is in the databases twice, or is missing beside a row that was written with it. */
 async function doubled(rows: Rows): Promise<string[]> {
   const wrong: string[] = []
   const users = await rows('users', 'SELECT id, email_key FROM users')
@@ -226,8 +226,8 @@ async function doubled(rows: Rows): Promise<string[]> {
   ] as const)
     for (const [id, entries] of list) {
       const switches = entries.map(({ type }) => String(type)).filter((type) => /^module\.(en|dis)abled$/.test(type))
-      const wanted = switches.map((_, n) => (n % 2 ? 'module.disabled' : 'module.enabled'))
-      if (!Bun.deepEquals(switches, wanted)) wrong.push(`${kind} about ${id}: ${switches}`)
+      const alternating = switches.map((_, n) => (n % 2 ? 'module.disabled' : 'module.enabled'))
+      if (!Bun.deepEquals(switches, alternating)) wrong.push(`${kind} about ${id}: ${switches}`)
     }
 
   // Nothing was removed from the feed meanwhile: its numbers have no gap.
@@ -237,7 +237,7 @@ async function doubled(rows: Rows): Promise<string[]> {
   return wrong
 }
 
-/** What `doctor` reports of the audit's chain, of the copies of users at auth, and of undelivered notices. */
+/** Lists what `doctor` reports of the audit's chain, of the copies of users at auth, and of undelivered notices. */
 async function broken({ dataDir }: InProcessSystem, databaseUrl: string): Promise<string[]> {
   const env = ownSettings(dataDir, { DATABASE_URL: databaseUrl })
   const items = await eventually(async () => {

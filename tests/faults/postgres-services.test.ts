@@ -77,7 +77,9 @@ async function everyOperation(system: ProcessSystem): Promise<Prepared[]> {
       success: successOf(policy),
       async send() {
         const startedAt = performance.now()
-        const answer = await call(system.url[service], line, options)
+        const answer = await call(system.url[service], line, options).catch((error) => {
+          throw new Error(`${name}: ${error}. The process has printed: ${system.output()}`)
+        })
         return { ...answer, took: performance.now() - startedAt }
       },
     })
@@ -326,17 +328,25 @@ describe('a start', () => {
   const withPassword = (address: string) => address.replace('ch202@', `ch202:${HIDDEN}@`)
 
   test.each([
-    ['that refuses connections', async (): Promise<string> => 'postgres://ch202@127.0.0.1:9/none', 'cannot be reached'],
+    [
+      'that refuses connections',
+      async (): Promise<string> => 'postgres://ch202@127.0.0.1:9/none',
+      'PostgreSQL cannot be reached at 127.0.0.1:9: nothing answers there',
+    ],
     [
       'whose host has no address',
       async (): Promise<string> => 'postgres://ch202@nowhere.invalid/none',
-      'cannot be reached',
+      'PostgreSQL cannot be reached at nowhere.invalid: nothing answers there',
     ],
-    ['without this database', async (): Promise<string> => server.addressOf('none'), 'answered 3D000'],
+    [
+      'without this database',
+      async (): Promise<string> => server.addressOf('none'),
+      'There is no database of this name at 127.0.0.1:',
+    ],
   ] as const)('with a server %s fails and says so in a line', async (_, address, message) => {
     const { status, stderr, stdout } = await serve(withPassword(await address())).ended
     expect([status, stdout]).toEqual([1, ''])
-    expect(stderr).toMatch(new RegExp(`^✗ The schema auth cannot be opened: PostgreSQL ${message}[^\n]*\n$`))
+    expect(stderr).toMatch(new RegExp(`^✗ ${message}[^\n]*\n$`))
     expect(stderr).not.toContain(HIDDEN)
   })
 
