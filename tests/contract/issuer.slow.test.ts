@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { registerUser } from '../support/actors.ts'
 import { as, call } from '../support/http.ts'
-import { freePort } from '../support/settings.ts'
+import { freePort } from '../support/ports.ts'
 import { inProcess } from '../support/system.ts'
 import { launch, ownSettings, runTool } from '../support/tool.ts'
 
