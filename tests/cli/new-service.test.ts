@@ -7,7 +7,7 @@ import { newEmail, PASSWORD } from '../support/actors.ts'
 import { type Checkout, copyCheckout } from '../support/checkout.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
-import { freePort } from '../support/settings.ts'
+import { freePort } from '../support/ports.ts'
 import { sharedPostgres } from '../support/shared-postgres.ts'
 import { type Ended, launch, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
 

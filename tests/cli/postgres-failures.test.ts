@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { SQL } from 'bun'
 import { CERTIFICATE, CERTIFICATE_KEY } from '../support/certificate.ts'
 import { eventually } from '../support/eventually.ts'
+import { freePort } from '../support/ports.ts'
 import { type PostgresServer, startPostgres } from '../support/postgres.ts'
 import { isRoot, NOBODY } from '../support/postgres-programs.ts'
 import { processes } from '../support/processes.ts'
-import { freePort } from '../support/settings.ts'
 import { ownSettings, runTool, temporary } from '../support/tool.ts'
 
 /** The messages for operators when the address, the server or the account is wrong. None may quote a password. */

@@ -4,9 +4,9 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { createUser, logIn, newEmail, type TestUser } from '../support/actors.ts'
 import { as, call } from '../support/http.ts'
+import { freePort } from '../support/ports.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { type ProcessSystem, processes } from '../support/processes.ts'
-import { freePort } from '../support/settings.ts'
 import { ownSettings, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(180_000)

@@ -59,7 +59,7 @@ afterAll(async () => {
 })
 
 /** Statements of background work: the outbox, the feed and maintenance. */
-const BACKGROUND = /\boutbox\b|\brevocations\b|INTO facts \(name, value\) VALUES \(\?/
+const BACKGROUND = /\boutbox\b|\brevocations\b|INTO facts \(name, value\) VALUES \(\$name/
 
 async function statementsOf(ask: () => Promise<{ status: number }>): Promise<string[]> {
   // The first request of a kind may prepare statements, and its notices must be delivered before the next is counted.

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { call } from '../support/http.ts'
-import { freePort } from '../support/settings.ts'
+import { freePort } from '../support/ports.ts'
 import { launch, ownSettings, runTool } from '../support/tool.ts'
 
 setDefaultTimeout(120_000)

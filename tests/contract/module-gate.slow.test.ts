@@ -12,9 +12,9 @@ import { type Between, startProxy } from '../faults/proxy.ts'
 import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
 import { changeRows } from '../support/database-rows.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
-import { type GatedService, startGatedService } from '../support/gated-service.ts'
 import { as, call, type Options } from '../support/http.ts'
 import { inProcess, inProcessApart, type System } from '../support/system.ts'
+import { type GatedService, startGatedService } from './gated-service.ts'
 
 /** How often a module is enabled and disabled; `ROUNDS=2000` tests for longer. */
 const ROUNDS = Number(process.env.ROUNDS ?? 240)

@@ -5,7 +5,7 @@ import { newEmail, PASSWORD } from '../support/actors.ts'
 import { copyCheckout } from '../support/checkout.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
-import { freePort } from '../support/settings.ts'
+import { freePort } from '../support/ports.ts'
 import { openShell, type Shell } from '../support/shell.ts'
 import { type Ended, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
 

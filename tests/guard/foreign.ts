@@ -1,6 +1,7 @@
 import { eventually } from '../support/eventually.ts'
 import { type Answer, call } from '../support/http.ts'
-import { freePort, INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
+import { freePort } from '../support/ports.ts'
+import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { launch, type Running } from '../support/tool.ts'
 
 /** A proxy between the foreign service and one of ours: forwards and counts requests, and can be cut. */

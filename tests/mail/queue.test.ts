@@ -28,8 +28,18 @@ let logged: LogFields[] = []
 /** Stands in for the mail server: a test sets what happens to each mail. */
 let serve: (mail: Mail) => unknown = () => undefined
 let mostAtOnce = 0
+/** How often the queue has read the clock by which it decides how many mails may be sent at once. */
+let looks = 0
 
-function openQueue(over: Partial<AuthStore> = {}, clock: Clock = { now: () => START + ahead, monotonic: () => ahead }) {
+const aheadClock: Clock = {
+  now: () => START + ahead,
+  monotonic() {
+    looks++
+    return ahead
+  },
+}
+
+function openQueue(over: Partial<AuthStore> = {}, clock: Clock = aheadClock) {
   let atOnce = 0
   const send = async (mail: Mail) => {
     sent.push(mail)
@@ -74,11 +84,29 @@ const ask = (id: string, kind: MailKind = 'password_reset') =>
 const rows = () => store.mailRequestsDue(FAR + START, 0, 1000)
 const rowOf = async (id: string) => (await rows()).find((row) => row.id === id)
 const sentTo = (id: string) => sent.filter(({ to }) => to === `${id}@example.org`)
-/** Lets time pass, and wakes the queue: a mail that is queued already is not queued again. */
+/** Lets time pass, wakes the queue, and waits until it has looked: a mail that is queued already is not queued again. */
 const pass = async (ms: number, id: string, kind?: MailKind) => {
   ahead += ms
   await ask(id, kind)
+  const before = looks
+  await eventually(() => looks > before)
 }
+
+test('a mail is begun 25 ms after its request, even if the end of another wakes the queue: first comes the answer', async () => {
+  const release = Promise.withResolvers<void>()
+  let begunAt = 0
+  serve = async ({ to }) => {
+    if (to.startsWith('ana')) await release.promise
+    else begunAt = performance.now()
+  }
+  await ask('ana')
+  await eventually(() => sentTo('ana').length === 1)
+  const requestedAt = performance.now()
+  await ask('ben')
+  release.resolve()
+  await eventually(() => begunAt > 0)
+  expect(begunAt - requestedAt).toBeGreaterThanOrEqual(24.9)
+})
 
 describe('R5, R15: a failed mail is attempted again', () => {
   const M = MINUTE

@@ -7,9 +7,9 @@ import { InstanceInTime } from '../faults/instance-in-time.ts'
 import { logIn, newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { byOperator, call } from '../support/http.ts'
+import { freePort } from '../support/ports.ts'
 import { processes } from '../support/processes.ts'
-import { type Broker, openBroker } from '../support/rabbitmq.ts'
-import { freePort } from '../support/settings.ts'
+import { type Broker, openBroker } from './rabbitmq.ts'
 
 // Erlang starts slowly on a busy machine.
 setDefaultTimeout(120_000)

@@ -6,7 +6,6 @@ import { Sealing } from '../../services/auth/keys/sealing.ts'
 import { openLog } from '../../services/kit/log.ts'
 import { systemRandom } from '../../services/kit/random.ts'
 import { newEmail } from '../support/actors.ts'
-import { EchoingMailServer } from '../support/echoing-mail-server.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import { resetLinkIn } from '../support/mails.ts'
@@ -16,6 +15,7 @@ import { addressSettings, type Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import { processesWith, runTool, temporary } from '../support/tool.ts'
 import { Canaries, filesUnder, openUnder } from './canaries.ts'
+import { EchoingMailServer } from './echoing-mail-server.ts'
 
 setDefaultTimeout(120_000)
 

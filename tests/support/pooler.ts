@@ -2,9 +2,9 @@ import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, writeFileS
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventually } from './eventually.ts'
+import { freePort } from './ports.ts'
 import { asUser, isRoot, NOBODY } from './postgres-programs.ts'
 import { removeAtTheEnd } from './remove-at-the-end.ts'
-import { freePort } from './settings.ts'
 
 const PGBOUNCER = '/usr/sbin/pgbouncer'
 

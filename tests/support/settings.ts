@@ -1,5 +1,6 @@
 import { addressSetting } from '../../services/kit/process/service-address.ts'
 import { ofEachService, SERVICE_NAMES, type ServiceName } from '../../services/registry.ts'
+import { freePort } from './ports.ts'
 
 export type Name = ServiceName
 
@@ -11,23 +12,6 @@ export const INTERNAL_KEY = 'internal-key-of-the-tests-0123456789abcdef'
 export const OPERATOR_KEY = 'operator-key-of-the-tests-0123456789abcdef'
 /** `CH202_SECRET`, which seals the keys and secrets in the database. */
 export const SECRET = 'secret-of-the-tests-0123456789-0123456789abc'
-
-/** Below the ports that Linux gives to outgoing connections: two programs seldom choose the same one. */
-const FIRST_PORT = 10_240
-const LAST_PORT = 32_000
-
-/** A port that nothing listens on. */
-export function freePort(): number {
-  for (;;) {
-    const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT))
-    try {
-      Bun.serve({ port, hostname: '127.0.0.1', fetch: () => new Response() }).stop(true)
-      return port
-    } catch {
-      // Another process listens on it.
-    }
-  }
-}
 
 /** The address setting of each service, such as `AUTH_URL`. */
 export function addressSettings(of: (name: Name) => string): Record<string, string> {

@@ -36,7 +36,10 @@ export function exchange(base: string, bytes: string | Uint8Array[], patience = 
   })
 }
 
-/** Sends a request with exactly this line and these headers, and the body as UTF-8. The server closes the connection after its response. */
+/**
+ * Sends a request with exactly this line and these headers, and the body as UTF-8. The server closes the connection after
+ * its response.
+ */
 export function request(
   base: string,
   line: string,

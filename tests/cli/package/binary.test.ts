@@ -5,7 +5,7 @@ import { parseProcfile } from '../../../cli/runner/runner.ts'
 import { newEmail, PASSWORD } from '../../support/actors.ts'
 import { eventually } from '../../support/eventually.ts'
 import { as, call } from '../../support/http.ts'
-import { freePort } from '../../support/settings.ts'
+import { freePort } from '../../support/ports.ts'
 import { launch, ownSettings, processesWith, ROOT, type Running, runTool, temporary } from '../../support/tool.ts'
 
 const folder = temporary('package-binary')

@@ -2,8 +2,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from 'amqplib'
-import { eventually } from './eventually.ts'
-import { freePort } from './settings.ts'
+import { eventually } from '../support/eventually.ts'
+import { freePort } from '../support/ports.ts'
 
 /** The path of the server. Only root and the user `rabbitmq` may call the wrapper in the PATH. */
 const SERVER = '/usr/lib/rabbitmq/bin/rabbitmq-server'

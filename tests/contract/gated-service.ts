@@ -10,9 +10,9 @@ import { Metrics, MetricsRegistry } from '../../services/kit/process/metrics.ts'
 import { systemRandom } from '../../services/kit/random.ts'
 import { feedSource } from '../../services/peers/auth.ts'
 import { moduleFeedSource } from '../../services/peers/modules.ts'
-import { type Answer, call, type Options } from './http.ts'
-import { INTERNAL_KEY, type Name, OPERATOR_KEY } from './settings.ts'
-import type { System } from './system.ts'
+import { type Answer, call, type Options } from '../support/http.ts'
+import { INTERNAL_KEY, type Name, OPERATOR_KEY } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
 
 /** A small service built on `services/kit`, with every route behind a module. */
 export interface GatedService {
