@@ -1,5 +1,4 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { SQL } from 'bun'
 import { openModulesStore } from '../../db/modules/store.ts'
 import { DatabaseUnavailable } from '../../services/kit/database-unavailable.ts'
 import type { Module, ModulesStore } from '../../services/modules/store.ts'
@@ -68,13 +67,21 @@ describe('while PostgreSQL', () => {
     expect(await store.addModule(moduleOf('b'), [])).toEqual({ outcome: 'added' })
   })
 
-  test('takes reads only, as a standby does, writes fail and reads are served', async () => {
-    const sql = new SQL({ url, max: 1 })
+  test('takes reads only, as a standby does, reads are served, writes fail, and another node says why it does not start', async () => {
     const database = new URL(url).pathname.slice(1)
-    await sql.unsafe(`ALTER DATABASE ${database} SET default_transaction_read_only = on`)
-    await sql.close()
-    const fresh = await openModulesStore({ dataDir: '', databaseUrl: url }).catch((error: Error) => error)
-    expect(String(fresh)).toContain('25006')
+    const endConnections = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`
+    const setReadOnly = (value: 'on' | 'off') =>
+      server.run('postgres', `ALTER DATABASE ${database} SET default_transaction_read_only = ${value}`, endConnections)
+    await setReadOnly('on')
+    await serves()
+    const [modules, failure] = await failuresOf([() => store.listModules(), () => store.addModule(moduleOf('b'), [])])
+    expect(modules).toMatchObject([{ id: 'a' }])
+    expect(failure).toBeInstanceOf(DatabaseUnavailable)
+    const other = await openModulesStore({ dataDir: '', databaseUrl: url }).catch((error: Error) => error)
+    expect(String(other)).toContain('is read-only')
+    await setReadOnly('off')
+    await serves()
+    await eventually(() => store.addModule(moduleOf('b'), []).catch(() => undefined))
   })
 
   test('refuses a value, the error has neither the value nor a parameter', async () => {

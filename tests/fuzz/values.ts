@@ -147,11 +147,14 @@ function text({ format, maxLength, minLength = 0, pattern }: Schema): fc.Arbitra
   if (pattern && !pattern.startsWith('^[^')) return fc.stringMatching(new RegExp(pattern))
   const most = maxLength ?? 64
   const short = Math.min(most, minLength + 12)
-  return fc.oneof(
-    fc.string({ unit: 'grapheme', minLength, maxLength: Math.max(minLength, Math.floor(short / 8)) }),
-    fc.string({ unit: 'grapheme-ascii', minLength, maxLength: short }),
-    fc.constantFrom('x'.repeat(Math.max(1, minLength)), 'é'.repeat(Math.max(minLength, Math.min(most, 8192)))),
-  )
+  const allowed = new RegExp(pattern ?? '', 'u')
+  return fc
+    .oneof(
+      fc.string({ unit: 'grapheme', minLength, maxLength: Math.max(minLength, Math.floor(short / 8)) }),
+      fc.string({ unit: 'grapheme-ascii', minLength, maxLength: short }),
+      fc.constantFrom('x'.repeat(Math.max(1, minLength)), 'é'.repeat(Math.max(minLength, Math.min(most, 8192)))),
+    )
+    .filter((value) => allowed.test(value))
 }
 
 function object({ oneOf, properties = {}, required = [] }: Schema, call: string): fc.Arbitrary<unknown> {

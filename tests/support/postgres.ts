@@ -87,9 +87,16 @@ export async function startPostgres(
     }
   }
   await ready()
-  /** Sends a signal to every process of the server. */
+  /** Sends a signal to every process of the server. A process that stands still starts no others. */
   const signal = (name: 'SIGSTOP' | 'SIGCONT') => {
-    for (const pid of [server.pid, ...childrenOf(server.pid)]) process.kill(pid, name)
+    server.kill(name)
+    for (const pid of childrenOf(server.pid))
+      try {
+        process.kill(pid, name)
+      } catch (error) {
+        // It has ended meanwhile.
+        if ((error as { code?: string }).code !== 'ESRCH') throw error
+      }
   }
   const run = async (database: string, ...statements: string[]) => {
     const sql = new SQL({ url: addressOf(database), max: 1 })

@@ -21,13 +21,23 @@ export interface Attempt {
   abandoned(): void
 }
 
+/** The places of the logins that are checked at once for a subject. */
+interface Places {
+  taken: number
+  /** How many were left so far. */
+  left: number
+  /** How many logins ask for one, or wait for one. */
+  wanted: number
+  waiting: (() => void)[]
+}
+
 /**
  * Counts failed logins by account and by address, and refuses further ones before any hashing. The limits hold for
  * guesses that arrive at once too: only as many are checked at a time as could all fail, the others wait.
  */
 export class LoginLimits {
   readonly refused = new RefusedLogins()
-  private readonly attempts = new Map<string, { count: number; waiting: (() => void)[] }>()
+  private readonly places = new Map<string, Places>()
   private waiting = 0
 
   constructor(
@@ -110,29 +120,43 @@ export class LoginLimits {
   /** Takes one of the places that `concurrentAttempts` allows, or waits for one. */
   private async enter(by: Subject, subject: string): Promise<void> {
     const rule = LOCKOUT_RULES[by]
-    for (;;) {
-      const now = this.clock.now()
-      const failures = await this.store.loginFailures(subject)
-      const until = lockedUntil(failures, rule, now)
-      if (until > 0) throw new LoginLockout(by, until, now)
-      const entry = this.attempts.get(subject) ?? { count: 0, waiting: [] }
-      this.attempts.set(subject, entry)
-      if (entry.count < concurrentAttempts(failures, rule, now)) {
-        entry.count++
-        return
+    const places = this.places.get(subject) ?? { taken: 0, left: 0, wanted: 0, waiting: [] }
+    this.places.set(subject, places)
+    places.wanted++
+    try {
+      for (;;) {
+        const { left } = places
+        const now = this.clock.now()
+        const failures = await this.store.loginFailures(subject)
+        const until = lockedUntil(failures, rule, now)
+        if (until > 0) throw new LoginLockout(by, until, now)
+        // An attempt that left meanwhile may have failed, and the failures that were read do not have it.
+        if (places.left !== left) continue
+        if (places.taken < concurrentAttempts(failures, rule, now)) {
+          places.taken++
+          return
+        }
+        if (this.waiting >= this.queue) throw new Problem('overloaded', { retryAfter: 2 })
+        this.waiting++
+        await new Promise<void>((resolve) => places.waiting.push(resolve))
+        this.waiting--
       }
-      if (this.waiting >= this.queue) throw new Problem('overloaded', { retryAfter: 2 })
-      this.waiting++
-      await new Promise<void>((resolve) => entry.waiting.push(resolve))
-      this.waiting--
+    } finally {
+      places.wanted--
+      this.removeUnused(subject, places)
     }
   }
 
   private leave(subject: string): void {
-    const entry = this.attempts.get(subject)
-    if (!entry) return
-    entry.count--
-    for (const resolve of entry.waiting.splice(0)) resolve()
-    if (entry.count === 0 && entry.waiting.length === 0) this.attempts.delete(subject)
+    const places = this.places.get(subject)
+    if (!places) return
+    places.taken--
+    places.left++
+    for (const resolve of places.waiting.splice(0)) resolve()
+    this.removeUnused(subject, places)
+  }
+
+  private removeUnused(subject: string, { taken, wanted }: Places): void {
+    if (taken === 0 && wanted === 0) this.places.delete(subject)
   }
 }

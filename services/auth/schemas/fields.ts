@@ -1,6 +1,6 @@
 import { t } from 'elysia'
 import { EMAIL_MAX } from '../../kit/schema/email.ts'
-import { strict, text, trimmed } from '../../kit/schema/schema.ts'
+import { strict, text, typedName } from '../../kit/schema/schema.ts'
 
 /** Examples that several subjects share. */
 export const ACCESS_TOKEN = 'eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCJ9.eyJzdWIiOiIwMTk4YzdhMiJ9.c2lnbmF0dXJl'
@@ -15,7 +15,7 @@ export const tokenText = (description: string, example: string) =>
 
 /** An email or a username that someone types to log in. */
 export const loginName = (description: string, example: string) =>
-  trimmed(text({ least: 1, most: EMAIL_MAX, description, examples: [example] }))
+  typedName({ most: EMAIL_MAX, description, examples: [example] })
 
 /** A UUID in an answer. */
 export const id = (description: string) => t.String({ format: 'uuid', description })

@@ -74,8 +74,10 @@ export function nullable<T>(schema: TUnsafe<T> & CheckedSchema): TUnsafe<T | nul
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it matches control characters
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
-/** The pattern for the documentation. */
-const WITHOUT_CONTROLS = `^${CONTROL.source.replace('[', '[^')}*$`
+/** The patterns for the documentation. */
+const NO_CONTROL = CONTROL.source.replace('[', '[^')
+const WITHOUT_CONTROLS = `^${NO_CONTROL}*$`
+const NOT_BLANK = `^${NO_CONTROL}*${NO_CONTROL.replace(']', '\\s]')}${NO_CONTROL}*$`
 
 interface TextRule {
   least?: number
@@ -199,6 +201,11 @@ const TRIMMED = Symbol('trimmed')
  */
 export function trimmed<T extends TSchema>(schema: T): T {
   return { ...schema, [TRIMMED]: true }
+}
+
+/** A name that someone types: trimmed, and at least one character is left. */
+export function typedName(rule: Omit<TextRule, 'least' | 'controls'>) {
+  return trimmed({ ...text({ ...rule, least: 1 }), pattern: NOT_BLANK })
 }
 
 /** The fields of an object that are trimmed. */
