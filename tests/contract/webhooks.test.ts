@@ -277,6 +277,16 @@ describe('webhooks, with a clock that the tests set', () => {
     }
   })
 
+  test('each of many events at once is received once', async () => {
+    const to = receiver()
+    const { id } = await addWebhook(to.url)
+    for (let round = 0; round < 3; round++) await Promise.all(Array.from({ length: 50 }, causeEvent))
+    await to.has(150)
+    await eventually(async () => (await deliveries(`?webhook=${id}&status=pending`)).length === 0)
+    expect(new Set(to.received.map((one) => one.id)).size).toBe(150)
+    expect(to.received).toHaveLength(150)
+  })
+
   test('messages that are accepted at once arrive in order per user', async () => {
     const underWay: string[] = []
     const twice: string[] = []

@@ -107,8 +107,10 @@ export class MailQueue {
     const { free } = this.capacity()
     if (free > 0) {
       const most = this.attempts.size + this.unanswered.size + free
+      // An attempt may end while the store is read: what was read may then still have its mail as due.
+      const underWay = new Set(this.attempts.keys())
       for (const request of await store.mailRequestsDue(now, now + LONGEST_DELAY, most))
-        if (!this.attempts.has(request.id) && !this.unanswered.has(request.id) && this.capacity().free > 0)
+        if (!underWay.has(request.id) && !this.unanswered.has(request.id) && this.capacity().free > 0)
           this.begin(request)
     }
     const remaining = this.capacity()

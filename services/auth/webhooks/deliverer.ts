@@ -107,9 +107,12 @@ export class Deliverer {
     const { atOnce, clock, store, target } = this.options
     if (this.attempts.size >= atOnce) return LONGEST_PAUSE
     const now = clock.now()
+    // An attempt may end while the store is read: what was read may then still have its delivery as due.
+    const underWay = new Set(this.attempts.keys())
     for (const delivery of await store.deliveriesDue(target, now, now + LONGEST_RETRY, READ_DUE)) {
       if (this.attempts.size >= atOnce) break
-      if (!this.attempts.has(delivery.event.userId)) this.begin(delivery)
+      const { userId } = delivery.event
+      if (!underWay.has(userId) && !this.attempts.has(userId)) this.begin(delivery)
     }
     const next = await store.nextDelivery(target, now)
     return next === null ? LONGEST_PAUSE : Math.min(Math.max(next - clock.now(), 1), LONGEST_PAUSE)
