@@ -1,54 +1,32 @@
 /**
- * The long version of the fault tests, `bun run soak`: kills under load until 100,000 writes are acknowledged, and each
- * race a thousand times. Ends with a line of figures; the exit status is 1 when there is a difference.
+ * The long version of the fault tests, `bun run soak`; with `--postgres`, of the tests on PostgreSQL. The exit status is 1
+ * when something failed, and 2 for a wrong argument.
  */
 
-import { processes } from '../support/processes.ts'
-import { LAYOUTS } from '../support/settings.ts'
-import { RACES, repeated } from './races.ts'
-import { killRounds } from './rounds.ts'
+import { parseArgs } from 'node:util'
+import { soakKills } from './soak-kills.ts'
+import { PARTS, soakPostgres } from './soak-postgres.ts'
 
-const goal = {
-  rounds: Number(process.env.SOAK_ROUNDS ?? 500),
-  acknowledged: Number(process.env.SOAK_WRITES ?? 100_000),
-  races: Number(process.env.SOAK_RACES ?? 1000),
+const NAMES = [...new Set(PARTS.map(({ name }) => name))]
+
+function readArguments() {
+  const { values } = parseArgs({ options: { postgres: { type: 'boolean' }, only: { type: 'string' } } })
+  const names = values.only?.split(',') ?? NAMES
+  const unknown = names.find((name) => !NAMES.includes(name))
+  if (unknown !== undefined) throw new Error(`There is no part '${unknown}'`)
+  if (values.only !== undefined && !values.postgres) throw new Error('--only selects parts of --postgres')
+  return { onPostgres: values.postgres === true, names }
 }
-const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' }
-const seed = Number(process.env.SOAK_SEED ?? Date.now())
-const began = performance.now()
-const lines: string[] = []
-const wrong: string[] = []
 
-for (const layout of LAYOUTS) {
-  const part = (total: number) => Math.ceil(total / LAYOUTS.length)
-  const system = await processes(layout, env)
+function readArgumentsOrExit() {
   try {
-    const { acknowledged, differences, rounds } = await killRounds(
-      system,
-      seed,
-      { rounds: part(goal.rounds), acknowledged: part(goal.acknowledged) },
-      (figures) => {
-        if (figures.rounds % 25 === 0)
-          console.log(
-            `${layout}: ${figures.rounds} kills, ${figures.acknowledged} writes, ${figures.differences.length} differ`,
-          )
-      },
-    )
-    wrong.push(...differences)
-    lines.push(`${layout}: ${rounds} kills, ${acknowledged} acknowledged writes, ${differences.length} lost or undone`)
-    for (const [name, race] of Object.entries(RACES)) {
-      const differing = await repeated(system, race, part(goal.races))
-      wrong.push(...differing.map((one) => `${name}: ${one}`))
-      console.log(`${layout}: ${name}, ${part(goal.races)} times, ${differing.length} wrong`)
-    }
-  } finally {
-    await system.stop()
+    return readArguments()
+  } catch (error) {
+    console.error(`${(error as Error).message}\nbun run soak [--postgres [--only ${NAMES.join(',')}]]`)
+    process.exit(2)
   }
 }
 
-for (const one of wrong.slice(0, 50)) console.log(`✗ ${one}`)
-const minutes = ((performance.now() - began) / 60_000).toFixed(1)
-console.log(
-  `${lines.join('; ')}; ${Object.keys(RACES).length} races × ${goal.races}; ${wrong.length} wrong; seed ${seed}; ${minutes} min`,
-)
-process.exitCode = wrong.length === 0 ? 0 : 1
+const { names, onPostgres } = readArgumentsOrExit()
+const isDone = onPostgres ? await soakPostgres(PARTS.filter(({ name }) => names.includes(name))) : await soakKills()
+process.exitCode = isDone ? 0 : 1
