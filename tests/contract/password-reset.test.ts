@@ -213,7 +213,11 @@ describe('password reset', () => {
     test('an address gets five mails an hour, whether it is known or not; other addresses are unaffected', async () => {
       const user = await registerUser(here.system)
       for (const email of [user.email, newEmail()]) {
-        for (let i = 0; i < 5; i++) expect((await request(i % 2 ? email : email.toUpperCase())).status).toBe(202)
+        for (let i = 0; i < 5; i++) {
+          expect((await request(i % 2 ? email : email.toUpperCase())).status).toBe(202)
+          // A mail that has not been sent is left out when a newer one has been.
+          if (email === user.email) await eventually(() => mailsTo(here.system, email).length === i + 1)
+        }
         const sixth = await request(email)
         expectProblem(sixth, 429, 'rate_limited')
         expect(Number(sixth.headers.get('retry-after'))).toBeWithin(1700, 1801)
