@@ -105,6 +105,11 @@ export async function measureAlone<T>(file: string, words: string[]): Promise<T>
   return JSON.parse(await outputOf(pinned([process.execPath, join(import.meta.dir, file), ...words], 'server')))
 }
 
+/** Runs one of our programs on all cores, which it shares with a database server, until it exits. @returns its output */
+export async function measureOnAllCores<T>(file: string, words: string[]): Promise<T> {
+  return JSON.parse(await outputOf([process.execPath, join(import.meta.dir, file), ...words]))
+}
+
 /** Sends load from its own core. @throws when anything but `expected` was answered */
 export async function send(load: Load, expected: readonly string[] = ['200']): Promise<LoadResult> {
   const words = [load.script, '--url', load.url, '--clients', String(load.clients)]

@@ -1,6 +1,6 @@
 import { and, asc, eq, gt } from 'drizzle-orm'
 import { decideSync, type StoredAccount } from '../../services/auth/accounts/sync-rules.ts'
-import type { Account, AuthStore, CacheSync, SyncedAccount } from '../../services/auth/store/index.ts'
+import type { Account, AuthStore, CacheSync, Ended, Ending, SyncedAccount } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { emailKey } from '../../services/kit/schema/email.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
@@ -14,9 +14,16 @@ import { STATEMENTS as statements } from './account-statements.ts'
 import type { Audit } from './audit.ts'
 import { COUNT, countOf } from './count.ts'
 import type { Feed } from './revocations.ts'
+import type { EndedBatch } from './session-ending.ts'
 import type { Sessions } from './sessions.ts'
 
 type Row = typeof accounts.$inferSelect
+
+/** How the sessions of a deleted user end. */
+const DELETION = { reason: 'account_deleted', version: EVERY_VERSION } as const
+
+/** What the first transaction of a sync did. */
+type FirstSync = CacheSync & EndedBatch & { ending: { version: number } & Ending }
 
 interface Parts {
   audit: Audit
@@ -31,36 +38,56 @@ export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
     synced: SyncedAccount,
     now: number,
     event: (type: string) => AuditEvent,
-  ): Body<CacheSync> {
+  ): Body<FirstSync> {
     const before = yield* tx.get(statements.byId, { userId: synced.userId })
     const { account, endsSessions, newPassword, outcome, ...decision } = decideSync(
       before && stored(before),
       synced,
       now,
     )
-    if (!account) return { outcome, newPassword, ended: yield* feed.writeRevocations(tx, []) }
-    const { userId } = account
-    const row = rowOf(account)
-    // Another account with this email or username must have lost it: its next login fetches it again.
-    yield* tx.run(statements.displace, { userId, emailKey: row.emailKey, username: row.username })
-    yield* tx.run(statements.put, row)
     const revoked: Revocation[] = []
-    if (decision.revokesTokens) {
-      const until = yield* sessions.revokedUntilOf(tx, userId)
-      revoked.push({ kind: 'user', subject: userId, version: account.tokensFrom, until })
+    if (account) {
+      const { userId } = account
+      const row = rowOf(account)
+      // Another account with this email or username must have lost it: its next login fetches it again.
+      yield* tx.run(statements.displace, { userId, emailKey: row.emailKey, username: row.username })
+      yield* tx.run(statements.put, row)
+      if (decision.revokesTokens) {
+        const until = yield* sessions.revokedUntilOf(tx, userId)
+        revoked.push({ kind: 'user', subject: userId, version: account.tokensFrom, until })
+      }
+      if (decision.voidsResets) yield* tx.run(statements.voidResets, { userId })
     }
-    const ended = endsSessions
-      ? yield* sessions.endOpenedBefore(tx, userId, { ...endsSessions, version: account.sessionsFrom, now })
-      : []
-    if (decision.voidsResets) yield* tx.run(statements.voidResets, { userId })
-    const result = {
-      outcome,
-      newPassword,
-      ended: yield* feed.writeRevocations(tx, [...revoked, ...ended], ended.length),
+    const current = account ?? before
+    // Also ends the sessions that an earlier change left when it was interrupted.
+    const ending = {
+      reason: endsSessions?.reason ?? (current?.status === 'active' ? 'password_changed' : 'account_disabled'),
+      version: current?.sessionsFrom ?? 0,
+      now,
+    } as const
+    const { next, revocations } = before && !before.deleted
+      ? yield* sessions.endOpenedBefore(tx, synced.userId, { ...ending, except: endsSessions?.except ?? null })
+      : { next: null, revocations: [] }
+    const ended = yield* feed.writeRevocations(tx, [...revoked, ...revocations], revocations.length)
+    if (ended.sessions > 0)
+      yield* audit.writeEvents(tx, [{ ...event('session.ended_by_change'), detail: { sessions: ended.sessions } }])
+    return { outcome, newPassword, ended, next, ending }
+  }
+
+  /** The first transaction of a deletion, also of one that is repeated. */
+  function* bury(tx: Transaction, userId: string, ending: typeof DELETION & { now: number }, event: AuditEvent) {
+    const before = yield* tx.get(statements.byId, { userId })
+    const until = Math.max(yield* sessions.revokedUntilOf(tx, userId), ending.now)
+    const { next, revocations } = yield* sessions.endOpenedBefore(tx, userId, { ...ending, except: null })
+    const revoked: Revocation[] = [...revocations]
+    if (!before?.deleted) {
+      yield* tx.run(statements.put, tombstone(userId, ending.now))
+      yield* tx.run(statements.voidResets, { userId })
+      revoked.push({ kind: 'user', subject: userId, version: EVERY_VERSION, until })
     }
-    if (ended.length > 0)
-      yield* audit.writeEvents(tx, [{ ...event('session.ended_by_change'), detail: { sessions: ended.length } }])
-    return result
+    const ended = yield* feed.writeRevocations(tx, revoked, revocations.length)
+    if (ended.sessions > 0) yield* audit.writeEvents(tx, [{ ...event, detail: { sessions: ended.sessions } }])
+    return { ended, next }
   }
 
   return {
@@ -69,23 +96,20 @@ export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
       present(await engine.get(statements.byEmail, { emailKey: emailKey(email) })),
     accountByUsername: async (username: string) => present(await engine.get(statements.byUsername, { username })),
 
-    syncAccount: (account: SyncedAccount, now: number, event: (type: string) => AuditEvent) =>
-      engine.write((tx) => sync(tx, account, now, event)),
+    async syncAccount(account: SyncedAccount, now: number, event: (type: string) => AuditEvent): Promise<CacheSync> {
+      const { ending, newPassword, outcome, ...first } = await engine.write((tx) => sync(tx, account, now, event))
+      const ended = await sessions.endRestOpenedBefore(first, account.userId, ending, () =>
+        event('session.ended_by_change'),
+      )
+      return { outcome, newPassword, ended }
+    },
 
-    deleteAccount: (userId: string, now: number, event: (type: string) => AuditEvent) =>
-      engine.write(function* (tx) {
-        if ((yield* tx.get(statements.byId, { userId }))?.deleted) return yield* feed.writeRevocations(tx, [])
-        const until = Math.max(yield* sessions.revokedUntilOf(tx, userId), now)
-        const ending = { version: EVERY_VERSION, except: null, reason: 'account_deleted', now } as const
-        const ended = yield* sessions.endOpenedBefore(tx, userId, ending)
-        yield* tx.run(statements.put, tombstone(userId, now))
-        yield* tx.run(statements.voidResets, { userId })
-        const revoked: Revocation[] = [...ended, { kind: 'user', subject: userId, version: EVERY_VERSION, until }]
-        const result = yield* feed.writeRevocations(tx, revoked, ended.length)
-        if (ended.length > 0)
-          yield* audit.writeEvents(tx, [{ ...event('session.ended_by_deletion'), detail: { sessions: ended.length } }])
-        return result
-      }),
+    async deleteAccount(userId: string, now: number, event: (type: string) => AuditEvent): Promise<Ended> {
+      const ending = { ...DELETION, now }
+      const eventOfBatch = () => event('session.ended_by_deletion')
+      const first = await engine.write((tx) => bury(tx, userId, ending, eventOfBatch()))
+      return await sessions.endRestOpenedBefore(first, userId, ending, eventOfBatch)
+    },
 
     dropAccount: (userId: string, event: AuditEvent) =>
       engine.write(function* (tx) {

@@ -5,6 +5,7 @@ import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { type Body, built, type Engine, type Transaction, text } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
 import { loginFailures } from '../schema/auth.ts'
+import { BATCH, writeInBatches } from '../write-in-batches.ts'
 import type { Audit } from './audit.ts'
 
 /** Milliseconds for which a failure is stored. */
@@ -30,10 +31,15 @@ const statements = {
         set: { times: sql`excluded.times`, clearedAt: sql`excluded.cleared_at` },
       }),
   ),
-  // The last of the times is the latest.
+  /** Deletes a batch. The last of the times is the latest; PostgreSQL has an index of it. */
   deleteOld: text({
-    sqlite: "DELETE FROM login_failures WHERE json_extract(times, '$[#-1]') < $before",
-    postgres: 'DELETE FROM login_failures WHERE CAST(CAST(times AS jsonb)->>-1 AS bigint) < $before',
+    sqlite: `
+      DELETE FROM login_failures WHERE subject IN (
+        SELECT subject FROM login_failures WHERE json_extract(times, '$[#-1]') < $before LIMIT ${BATCH})`,
+    postgres: `
+      DELETE FROM login_failures WHERE subject IN (
+        SELECT subject FROM login_failures WHERE CAST(CAST(times AS jsonb)->>-1 AS bigint) < $before
+        ORDER BY CAST(CAST(times AS jsonb)->>-1 AS bigint) LIMIT ${BATCH})`,
   }),
 }
 
@@ -50,7 +56,7 @@ export function failureStore(engine: Engine, audit: Audit) {
 
   return {
     async forgetFailures(now: number) {
-      await engine.write((tx) => tx.run(statements.deleteOld, { before: now - KEPT_FOR }))
+      await writeInBatches(engine, (tx) => tx.run(statements.deleteOld, { before: now - KEPT_FOR }))
     },
     loginFailures: async (subject: string): Promise<LoginFailures> =>
       (await engine.get(statements.select, { subject })) ?? NO_FAILURES,

@@ -1,8 +1,9 @@
 import { asc, count, eq, gt, lte, or, sql } from 'drizzle-orm'
 import type { AuthStore, MailRequest } from '../../services/auth/store/index.ts'
-import { built, type Engine } from '../engine.ts'
+import { built, type Engine, text } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
 import { mailRequests } from '../schema/auth.ts'
+import { BATCH, writeInBatches } from '../write-in-batches.ts'
 
 const { placeholder } = sql
 const byId = eq(mailRequests.id, placeholder('id'))
@@ -42,12 +43,10 @@ const statements = {
       })
       .where(byId),
   ),
-  hasten: built((db) =>
-    db
-      .update(mailRequests)
-      .set({ nextAt: sql`${placeholder('now')}` })
-      .where(later),
-  ),
+  /** Changes a batch, which then does not match any more. Its order makes PostgreSQL read the index. */
+  hasten: text(`
+    UPDATE mail_requests SET next_at = $now WHERE id IN (
+      SELECT id FROM mail_requests WHERE next_at > $now ORDER BY next_at LIMIT ${BATCH})`),
   count: built((db) => db.select({ count: count() }).from(mailRequests)),
   remove: built((db) => db.delete(mailRequests).where(byId)),
 }
@@ -64,7 +63,7 @@ export function mailRequestStore(engine: Engine) {
       await engine.write((tx) => tx.run(statements.postpone, { id: requestId, nextAt, lastError }))
     },
     async hastenMailRequests(now: number) {
-      await engine.write((tx) => tx.run(statements.hasten, { now }))
+      await writeInBatches(engine, (tx) => tx.run(statements.hasten, { now }))
     },
     countMailRequests: async () => (await engine.get(statements.count))?.count ?? 0,
     async removeMailRequest(requestId: string) {

@@ -2,9 +2,10 @@ import { and, eq, gt, isNull, lt, lte, or, sql } from 'drizzle-orm'
 import type { AuthStore, Reset } from '../../services/auth/store/index.ts'
 import { MINUTE } from '../../services/kit/clock.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
-import { built, type Engine } from '../engine.ts'
+import { built, type Engine, text } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
 import { mailRequests, passwordResets } from '../schema/auth.ts'
+import { BATCH, writeInBatches } from '../write-in-batches.ts'
 import type { Audit } from './audit.ts'
 
 /** Milliseconds after which a token can be taken again, if the process that took it never finished. */
@@ -34,7 +35,7 @@ export function resetStore(engine: Engine, audit: Audit) {
       await engine.write((tx) => tx.run(statements.giveBack, { tokenHash: Buffer.from(hash) }))
     },
     async forgetResets(now: number) {
-      await engine.write((tx) => tx.run(statements.expire, { now }))
+      await writeInBatches(engine, (tx) => tx.run(statements.expire, { now }))
     },
     async finishReset(hash: Uint8Array, event: AuditEvent | null) {
       await engine.write(function* (tx) {
@@ -89,5 +90,7 @@ const statements = {
   ),
   giveBack: built((db) => db.update(passwordResets).set({ takenAt: null }).where(ofToken)),
   remove: built((db) => db.delete(passwordResets).where(ofToken)),
-  expire: built((db) => db.delete(passwordResets).where(lt(passwordResets.expiresAt, placeholder('now')))),
+  expire: text(`
+    DELETE FROM password_resets WHERE token_hash IN (
+      SELECT token_hash FROM password_resets WHERE expires_at < $now LIMIT ${BATCH})`),
 }

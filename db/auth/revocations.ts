@@ -1,8 +1,9 @@
-import { asc, gt, lt, sql } from 'drizzle-orm'
+import { asc, gt, sql } from 'drizzle-orm'
 import type { AuthStore, Ended } from '../../services/auth/store/index.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
 import { type Body, built, type Engine, type Transaction, text } from '../engine.ts'
 import { revocations } from '../schema/auth.ts'
+import { BATCH } from '../write-in-batches.ts'
 import type { Facts } from './facts.ts'
 
 export type Feed = Awaited<ReturnType<typeof feedStore>>
@@ -40,7 +41,10 @@ const statements = {
     sqlite: "SELECT seq FROM sqlite_sequence WHERE name = 'revocations'",
     postgres: `SELECT CAST(value AS bigint) AS seq FROM facts WHERE name = '${LAST}'`,
   }),
-  forget: built((db) => db.delete(revocations).where(lt(revocations.until, sql.placeholder('now')))),
+  /** Deletes a batch. Its order makes PostgreSQL read the index. */
+  forget: text(`
+    DELETE FROM revocations WHERE seq IN (
+      SELECT seq FROM revocations WHERE until < $now ORDER BY until LIMIT ${BATCH})`),
 }
 
 /** The revocation feed: numbered entries, in the order in which they were written. */
@@ -56,9 +60,8 @@ export async function feedStore(engine: Engine, facts: Facts) {
       if (rows.length !== revoked.length) throw new Error(`The fact ${LAST} is missing`)
       return { sessions, seq: Math.max(...rows.map(({ seq }) => seq)), revocations: revoked }
     },
-    *forgetRevocations(tx: Transaction, now: number): Body<void> {
-      yield* tx.run(statements.forget, { now })
-    },
+    /** Deletes a batch of expired entries. @returns their number */
+    forgetRevocations: (tx: Transaction, now: number): Body<number> => tx.run(statements.forget, { now }),
     async revocationsAfter(seq: number, limit: number) {
       const rows = await engine.all(statements.after, { seq, limit })
       return { revocations: rows.map(({ seq: _, ...revocation }) => revocation), seq: rows.at(-1)?.seq ?? seq }

@@ -3,7 +3,8 @@ import { liveSessions, revocationOf, revokedUntil } from '../../services/auth/se
 import type { AuthStore, Ended, Ending, Session } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
-import type { Body, Engine, Transaction } from '../engine.ts'
+import type { Body, Engine, Statement, Transaction, Values } from '../engine.ts'
+import { BATCH } from '../write-in-batches.ts'
 import type { Audit } from './audit.ts'
 import type { Events } from './events.ts'
 import type { Feed } from './revocations.ts'
@@ -20,7 +21,19 @@ interface EndCall {
   event: AuditEvent
 }
 
-/** The ways in which sessions end. The feed keeps their revocations. */
+/** What one of several transactions ended. */
+export interface EndedBatch {
+  ended: Ended
+  /** The id after which the next transaction continues; null: no session is left. */
+  next: string | null
+}
+
+type OpenedBefore = { version: number; except: KeptSession | null } & Ending
+
+/**
+ * The ways in which sessions end. The feed keeps their revocations. Many sessions end in several transactions: one for all
+ * would take longer than a request may, and every other would wait for it.
+ */
 export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: Audit; events: Events; feed: Feed }) {
   const sessionEvent = sessionEvents(events)
 
@@ -74,40 +87,110 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
 
   const endOne = engine.grouped(endEach, ({ id }) => id)
 
+  /**
+   * Ends sessions of a user that were opened before `version`, except one: the first `BATCH` after an id. They cannot be
+   * used any more once the account has the version, so `endRestOpenedBefore` may end the others in further transactions.
+   */
+  function* endOpenedBefore(
+    tx: Transaction,
+    userId: string,
+    { except, version, ...ending }: OpenedBefore,
+    after = '',
+  ): Body<{ revocations: Revocation[]; next: string | null }> {
+    const older = yield* tx.all(statements.openedBefore, { userId, version, after })
+    const exception = except && (yield* tx.get(statements.byId, { id: except.id }))
+    const others = older.filter(({ id }) => id !== exception?.id)
+    const sessions = exception?.userId === userId ? [...others, exception] : others
+    const { ended, survivor } = sessionsEndedBy(sessions, { version, except })
+    if (survivor) yield* tx.run(statements.update, { ...survivor, version })
+    const revocations = yield* end(
+      tx,
+      ended.map((session) => ({ session, ...ending })),
+    )
+    return { revocations, next: nextOf(older) }
+  }
+
+  /**
+   * Ends sessions in the order of their ids.
+   * @param live selects the first `BATCH` after an id that have not expired
+   */
+  async function endLive(
+    live: Statement<Session>,
+    values: Values,
+    ending: Ending,
+    event: AuditEvent,
+  ): Promise<Ended> {
+    const endBatch = (after: string, batchEvent: AuditEvent) =>
+      engine.write(function* (tx): Body<EndedBatch> {
+        const sessions = yield* tx.all(live, { ...values, now: ending.now, after })
+        return { ended: yield* endWithEvent(tx, sessions, ending, batchEvent), next: nextOf(sessions) }
+      })
+    return await endRest(await endBatch('', event), (after) => endBatch(after, withNewId(event)))
+  }
+
   return {
     endWithEvent,
-    /** Ends the sessions of a user that were opened before `version`, except one. */
-    *endOpenedBefore(
-      tx: Transaction,
+    endOpenedBefore,
+    /**
+     * Ends the sessions that `endOpenedBefore` left.
+     * @param first what the first transaction ended
+     * @param event makes the event of each further transaction
+     */
+    endRestOpenedBefore(
+      first: EndedBatch,
       userId: string,
-      { except, version, ...ending }: { version: number; except: KeptSession | null } & Ending,
-    ): Body<Revocation[]> {
-      const { ended, survivor } = sessionsEndedBy(yield* tx.all(statements.ofUser, { userId }), { version, except })
-      if (survivor) yield* tx.run(statements.update, { ...survivor, version })
-      return yield* end(
-        tx,
-        ended.map((session) => ({ session, ...ending })),
-      )
+      { version, ...ending }: { version: number } & Ending,
+      event: () => AuditEvent,
+    ): Promise<Ended> {
+      return endRest(first, (after) => {
+        const batchEvent = event()
+        return engine.write(function* (tx): Body<EndedBatch> {
+          const before = { ...ending, version, except: null }
+          const { next, revocations } = yield* endOpenedBefore(tx, userId, before, after)
+          const ended = yield* feed.writeRevocations(tx, revocations, revocations.length)
+          if (ended.sessions > 0) yield* audit.writeEvents(tx, [eventOf(batchEvent, ended.sessions)])
+          return { ended, next }
+        })
+      })
     },
     *revokedUntilOf(tx: Transaction, userId: string): Body<number> {
-      return revokedUntil(yield* tx.all(statements.ofUser, { userId }))
+      return revokedUntil((yield* tx.get(statements.lastAccess, { userId }))?.accessUntil ?? 0)
     },
 
     endSession: (id: string, userId: string | null, ending: Ending, event: AuditEvent) =>
       endOne({ id, userId, ending, event }),
     endSessionsOf: (userId: string, ending: Ending, event: AuditEvent) =>
-      engine.write(function* (tx) {
-        const live = liveSessions(yield* tx.all(statements.ofUser, { userId }), ending.now)
-        return yield* endWithEvent(tx, live, ending, event)
-      }),
-    endAllSessions: (ending: Ending, event: AuditEvent) =>
-      engine.write(function* (tx) {
-        return yield* endWithEvent(tx, liveSessions(yield* tx.all(statements.all), ending.now), ending, event)
-      }),
+      endLive(statements.liveOfUser, { userId }, ending, event),
+    endAllSessions: (ending: Ending, event: AuditEvent) => endLive(statements.live, {}, ending, event),
   } satisfies Partial<AuthStore> & Record<string, unknown>
 }
 
 /** Adds the count of ended sessions to an event. */
 function eventOf(event: AuditEvent, sessions: number): AuditEvent {
   return { ...event, detail: { ...event.detail, sessions } }
+}
+
+/** Two events in the audit never have one id. */
+function withNewId(event: AuditEvent): AuditEvent {
+  return { ...event, id: Bun.randomUUIDv7() }
+}
+
+/** Where the next transaction continues, after one that read at most `BATCH` sessions. */
+function nextOf(sessions: readonly Session[]): string | null {
+  return sessions.length < BATCH ? null : (sessions.at(-1)?.id ?? null)
+}
+
+/** Runs further transactions until no session is left. @returns what all of them ended */
+async function endRest(first: EndedBatch, endBatch: (after: string) => Promise<EndedBatch>): Promise<Ended> {
+  const all = [first.ended]
+  for (let { next } = first; next !== null; ) {
+    const batch = await endBatch(next)
+    all.push(batch.ended)
+    next = batch.next
+  }
+  return {
+    sessions: all.reduce((sum, { sessions }) => sum + sessions, 0),
+    seq: Math.max(...all.map(({ seq }) => seq)),
+    revocations: all.flatMap(({ revocations }) => revocations),
+  }
 }

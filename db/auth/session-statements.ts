@@ -1,10 +1,24 @@
-import { asc, eq, gt, lt, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, lt, max, type SQL, sql } from 'drizzle-orm'
 import { built, text } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
 import { accounts, refreshHashes, sessions } from '../schema/auth.ts'
+import { BATCH } from '../write-in-batches.ts'
 
 const id = sql.placeholder('id')
 const userId = sql.placeholder('userId')
+const ofUser = eq(sessions.userId, userId)
+const isLive = and(gt(sessions.expiresAt, sql.placeholder('now')), gt(sessions.endsAt, sql.placeholder('now')))
+
+/** Selects the first sessions after an id, for one transaction of several. */
+const batch = (condition: SQL | undefined) =>
+  built((db) =>
+    db
+      .select()
+      .from(sessions)
+      .where(and(condition, gt(sessions.id, sql.placeholder('after'))))
+      .orderBy(asc(sessions.id))
+      .limit(BATCH),
+  )
 
 /** The statements for sessions. */
 export const STATEMENTS = {
@@ -20,8 +34,15 @@ export const STATEMENTS = {
     postgres: 'DELETE FROM sessions WHERE id IN (SELECT jsonb_array_elements_text(CAST($ids AS text)::jsonb))',
   }),
   byId: built((db) => db.select().from(sessions).where(eq(sessions.id, id))),
-  ofUser: built((db) => db.select().from(sessions).where(eq(sessions.userId, userId)).orderBy(asc(sessions.id))),
-  all: built((db) => db.select().from(sessions).orderBy(asc(sessions.id))),
+  live: batch(isLive),
+  liveOfUser: batch(and(ofUser, isLive)),
+  openedBefore: batch(and(ofUser, lt(sessions.version, sql.placeholder('version')))),
+  lastAccess: built((db) =>
+    db
+      .select({ accessUntil: max(sessions.accessUntil) })
+      .from(sessions)
+      .where(ofUser),
+  ),
   account: built((db) => db.select().from(accounts).where(eq(accounts.userId, userId))),
   addHash: built((db) => db.insert(refreshHashes).values(placeholders(refreshHashes)).onConflictDoNothing()),
   byHash: built((db) =>
@@ -39,5 +60,8 @@ export const STATEMENTS = {
       .set({ rotatedAt: sql`${sql.placeholder('now')} - ${greatest}(0, ${sinceRotation})` })
       .where(gt(sessions.rotatedAt, sql.placeholder('since')))
   }),
-  forget: built((db) => db.delete(sessions).where(lt(sessions.expiresAt, sql.placeholder('now')))),
+  /** Deletes a batch. Its order makes PostgreSQL read the index. */
+  forget: text(`
+    DELETE FROM sessions WHERE id IN (
+      SELECT id FROM sessions WHERE expires_at < $now ORDER BY expires_at LIMIT ${BATCH})`),
 }

@@ -4,6 +4,7 @@ import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { dynamic, type Engine } from '../engine.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { sessions } from '../schema/auth.ts'
+import { writeInBatches } from '../write-in-batches.ts'
 import type { Audit } from './audit.ts'
 import { COUNT, countOf } from './count.ts'
 import type { Events } from './events.ts'
@@ -69,10 +70,8 @@ export function sessionStore(engine: Engine, { audit, events, feed, facts }: Par
       await engine.write((tx) => facts.writeFact(tx, 'alive_at', String(now)))
     },
     async forgetExpired(now: number) {
-      await engine.write(function* (tx) {
-        yield* tx.run(statements.forget, { now })
-        yield* feed.forgetRevocations(tx, now)
-      })
+      await writeInBatches(engine, (tx) => tx.run(statements.forget, { now }))
+      await writeInBatches(engine, (tx) => feed.forgetRevocations(tx, now))
     },
   } satisfies Partial<AuthStore> & Record<string, unknown>
 }

@@ -319,11 +319,15 @@ describe('users in bulk', () => {
     })
 
     test('cannot demote the last administrator', async () => {
-      const admins = [newEmail(), newEmail()].map((email) => ({ email, roles: ['ADMIN'], password_hash: HASH }))
+      const emails = Array.from({ length: 8 }, newEmail)
+      const admins = emails.map((email) => ({ email, roles: ['ADMIN'], password_hash: HASH }))
       await importing(admins)
       const strip = admins.map(({ email }) => ({ email, roles: ['USER'] }))
       const results = await importing(strip, '?on_conflict=update')
-      expect(results.map(({ status, code }) => code ?? status)).toEqual(['updated', 'last_admin'])
+      expect(results.map(({ status, code }) => code ?? status)).toEqual([
+        ...emails.slice(1).map(() => 'updated'),
+        'last_admin',
+      ])
     })
 
     test.each(['on_conflict=replace', 'on_conflict=', 'dry_run=true'])('%s is refused', async (query) => {

@@ -21,8 +21,8 @@ export function revocationOf(session: Session): Revocation {
 
 /**
  * Returns the time until which all access tokens of a user must stay revoked, in milliseconds since the epoch.
- * @param sessions all sessions of the user
+ * @param accessUntil when the last access token of any of their sessions expires
  */
-export function revokedUntil(sessions: readonly Session[]): number {
-  return Math.max(0, ...sessions.map((session) => session.accessUntil)) + REVOCATION_MARGIN
+export function revokedUntil(accessUntil: number): number {
+  return accessUntil + REVOCATION_MARGIN
 }

@@ -1,6 +1,7 @@
 import type { Caller } from '../../kit/caller.ts'
 import { applyChange } from '../changes.ts'
 import type { PasswordContext } from '../context.ts'
+import { isActiveAdmin } from '../last-admin.ts'
 import { auditRowNotice, createdEvent } from '../notices.ts'
 import type { ImportedLine } from '../schemas/bulk.ts'
 import type { NewUser, Taken, User } from '../store.ts'
@@ -69,9 +70,16 @@ async function writeGroup(job: Import, group: readonly (Candidate | ImportedLine
   const prepared = await inParallel(group, PARALLEL_HASHES, (entry) => ('input' in entry ? prepare(job, entry) : entry))
   const newcomers = prepared.flatMap((entry) => ('newcomer' in entry ? [entry.newcomer] : []))
   const outcomes = await addAll(job, newcomers)
+  let earlier: Promise<unknown> = Promise.resolve()
+  // The last administrator stays one. Which one that is depends on the order of the lines.
+  const inOrder = (entry: Update): Promise<ImportedLine> => {
+    const result = earlier.then(() => update(job, entry))
+    earlier = result
+    return result
+  }
   return Promise.all(
     prepared.map((entry) => {
-      if ('user' in entry) return update(job, entry)
+      if ('user' in entry) return isActiveAdmin(entry.user) ? inOrder(entry) : update(job, entry)
       return 'newcomer' in entry
         ? resultOfAddition(entry, outcomes.get(entry.newcomer) ?? 'added', job.onConflict)
         : entry

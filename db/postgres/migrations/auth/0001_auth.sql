@@ -75,6 +75,7 @@ CREATE TABLE password_resets (
   requested_at bigint NOT NULL DEFAULT 0
 );
 CREATE INDEX password_resets_user ON password_resets (user_id);
+CREATE INDEX password_resets_expiry ON password_resets (expires_at);
 
 CREATE TABLE mail_requests (
   id text COLLATE "C" PRIMARY KEY,
@@ -132,6 +133,8 @@ CREATE TABLE login_failures (
   times text COLLATE "C" NOT NULL,
   cleared_at bigint NOT NULL
 );
+-- By the last of the times, which is the latest.
+CREATE INDEX login_failures_latest ON login_failures ((CAST(CAST(times AS jsonb)->>-1 AS bigint)));
 
 -- The numbers continue from the head of the chain, the fact `audit_head`.
 CREATE TABLE audit (
@@ -162,3 +165,4 @@ CREATE TABLE limits (
   count bigint NOT NULL,
   PRIMARY KEY (rule, subject)
 );
+CREATE INDEX limits_window ON limits (window_start);

@@ -72,3 +72,4 @@ CREATE TABLE limits (
   count bigint NOT NULL,
   PRIMARY KEY (rule, subject)
 );
+CREATE INDEX limits_window ON limits (window_start);
