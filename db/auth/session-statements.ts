@@ -1,4 +1,5 @@
 import { and, asc, eq, gt, lt, max, type SQL, sql } from 'drizzle-orm'
+import { DAY } from '../../services/kit/clock.ts'
 import { built, text } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
 import { accounts, refreshHashes, sessions } from '../schema/auth.ts'
@@ -61,7 +62,13 @@ export const STATEMENTS = {
       .where(gt(sessions.rotatedAt, sql.placeholder('since')))
   }),
   /** Deletes a batch. Its order makes PostgreSQL read the index. */
-  forget: text(`
-    DELETE FROM sessions WHERE id IN (
-      SELECT id FROM sessions WHERE expires_at < $now ORDER BY expires_at LIMIT ${BATCH})`),
+  forget: text({
+    sqlite: `
+      DELETE FROM sessions WHERE id IN (
+        SELECT id FROM sessions WHERE expires_at < $now ORDER BY expires_at LIMIT ${BATCH})`,
+    postgres: `
+      DELETE FROM sessions WHERE id IN (
+        SELECT id FROM sessions WHERE expires_day <= CAST($now AS bigint) / ${DAY} AND expires_at < $now
+        ORDER BY expires_day LIMIT ${BATCH})`,
+  }),
 }

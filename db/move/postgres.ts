@@ -223,7 +223,8 @@ class PostgresSide implements TargetSide {
   /** A column that this copy does not know would be lost. */
   private async refuseOtherColumns({ columns, name }: Table): Promise<void> {
     const rows = await this.tx.unsafe(
-      'SELECT column_name AS name FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2',
+      `SELECT column_name AS name FROM information_schema.columns
+       WHERE table_schema = $1 AND table_name = $2 AND is_generated = 'NEVER'`,
       [this.schema, name],
     )
     const names = [...rows].map((row) => String(row.name)).sort()

@@ -201,7 +201,7 @@ function expectedTables(raw: Database): Record<string, TableShape> {
   )
 }
 
-/** The tables of a schema, as PostgreSQL reports them: without that of the migrations. */
+/** The tables of a schema, as PostgreSQL reports them: without that of the migrations, and without computed columns. */
 async function postgresTables(sql: SQL, schema: string): Promise<Record<string, TableShape>> {
   const columns: { table: string; name: string; type: string; not_null: boolean; primary_key: number }[] =
     await sql.unsafe(
@@ -212,7 +212,8 @@ async function postgresTables(sql: SQL, schema: string): Promise<Record<string, 
          ON (p.table_schema, p.table_name, p.constraint_type) = (c.table_schema, c.table_name, 'PRIMARY KEY')
        LEFT JOIN information_schema.key_column_usage k
          ON (k.constraint_schema, k.constraint_name, k.column_name) = (p.constraint_schema, p.constraint_name, c.column_name)
-       WHERE c.table_schema = $1 AND c.table_name <> 'schema_migrations' ORDER BY c.table_name, c.ordinal_position`,
+       WHERE c.table_schema = $1 AND c.table_name <> 'schema_migrations' AND c.is_generated = 'NEVER'
+       ORDER BY c.table_name, c.ordinal_position`,
       [schema],
     )
   const indexes: { table: string; columns: string; partial: boolean }[] = await sql.unsafe(

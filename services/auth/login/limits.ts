@@ -23,11 +23,12 @@ export interface Attempt {
 
 /** The places of the logins that are checked at once for a subject. */
 interface Places {
-  taken: number
-  /** How many were left so far. */
-  left: number
+  /** How many are in use. */
+  count: number
+  /** How often one became free. */
+  exits: number
   /** How many logins ask for one, or wait for one. */
-  wanted: number
+  callers: number
   waiting: (() => void)[]
 }
 
@@ -120,20 +121,20 @@ export class LoginLimits {
   /** Takes one of the places that `concurrentAttempts` allows, or waits for one. */
   private async enter(by: Subject, subject: string): Promise<void> {
     const rule = LOCKOUT_RULES[by]
-    const places = this.places.get(subject) ?? { taken: 0, left: 0, wanted: 0, waiting: [] }
+    const places = this.places.get(subject) ?? { count: 0, exits: 0, callers: 0, waiting: [] }
     this.places.set(subject, places)
-    places.wanted++
+    places.callers++
     try {
       for (;;) {
-        const { left } = places
+        const { exits } = places
         const now = this.clock.now()
         const failures = await this.store.loginFailures(subject)
         const until = lockedUntil(failures, rule, now)
         if (until > 0) throw new LoginLockout(by, until, now)
         // An attempt that left meanwhile may have failed, and the failures that were read do not have it.
-        if (places.left !== left) continue
-        if (places.taken < concurrentAttempts(failures, rule, now)) {
-          places.taken++
+        if (places.exits !== exits) continue
+        if (places.count < concurrentAttempts(failures, rule, now)) {
+          places.count++
           return
         }
         if (this.waiting >= this.queue) throw new Problem('overloaded', { retryAfter: 2 })
@@ -142,7 +143,7 @@ export class LoginLimits {
         this.waiting--
       }
     } finally {
-      places.wanted--
+      places.callers--
       this.removeUnused(subject, places)
     }
   }
@@ -150,13 +151,13 @@ export class LoginLimits {
   private leave(subject: string): void {
     const places = this.places.get(subject)
     if (!places) return
-    places.taken--
-    places.left++
+    places.count--
+    places.exits++
     for (const resolve of places.waiting.splice(0)) resolve()
     this.removeUnused(subject, places)
   }
 
-  private removeUnused(subject: string, { taken, wanted }: Places): void {
-    if (taken === 0 && wanted === 0) this.places.delete(subject)
+  private removeUnused(subject: string, { count, callers }: Places): void {
+    if (count === 0 && callers === 0) this.places.delete(subject)
   }
 }

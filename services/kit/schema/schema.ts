@@ -204,7 +204,7 @@ export function trimmed<T extends TSchema>(schema: T): T {
 }
 
 /** A name that someone types: trimmed, and at least one character is left. */
-export function typedName(rule: Omit<TextRule, 'least' | 'controls'>) {
+export function typedName(rule: Omit<TextRule, 'least' | 'controls'>): ReturnType<typeof text> {
   return trimmed({ ...text({ ...rule, least: 1 }), pattern: NOT_BLANK })
 }
 
