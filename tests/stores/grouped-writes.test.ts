@@ -1,0 +1,75 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { openAuthStore } from '../../db/auth/store.ts'
+import type { AuthStore, Session } from '../../services/auth/store/index.ts'
+import { startPostgresProxy } from '../support/postgres-proxy.ts'
+import { newDatabaseConfig } from '../support/shared-postgres.ts'
+import { account, event, NOW, rotation, session } from './auth-suite.ts'
+
+// Logins, refreshes and logouts that arrive together share a transaction on PostgreSQL: one alone takes a commit each.
+
+const AT_ONCE = 50
+
+const config = await newDatabaseConfig()
+let commits = 0
+const proxy = await startPostgresProxy(Number(new URL(config.databaseUrl).port), {
+  atCommit: () => {
+    commits++
+    return undefined
+  },
+})
+let store: AuthStore
+beforeAll(async () => {
+  store = await openAuthStore({ ...config, databaseUrl: proxy.addressOf(config.databaseUrl) })
+})
+afterAll(async () => {
+  await store?.close()
+  proxy.stop()
+})
+
+const newUsers = () =>
+  Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      const user = account()
+      await store.syncAccount(user, NOW, (type) => event(type))
+      return user
+    }),
+  )
+
+/** Calls a method for each item at once. @returns the results, and how many commits there were */
+async function atOnce<Item, Result>(items: readonly Item[], call: (item: Item) => Promise<Result>) {
+  const before = commits
+  const results = await Promise.allSettled(items.map(call))
+  return { results, commits: commits - before }
+}
+
+test('fifty logins, refreshes and logouts at once take a few commits', async () => {
+  const opened = (await newUsers()).map(({ userId }) => session(userId))
+  const calls: ((one: Session) => Promise<unknown>)[] = [
+    (one) => store.openSession(one, event()),
+    (one) => store.rotateSession(rotation(one.id, 0), (type) => event(type)),
+    (one) => store.endSession(one.id, null, { reason: 'logout', now: NOW }, event()),
+  ]
+  for (const call of calls) {
+    const { commits: made, results } = await atOnce(opened, call)
+    expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(AT_ONCE)
+    expect([call.toString(), made < AT_ONCE / 5]).toEqual([call.toString(), true])
+  }
+})
+
+test('a login that fails among them fails alone', async () => {
+  const opened = (await newUsers()).map(({ userId }, n) => session(userId, n === 7 ? { kind: 'v9' as 'v1' } : {}))
+  const { results } = await atOnce(opened, (one) => store.openSession(one, event()))
+  expect(results.flatMap(({ status }, n) => (status === 'rejected' ? [n] : []))).toEqual([7])
+  for (const [n, { id }] of opened.entries()) expect([n, (await store.sessionById(id)) !== null]).toEqual([n, n !== 7])
+})
+
+test('uses of one refresh token at once make one successor', async () => {
+  const [user] = await newUsers()
+  const opened = session(user?.userId ?? '')
+  await store.openSession(opened, event())
+  const uses = Array.from({ length: AT_ONCE }, () => opened)
+  const { results } = await atOnce(uses, (one) => store.rotateSession(rotation(one.id, 0), (type) => event(type)))
+  const outcomes = results.map((result) => (result.status === 'fulfilled' ? result.value.outcome : result.reason))
+  expect(outcomes.toSorted()).toEqual([...Array(AT_ONCE - 1).fill('repeated'), 'rotated'])
+  expect(await store.sessionById(opened.id)).toMatchObject({ counter: 1 })
+})
