@@ -22,7 +22,7 @@ type Row = typeof accounts.$inferSelect
 /** How the sessions of a deleted user end. */
 const DELETION = { reason: 'account_deleted', version: EVERY_VERSION } as const
 
-/** What the first transaction of a sync did. */
+/** The result of the first transaction of a sync. */
 type FirstSync = CacheSync & EndedBatch & { ending: { version: number } & Ending }
 
 interface Parts {
@@ -65,9 +65,10 @@ export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
       version: current?.sessionsFrom ?? 0,
       now,
     } as const
-    const { next, revocations } = before && !before.deleted
-      ? yield* sessions.endOpenedBefore(tx, synced.userId, { ...ending, except: endsSessions?.except ?? null })
-      : { next: null, revocations: [] }
+    const { next, revocations } =
+      before && !before.deleted
+        ? yield* sessions.endOpenedBefore(tx, synced.userId, { ...ending, except: endsSessions?.except ?? null })
+        : { next: null, revocations: [] }
     const ended = yield* feed.writeRevocations(tx, [...revoked, ...revocations], revocations.length)
     if (ended.sessions > 0)
       yield* audit.writeEvents(tx, [{ ...event('session.ended_by_change'), detail: { sessions: ended.sessions } }])

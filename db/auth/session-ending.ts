@@ -21,7 +21,7 @@ interface EndCall {
   event: AuditEvent
 }
 
-/** What one of several transactions ended. */
+/** The sessions that one of several transactions ended. */
 export interface EndedBatch {
   ended: Ended
   /** The id after which the next transaction continues; null: no session is left. */
@@ -114,12 +114,7 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
    * Ends sessions in the order of their ids.
    * @param live selects the first `BATCH` after an id that have not expired
    */
-  async function endLive(
-    live: Statement<Session>,
-    values: Values,
-    ending: Ending,
-    event: AuditEvent,
-  ): Promise<Ended> {
+  async function endLive(live: Statement<Session>, values: Values, ending: Ending, event: AuditEvent): Promise<Ended> {
     const endBatch = (after: string, batchEvent: AuditEvent) =>
       engine.write(function* (tx): Body<EndedBatch> {
         const sessions = yield* tx.all(live, { ...values, now: ending.now, after })
@@ -175,7 +170,7 @@ function withNewId(event: AuditEvent): AuditEvent {
   return { ...event, id: Bun.randomUUIDv7() }
 }
 
-/** Where the next transaction continues, after one that read at most `BATCH` sessions. */
+/** Gives the id after which the next transaction continues; null: this one read the last sessions. */
 function nextOf(sessions: readonly Session[]): string | null {
   return sessions.length < BATCH ? null : (sessions.at(-1)?.id ?? null)
 }

@@ -11,8 +11,8 @@ interface ChoiceKey {
 export function* numberChoices(tx: Transaction, changed: readonly ChoiceKey[]): Body<void> {
   if (changed.length === 0) return
   const last = (yield* tx.get(statements.nextChanges, { count: changed.length }))?.seq ?? 0
-  for (const [index, choice] of changed.entries())
-    yield* tx.run(statements.numberChoice, { ...choice, seq: last - changed.length + 1 + index })
+  const choices = JSON.stringify(changed.map(({ moduleId, userId }) => [moduleId, userId]))
+  yield* tx.run(statements.numberChoices, { choices, before: last - changed.length })
 }
 
 /** Removes the choices of a user who was deleted. */

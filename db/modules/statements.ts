@@ -2,6 +2,7 @@ import { and, asc, count, eq, gt, max, sql } from 'drizzle-orm'
 import { type Builder, built, text } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
 import * as schema from '../schema/modules.ts'
+import { BATCH } from '../write-in-batches.ts'
 
 const { choiceChanges, choices, counters, deletedUsers, feed, moduleChanges, modules } = schema
 const { placeholder } = sql
@@ -85,9 +86,18 @@ export const STATEMENTS = {
   numberModuleAnew: text(`
     INSERT INTO module_changes (module_id, begun, seq) VALUES ($id, $seq, $seq)
     ON CONFLICT (module_id) DO UPDATE SET begun = excluded.begun, seq = excluded.seq`),
-  numberChoice: text(`
-    INSERT INTO choice_changes (module_id, user_id, seq) VALUES ($moduleId, $userId, $seq)
-    ON CONFLICT (module_id, user_id) DO UPDATE SET seq = excluded.seq`),
+  /** Numbers changes of choices, each a list of the module and the user. */
+  numberChoices: text({
+    sqlite: `
+        INSERT INTO choice_changes (module_id, user_id, seq)
+        SELECT value->>0, value->>1, $before + key + 1 FROM json_each($choices) WHERE true
+        ON CONFLICT (module_id, user_id) DO UPDATE SET seq = excluded.seq`,
+    postgres: `
+        INSERT INTO choice_changes (module_id, user_id, seq)
+        SELECT value->>0, value->>1, $before + key
+        FROM jsonb_array_elements(CAST($choices AS text)::jsonb) WITH ORDINALITY AS list (value, key)
+        ON CONFLICT (module_id, user_id) DO UPDATE SET seq = excluded.seq`,
+  }),
   removeChoiceNumbers: text('DELETE FROM choice_changes WHERE module_id = $id'),
   lastModuleChange: built((db) =>
     db
@@ -113,18 +123,17 @@ export const STATEMENTS = {
 
   /** Copies the choice `enabled` of one of `others` to `id`, for each user who made no choice about `id`. */
   copyChoices: text<{ userId: string }>({
-    sqlite: `
-        INSERT INTO choices (user_id, module_id, enabled, enabled_at)
-        SELECT DISTINCT choice.user_id, $id, $enabled, $enabledAt
-        FROM json_each($others) AS other CROSS JOIN choices AS choice
-        WHERE choice.module_id = other.value AND choice.enabled = $enabled
-        ON CONFLICT DO NOTHING RETURNING user_id AS "userId"`,
-    postgres: `
-        INSERT INTO choices (user_id, module_id, enabled, enabled_at)
-        SELECT DISTINCT choice.user_id, CAST($id AS text), CAST($enabled AS bigint), CAST($enabledAt AS bigint)
-        FROM jsonb_array_elements_text(CAST($others AS text)::jsonb) AS other (value) CROSS JOIN choices AS choice
-        WHERE choice.module_id = other.value AND choice.enabled = $enabled
-        ON CONFLICT DO NOTHING RETURNING user_id AS "userId"`,
+    sqlite: copyChoices('json_each($others) AS other'),
+    postgres: copyChoices('jsonb_array_elements_text(CAST($others AS text)::jsonb) AS other (value)'),
+  }),
+  /** Finds the first users after `after` whose choice about `other` is `enabled`. */
+  usersWhoChose: text<{ userId: string }>(`
+    SELECT user_id AS "userId" FROM choices
+    WHERE module_id = $other AND enabled = $enabled AND user_id > $after ORDER BY user_id LIMIT ${BATCH}`),
+  /** Adds a choice about `id` for those of the users who made none. */
+  addChoices: text<{ userId: string }>({
+    sqlite: addChoices('json_each($users) AS list'),
+    postgres: addChoices('jsonb_array_elements_text(CAST($users AS text)::jsonb) AS list (value)'),
   }),
   /** Finds a user who has `id` enabled and `required` disabled, each by choice or by default. */
   lacksRequirement: text<{ one: 1 }>(`
@@ -144,4 +153,21 @@ export const STATEMENTS = {
       .where(eq(counters.name, 'probe')),
   ),
   probed: built((db) => db.select().from(counters).where(eq(counters.name, 'probe'))),
+}
+
+function copyChoices(others: string): string {
+  return `
+    INSERT INTO choices (user_id, module_id, enabled, enabled_at)
+    SELECT DISTINCT choice.user_id, CAST($id AS text), CAST($enabled AS bigint), CAST($enabledAt AS bigint)
+    FROM ${others} CROSS JOIN choices AS choice
+    WHERE choice.module_id = other.value AND choice.enabled = $enabled
+      AND NOT EXISTS (SELECT 1 FROM choices WHERE user_id = choice.user_id AND module_id = $id)
+    ON CONFLICT DO NOTHING RETURNING user_id AS "userId"`
+}
+
+function addChoices(users: string): string {
+  return `
+    INSERT INTO choices (user_id, module_id, enabled, enabled_at)
+    SELECT list.value, CAST($id AS text), CAST($enabled AS bigint), CAST($enabledAt AS bigint) FROM ${users}
+    WHERE true ON CONFLICT DO NOTHING RETURNING user_id AS "userId"`
 }

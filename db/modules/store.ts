@@ -1,5 +1,6 @@
 import type { NewNotice } from '../../services/kit/outbox/outbox.ts'
 import {
+  type ChangePlan,
   decideDisabling,
   decideEnabling,
   misfitOf,
@@ -8,7 +9,14 @@ import {
   type SwitchDecision,
   stateOf,
 } from '../../services/modules/dependencies.ts'
-import type { Dependency, Module, ModulesStore, Switched, UserModule } from '../../services/modules/store.ts'
+import type {
+  Dependency,
+  Module,
+  ModuleChanges,
+  ModulesStore,
+  Switched,
+  UserModule,
+} from '../../services/modules/store.ts'
 import type { Body, Engine, Transaction } from '../engine.ts'
 import { type DatabaseConfig, type DatabaseDefinition, openStore } from '../open.ts'
 import { outboxStore } from '../outbox.ts'
@@ -16,6 +24,7 @@ import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { modulesMigrations as postgres } from '../postgres/migrations/modules.ts'
 import * as schema from '../schema/modules.ts'
 import { modulesMigrations as sqlite } from '../sqlite/migrations/modules.ts'
+import { BATCH } from '../write-in-batches.ts'
 import { moduleFeedStore, numberChoices, numberModule, removeChoices } from './feed.ts'
 import { STATEMENTS as statements } from './statements.ts'
 
@@ -35,6 +44,22 @@ class RolledBack extends Error {
 
 type Choice = typeof schema.choices.$inferSelect
 
+/** Choices about one of `others` that are copied to the module `id`. */
+interface CopiedChoices {
+  id: string
+  /** When the copies were enabled; null copies what was disabled. */
+  enabledAt: number | null
+  others: readonly string[]
+}
+
+/** The place from which the next transaction copies choices. */
+interface Place {
+  /** The index of the module whose choices are copied. */
+  other: number
+  /** The last user. */
+  after: string
+}
+
 async function modulesStore(engine: Engine): Promise<ModulesStore> {
   const outbox = outboxStore(engine)
   const library = engine.rowCache((tx) => tx.all(statements.all))
@@ -44,23 +69,50 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
     choices.forgetAll(tx)
   }
 
-  /** Copies the choice about one of the others to the module. @param enabledAt null copies what was disabled */
-  function* copyChoices(tx: Transaction, id: string, enabledAt: number | null, others: readonly string[]) {
-    const values = { id, enabled: enabledAt === null ? 0 : 1, enabledAt, others: JSON.stringify(others) }
-    const rows = yield* tx.all(statements.copyChoices, values)
+  function* numberCopies(tx: Transaction, id: string, copies: readonly { userId: string }[]): Body<void> {
     yield* numberChoices(
       tx,
-      rows.map(({ userId }) => ({ moduleId: id, userId })),
+      copies.map(({ userId }) => ({ moduleId: id, userId })),
     )
   }
 
-  /** Users who disabled a requirement of the module keep the module disabled, until they choose otherwise. */
-  const optOutUsersLackingRequirement = (tx: Transaction, { id, requires }: Module) =>
-    copyChoices(tx, id, null, requires)
+  /** Copies the choice about one of the others to a module, for the users who made none about it. */
+  function* copyChoices(tx: Transaction, copied: CopiedChoices): Body<void> {
+    const values = { ...valuesOf(copied), others: JSON.stringify(copied.others) }
+    yield* numberCopies(tx, copied.id, yield* tx.all(statements.copyChoices, values))
+  }
 
-  /** Users who enabled a module that requires this one keep this one enabled. */
-  const optInUsersOfDependents = (tx: Transaction, { id, createdAt }: Module, dependents: string[]) =>
-    copyChoices(tx, id, createdAt, dependents)
+  /**
+   * Copies the choices that a change of a module needs before the change, in several transactions: for many users, one would
+   * take longer than a request may. Each choice repeats the default that the module has until the change, so that nobody's
+   * modules change. The change itself copies what is left.
+   */
+  async function copyAhead(id: string, changes: ModuleChanges): Promise<void> {
+    for (let place: Place | null = { other: 0, after: '' }; place !== null; ) {
+      const from: Place = place
+      place = await engine.write(function* (tx): Body<Place | null> {
+        const modules = yield* tx.all(statements.all)
+        const current = modules.find((module) => module.id === id)
+        const plan = current && planChange(current, changes, modules)
+        const copied = plan?.outcome === 'allowed' ? choicesCopiedBy(plan) : undefined
+        return copied ? yield* copyBatch(tx, copied, from) : null
+      })
+    }
+  }
+
+  /** @returns the place of the next batch; null: this was the last */
+  function* copyBatch(tx: Transaction, copied: CopiedChoices, { after, other }: Place): Body<Place | null> {
+    const [values, source] = [valuesOf(copied), copied.others[other]]
+    if (source === undefined) return null
+    const users = (yield* tx.all(statements.usersWhoChose, { enabled: values.enabled, other: source, after })).map(
+      ({ userId }) => userId,
+    )
+    choices.forgetAll(tx)
+    const copies = yield* tx.all(statements.addChoices, { ...values, users: JSON.stringify(users) })
+    yield* numberCopies(tx, copied.id, copies)
+    const last = users.at(-1)
+    return users.length < BATCH || last === undefined ? { other: other + 1, after: '' } : { other, after: last }
+  }
 
   /** @throws RolledBack when a user has the module enabled and one of the requirements disabled */
   function* checkRequirements(tx: Transaction, { id, defaultEnabled }: Module, requirements: readonly Module[]) {
@@ -111,13 +163,14 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
         yield* tx.run(statements.insert, { ...module })
         libraryChanged(tx)
         yield* numberModule(tx, module.id, { isNew: true })
-        if (module.defaultEnabled) yield* optOutUsersLackingRequirement(tx, module)
+        if (module.defaultEnabled) yield* copyChoices(tx, optOuts(module))
         yield* outbox.addNotices(tx, notices)
         return { outcome: 'added' } as const
       }),
 
-    changeModule: (id, changes, notices) =>
-      engine
+    async changeModule(id, changes, notices) {
+      if (changes.defaultEnabled !== undefined) await copyAhead(id, changes)
+      return await engine
         .write(function* (tx) {
           const modules = yield* tx.all(statements.all)
           const current = modules.find((module) => module.id === id)
@@ -128,8 +181,8 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
           yield* tx.run(statements.update, { ...module })
           libraryChanged(tx)
           if (isGateChanged(current, module)) yield* numberModule(tx, id, { isNew: false })
-          if (plan.becomesDefault) yield* optOutUsersLackingRequirement(tx, module)
-          if (plan.dependents) yield* optInUsersOfDependents(tx, module, plan.dependents)
+          const copied = choicesCopiedBy(plan)
+          if (copied) yield* copyChoices(tx, copied)
           yield* checkRequirements(tx, module, plan.addedRequirements)
           yield* outbox.addNotices(tx, notices)
           return { outcome: 'changed', module } as const
@@ -137,7 +190,8 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
         .catch((error: unknown) => {
           if (error instanceof RolledBack) return error.dependency
           throw error
-        }),
+        })
+    },
 
     removeModule: (id, notices) =>
       engine.write(function* (tx) {
@@ -208,6 +262,23 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
     },
     close: () => engine.close(),
   }
+}
+
+/** The parameters that the statements which copy choices share. */
+function valuesOf({ enabledAt, id }: CopiedChoices) {
+  return { id, enabled: enabledAt === null ? 0 : 1, enabledAt }
+}
+
+/** Users who disabled a requirement of a module keep the module disabled, until they choose otherwise. */
+function optOuts({ id, requires }: Module): CopiedChoices {
+  return { id, enabledAt: null, others: requires }
+}
+
+/** Gives the choices that a change needs, so that it contradicts no user's choice. */
+function choicesCopiedBy({ becomesDefault, dependents, module }: ChangePlan): CopiedChoices | undefined {
+  if (becomesDefault) return optOuts(module)
+  // Users who enabled a module that requires this one keep this one enabled.
+  return dependents ? { id: module.id, enabledAt: module.createdAt, others: dependents } : undefined
 }
 
 /** Gives the library as it stands for a user. @param choices what the user chose */

@@ -72,7 +72,13 @@ export class RevocationFeed {
    */
   async announce(ended: Ended): Promise<void> {
     this.enforce(ended.revocations)
-    if (ended.seq > 0) return await this.waitForAcks(ended.seq)
+    if (ended.seq > 0) {
+      const isNext = ended.revocations.length === 1 && ended.seq === this.readUpTo + 1
+      if (isNext) this.readUpTo = ended.seq
+      // An earlier request may have failed although it had ended sessions: then this one ended only what was left.
+      else if (ended.seq > this.readUpTo) await this.enforceStored()
+      return await this.waitForAcks(ended.seq)
+    }
     // Perhaps nothing ended because another request has just ended it. Both answers promise the same, so both wait. That
     // request may have failed although its rows were committed: then only the database has its revocations.
     await this.enforceStored()

@@ -78,7 +78,12 @@ export interface SessionStore {
    * @returns null when the session does not exist, or has ended
    */
   endSession(id: string, userId: string | null, ending: Ending, event: AuditEvent): Promise<Ended | null>
+  /**
+   * Ends the sessions of a user that have not expired. Many end in several transactions, each with an event of its own. If one
+   * fails, the earlier ones stay, and the repeated call ends the rest; the same holds for `endAllSessions`.
+   */
   endSessionsOf(userId: string, ending: Ending, event: AuditEvent): Promise<Ended>
+  /** Ends the sessions of all users that were open when it was called. */
   endAllSessions(ending: Ending, event: AuditEvent): Promise<Ended>
   /** @param userId null: the sessions of all users */
   listSessions(userId: string | null, now: number, request: PageRequest): Promise<Slice<Session>>
