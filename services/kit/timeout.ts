@@ -37,8 +37,4 @@ export class Signal {
   notify(): void {
     for (const wake of this.waiting) wake()
   }
-
-  get hasWaiting(): boolean {
-    return this.waiting.size > 0
-  }
 }

@@ -50,9 +50,9 @@ test('fifty logins, refreshes and logouts at once take a few commits', async () 
     (one) => store.endSession(one.id, null, { reason: 'logout', now: NOW }, event()),
   ]
   for (const call of calls) {
-    const { commits: made, results } = await atOnce(opened, call)
+    const { commits: count, results } = await atOnce(opened, call)
     expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(AT_ONCE)
-    expect([call.toString(), made < AT_ONCE / 5]).toEqual([call.toString(), true])
+    expect([call.toString(), count < AT_ONCE / 5]).toEqual([call.toString(), true])
   }
 })
 

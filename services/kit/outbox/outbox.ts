@@ -56,6 +56,15 @@ const LONGEST_PAUSE = 500
 
 type Outcome = 'delivered' | 'refused' | 'unreachable'
 
+/** The acknowledgements of notices about a subject. */
+interface Acks {
+  signal: Signal
+  /** How many there were. */
+  count: number
+  /** How many wait for one. */
+  callers: number
+}
+
 /**
  * Delivers the notices for one target until it has acknowledged them: across restarts of either side, in order per
  * subject, several subjects at once. A subject whose notice fails is retried with backoff, so that any number of failing
@@ -67,8 +76,8 @@ export class Outbox {
   private wakeUp = Promise.withResolvers<void>()
   private pause = FIRST_PAUSE
   private readonly backoff: SubjectBackoff
-  /** Callers of `waitForDelivery`, by subject: notified when a notice about it is acknowledged. */
-  private readonly acks = new Map<string, Signal>()
+  /** By subject, while somebody is in `waitForDelivery`. */
+  private readonly acks = new Map<string, Acks>()
 
   constructor(private readonly options: OutboxOptions) {
     this.backoff = new SubjectBackoff(options.clock)
@@ -98,19 +107,23 @@ export class Outbox {
   async waitForDelivery(subject: string, patience: number): Promise<void> {
     const { clock, store, target } = this.options
     const deadline = clock.monotonic() + patience
-    while (await store.hasNotice(target, subject)) {
-      const remaining = deadline - clock.monotonic()
-      if (remaining <= 0) return
-      this.wake()
-      await this.waitForAck(subject, remaining)
-    }
-  }
-
-  private async waitForAck(subject: string, patience: number): Promise<void> {
-    const acks = this.acks.get(subject) ?? new Signal()
+    const acks = this.acks.get(subject) ?? { signal: new Signal(), count: 0, callers: 0 }
     this.acks.set(subject, acks)
-    await acks.next(patience)
-    if (!acks.hasWaiting) this.acks.delete(subject)
+    acks.callers++
+    try {
+      for (;;) {
+        const { count } = acks
+        if (!(await store.hasNotice(target, subject))) return
+        const remaining = deadline - clock.monotonic()
+        if (remaining <= 0) return
+        this.wake()
+        // A notice that was acknowledged while the store was read gives no further signal.
+        if (acks.count === count) await acks.signal.next(remaining)
+      }
+    } finally {
+      acks.callers--
+      if (acks.callers === 0) this.acks.delete(subject)
+    }
   }
 
   /**
@@ -230,7 +243,10 @@ export class Outbox {
     await this.options.store.acknowledgeNotices(notices.map(({ seq }) => seq))
     for (const { subject } of notices) {
       this.backoff.delivered(subject)
-      this.acks.get(subject)?.notify()
+      const acks = this.acks.get(subject)
+      if (!acks) continue
+      acks.count++
+      acks.signal.notify()
     }
   }
 }
