@@ -15,6 +15,8 @@ export interface Entry {
   /** Whether the module is enabled. */
   enabled: Set<boolean>
   gone: 'no' | 'perhaps' | 'yes'
+  /** Whether auth may not have the newest password yet. */
+  isLate: boolean
   sessions: Held[]
 }
 
@@ -25,6 +27,9 @@ interface Held {
   /** `soon`: the session has ended, and the other services learn of it within a second. */
   ended: 'no' | 'perhaps' | 'soon' | 'yes'
 }
+
+/** Milliseconds after which an answer waits no longer until auth has acknowledged a change. */
+const ACKNOWLEDGEMENT_MS = 1000
 
 /** A client that sends one request after the other, about users of its own. */
 export class Writer {
@@ -58,11 +63,12 @@ export class Writer {
     return this.remove(entry)
   }
 
-  /** Sends a write. Undefined: it is unknown whether the write was done. */
+  /** Sends a write. Undefined: it is unknown whether the write was done. @param refusals further statuses that may come */
   private async ask(
     base: string,
     request: string,
     options: Parameters<typeof call>[2] = {},
+    refusals: readonly number[] = [],
   ): Promise<Answer | undefined> {
     try {
       const answer = await call(base, request, options)
@@ -71,7 +77,7 @@ export class Writer {
         return answer
       }
       // Refused while another service is down. Any other failure is a defect.
-      if (answer.status === 503) return undefined
+      if (answer.status === 503 || refusals.includes(answer.status)) return undefined
       throw new Error(`${request}: ${answer.status} ${answer.text}`)
     } catch (error) {
       if (error instanceof Error && /^(GET|POST|PATCH|DELETE) /.test(error.message)) throw error
@@ -94,6 +100,7 @@ export class Writer {
       passwords: new Set([password]),
       enabled: new Set([false]),
       gone: 'no',
+      isLate: false,
       sessions: [],
     })
   }
@@ -102,9 +109,10 @@ export class Writer {
     const [password] = entry.passwords
     if (entry.passwords.size !== 1) return
     const body = { email: entry.email, password }
-    const answer = await this.ask(this.system.url.auth, 'POST /api/v1/auth/login', { body })
-    if (answer)
-      entry.sessions.push({ access: answer.body.access_token, refresh: answer.body.refresh_token, ended: 'no' })
+    const answer = await this.ask(this.system.url.auth, 'POST /api/v1/auth/login', { body }, entry.isLate ? [401] : [])
+    if (!answer) return
+    entry.isLate = false
+    entry.sessions.push({ access: answer.body.access_token, refresh: answer.body.refresh_token, ended: 'no' })
   }
 
   private async refresh(session: Held): Promise<void> {
@@ -144,10 +152,12 @@ export class Writer {
     const live = entry.sessions.filter(({ ended }) => ended === 'no')
     for (const session of live) session.ended = 'perhaps'
     const request = `POST /api/v1/users/${entry.id}/set-password`
+    const began = performance.now()
     const answer = await this.ask(this.system.url.users, request, {
       headers: as.operator,
       body: { new_password: password },
     })
+    entry.isLate = performance.now() - began >= ACKNOWLEDGEMENT_MS
     if (!answer) return
     entry.passwords = new Set([password])
     for (const session of live) session.ended = 'yes'
