@@ -7,6 +7,8 @@ const FORGET_EVERY = 1000
 const FORGET_AT_ONCE = 2 * FORGET_EVERY
 /** Milliseconds after which a row is old. */
 const FORGET_AFTER = 24 * 3600 * 1000
+/** Milliseconds by which the clocks of two nodes may differ. Requests of one node overtake each other by less. */
+const CLOCK_SKEW = 2000
 
 // A pace rule has one row per time: the subject, a blank and the time in milliseconds. `count` is the number of hits at
 // that time. The range needs the order of bytes.
@@ -16,15 +18,17 @@ const statements = {
   hit: text<{ windowStart: number; count: number }>(`
     INSERT INTO limits (rule, subject, window_start, count) VALUES ($rule, $subject, $now, 1)
     ON CONFLICT (rule, subject) DO UPDATE SET
-      count = CASE WHEN $now - limits.window_start BETWEEN 0 AND $window - 1 THEN limits.count + 1 ELSE 1 END,
-      window_start = CASE WHEN $now - limits.window_start BETWEEN 0 AND $window - 1 THEN limits.window_start ELSE $now END
+      count = CASE WHEN $now - limits.window_start BETWEEN ${-CLOCK_SKEW} AND $window - 1 THEN limits.count + 1 ELSE 1 END,
+      window_start = CASE WHEN $now - limits.window_start BETWEEN ${-CLOCK_SKEW} AND $window - 1 THEN limits.window_start ELSE $now END
     RETURNING window_start AS "windowStart", count`),
   // The order makes PostgreSQL read an index.
   forget: text(`
     DELETE FROM limits WHERE (rule, subject) IN (
       SELECT rule, subject FROM limits WHERE window_start < $before ORDER BY window_start LIMIT ${FORGET_AT_ONCE})`),
   clear: text('DELETE FROM limits WHERE rule = $rule AND subject = $subject'),
-  dropOutside: text(`DELETE FROM limits WHERE ${TIMES_OF_SUBJECT} AND (window_start <= $after OR window_start > $now)`),
+  dropOutside: text(
+    `DELETE FROM limits WHERE ${TIMES_OF_SUBJECT} AND (window_start <= $after OR window_start > $latest)`,
+  ),
   times: text<{ at: number; count: number }>(
     `SELECT window_start AS at, count FROM limits WHERE ${TIMES_OF_SUBJECT} ORDER BY window_start`,
   ),
@@ -35,7 +39,7 @@ const statements = {
 
 /**
  * The table `limits`: the hits that rate limits count. If the clock was set back, a new window starts, so that nobody is
- * locked out.
+ * locked out; a hit that is only slightly earlier than those before it counts in theirs.
  */
 export function limitStore(engine: Engine): LimitStore {
   let calls = 0
@@ -52,7 +56,7 @@ export function limitStore(engine: Engine): LimitStore {
     keepPace: ({ name: rule, next, window }: PaceRule, subject, now) =>
       engine.write(function* (tx) {
         yield* forgetSometimes(tx, now)
-        yield* tx.run(statements.dropOutside, { rule, subject, after: now - window, now })
+        yield* tx.run(statements.dropOutside, { rule, subject, after: now - window, latest: now + CLOCK_SKEW })
         const rows = yield* tx.all(statements.times, { rule, subject })
         const at = next(rows.flatMap((row) => Array<number>(row.count).fill(row.at)))
         if (at <= now) yield* tx.run(statements.addTime, { rule, subject, now })

@@ -529,6 +529,32 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
     })
   })
 
+  describe('limits', () => {
+    const WINDOW = 60_000
+    const hit = (now: number) => store.countHit('rule', 'subject', WINDOW, now)
+
+    test('count a hit that is written after a later one: the clocks of nodes differ, and requests overtake each other', async () => {
+      await hit(NOW)
+      await hit(NOW - 1)
+      expect(await hit(NOW - 2000)).toEqual({ count: 3, since: NOW })
+      expect(await hit(NOW + WINDOW - 1)).toEqual({ count: 4, since: NOW })
+      expect(await hit(NOW + WINDOW)).toEqual({ count: 1, since: NOW + WINDOW })
+    })
+
+    test('begin again when the clock was set back', async () => {
+      await hit(NOW)
+      expect(await hit(NOW - 2001)).toEqual({ count: 1, since: NOW - 2001 })
+    })
+
+    test('keep the times of others that are slightly later, and drop those of a clock that was set back', async () => {
+      const once = (times: readonly number[]) => (times.length > 0 ? Number.POSITIVE_INFINITY : 0)
+      const rule = { name: 'pace', window: WINDOW, next: once }
+      expect(await store.keepPace(rule, 'subject', NOW)).toBe(0)
+      expect(await store.keepPace(rule, 'subject', NOW - 2000)).toBe(Number.POSITIVE_INFINITY)
+      expect(await store.keepPace(rule, 'subject', NOW - 2001)).toBe(0)
+    })
+  })
+
   describe('failed logins', () => {
     test('are kept for a day, and can be cleared or forgotten', async () => {
       const subject = `account:${id()}`
