@@ -8,7 +8,7 @@ import type { System } from './system.ts'
 import { databaseKind, newSystemDatabase } from './system-database.ts'
 import { ROOT } from './tool.ts'
 
-type Process = Bun.Subprocess<'ignore', 'pipe', 'pipe'>
+export type Process = Bun.Subprocess<'ignore', 'pipe', 'pipe'>
 
 /** A system in processes of its own, as an operator starts it. */
 export interface ProcessSystem extends System {
@@ -49,18 +49,12 @@ export async function processes(
 
   const launch = async (key: string) => {
     const words = layout === 'together' ? [] : [key]
-    const loaded = preload === undefined ? [] : ['--preload', preload]
-    const child = Bun.spawn([process.execPath, ...loaded, 'cli/main.ts', 'serve', ...words], {
-      cwd: ROOT,
-      env: {
-        ...environment,
-        ...(database ? { DATABASE_URL: database.addressOf(key === 'all' ? 'auth' : (key as Name)) } : {}),
-        ...settingsOf(key, addresses.url),
-      },
-      stdin: 'ignore',
-      stdout: 'pipe',
-      stderr: 'pipe',
-    })
+    const settings = {
+      ...environment,
+      ...(database ? { DATABASE_URL: database.addressOf(key === 'all' ? 'auth' : (key as Name)) } : {}),
+      ...settingsOf(key, addresses.url),
+    }
+    const child = spawnServe(words, settings, preload)
     children.set(key, child)
     await untilReady(child, key, (text) => {
       printed += text
@@ -113,11 +107,23 @@ export function overProcesses(layout: Layout): Start<ProcessSystem> {
   return (env) => processes(layout, env)
 }
 
+/** Starts `ch202 serve`. @param words the services @param preload a module that is loaded before the program */
+export function spawnServe(words: string[], env: Partial<Record<string, string>>, preload?: string): Process {
+  const loaded = preload === undefined ? [] : ['--preload', preload]
+  return Bun.spawn([process.execPath, ...loaded, 'cli/main.ts', 'serve', ...words], {
+    cwd: ROOT,
+    env,
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'pipe',
+  })
+}
+
 /**
  * Resolves when a process says that it is ready.
  * @param print takes everything that the process prints, then and later
  */
-async function untilReady(child: Process, key: string, print: (text: string) => void): Promise<void> {
+export async function untilReady(child: Process, key: string, print: (text: string) => void): Promise<void> {
   let start = ''
   let isReady = false
   const ready = Promise.withResolvers<void>()

@@ -2,7 +2,7 @@ import { SERVICE_NAMES } from '../../services/registry.ts'
 import { as } from './http.ts'
 import { OWNED } from './owned-resources.ts'
 import type { Name } from './settings.ts'
-import { inProcess } from './system.ts'
+import { inThisProcess } from './system.ts'
 
 /** The part of a JSON Schema that the tests read. */
 export interface Schema {
@@ -24,7 +24,7 @@ export interface ServedRoute {
 
 /** Lists every route of all services. */
 export async function servedRoutes(): Promise<ServedRoute[]> {
-  const system = await inProcess()
+  const system = await inThisProcess()
   try {
     return SERVICE_NAMES.flatMap((service) =>
       system

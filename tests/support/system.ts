@@ -50,6 +50,19 @@ export interface System {
   stop(): Promise<void>
 }
 
+type Replacement = (env: Record<string, string>, options: Pick<InProcessOptions, 'settingsOf'>) => Promise<System>
+
+let replacement: Replacement | undefined
+
+/**
+ * Starts other systems where tests ask for one in their process, from now on: for another run of the same tests. Those
+ * that pass a clock or a mailer, or use an app, need their process and fail.
+ * @param start undefined: none any more
+ */
+export function replaceInProcess(start: Replacement | undefined): void {
+  replacement = start
+}
+
 export interface InProcessSystem extends System {
   /** The app of a service that runs, for what HTTP does not show. */
   app(name: Name): AnyElysia
@@ -68,12 +81,25 @@ export interface InProcessOptions {
 let umaskBefore = 0
 let openSystems = 0
 
+/** Serves all services from this process, or starts what replaces that (`replaceInProcess`). */
+export async function inProcess(
+  env: Record<string, string> = {},
+  options: InProcessOptions = {},
+): Promise<InProcessSystem> {
+  if (!replacement) return await inThisProcess(env, options)
+  if (options.clock || options.mailer) throw new Error('A clock or a mailer is of one process')
+  const app = () => {
+    throw new Error('The apps are those of other processes')
+  }
+  return { ...(await replacement(env, options)), app }
+}
+
 /**
  * Serves all services from this process. The layout `apart` gives each a port and an address of its own, so that they
  * call each other over HTTP and can be stopped one by one.
  * @param env settings, as the environment of a process has them
  */
-export async function inProcess(
+export async function inThisProcess(
   env: Record<string, string> = {},
   { layout = 'together', databases = databaseKind(), clock, mailer, settingsOf = () => ({}) }: InProcessOptions = {},
 ): Promise<InProcessSystem> {
