@@ -133,9 +133,20 @@ export interface RowCache<Row extends object> {
   forgetAll(tx: Transaction): void
 }
 
+/**
+ * The name with which a node marks its work in the database. It is unique: the name of the process, and random letters. A
+ * node that the others removed from the list of nodes takes another one, so that it has lost what it had marked.
+ */
+export interface NodeName {
+  readonly current: string
+  replace(): void
+}
+
 /** The database of one service, whichever kind it is. */
 export interface Engine {
   readonly dialect: Dialect
+  /** Null: only this process uses the database. */
+  readonly node: NodeName | null
   /** Reads one row by one statement. */
   get<Row>(statement: Statement<Row>, values?: Values): Promise<Row | undefined>
   /** Reads rows by one statement. */

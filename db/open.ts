@@ -3,6 +3,7 @@ import { getTableName, is, Table } from 'drizzle-orm'
 import type { Engine } from './engine.ts'
 import { Postgres } from './postgres/engine.ts'
 import { migrate, type PostgresMigration } from './postgres/migrate.ts'
+import * as nodeSchema from './schema/nodes.ts'
 import type { Migration } from './sqlite/migrations/migration.ts'
 import { openDatabase } from './sqlite/open-database.ts'
 
@@ -12,6 +13,8 @@ export interface DatabaseConfig {
   dataDir: string
   /** The PostgreSQL database that takes the place of the files; null: files. */
   databaseUrl?: string | null
+  /** The name of this process among those that use a PostgreSQL database; without it, the host and the process. */
+  nodeName?: string | undefined
   /** Milliseconds within which PostgreSQL must answer; without it, what requests allow. Tests on a busy machine set more. */
   databasePatience?: number
 }
@@ -34,13 +37,13 @@ export interface DatabaseDefinition {
  * @throws DatabaseError when the database cannot be opened
  */
 export async function openStore<Store extends object>(
-  { databasePatience, databaseUrl, dataDir }: DatabaseConfig,
+  { databasePatience, databaseUrl, dataDir, nodeName }: DatabaseConfig,
   definition: DatabaseDefinition,
   makeStore: (engine: Engine) => Store | Promise<Store>,
 ): Promise<Store> {
   const { name, sqlite } = definition
   const engine = databaseUrl
-    ? await openSchema(databaseUrl, definition, databasePatience)
+    ? await openSchema(databaseUrl, definition, { nodeName, patience: databasePatience })
     : openDatabase(join(dataDir, `${name}.sqlite`), name, sqlite)
   try {
     return await makeStore(engine)
@@ -53,14 +56,17 @@ export async function openStore<Store extends object>(
 async function openSchema(
   url: string,
   { name, postgres, schema }: DatabaseDefinition,
-  patience?: number,
+  { nodeName, patience }: { nodeName: string | undefined; patience: number | undefined },
 ): Promise<Postgres> {
   await migrate(url, name, postgres)
-  const tables = Object.values(schema).filter((value): value is Table => is(value, Table))
+  const tables = Object.values<unknown>({ ...schema, ...nodeSchema }).filter((value): value is Table =>
+    is(value, Table),
+  )
   return new Postgres({
     url,
     schema: name,
     tables: new Set(tables.map(getTableName)),
+    nodeName,
     ...(patience === undefined ? {} : { patience }),
   })
 }

@@ -1,5 +1,7 @@
 import type { NewNotice, Notice, OutboxStore } from '../services/kit/outbox/outbox.ts'
 import { type Body, type Engine, type Transaction, text } from './engine.ts'
+import { ABANDONED } from './nodes.ts'
+import { BATCH, writeInBatches } from './write-in-batches.ts'
 
 interface Row {
   seq: number
@@ -9,14 +11,19 @@ interface Row {
   payload: string
 }
 
+/** The condition that this node delivers a notice, and that no older one of the same subject is another node's. */
+const OWN = `owner = $node AND NOT EXISTS (
+  SELECT 1 FROM outbox AS older
+  WHERE older.target = outbox.target AND older.subject = outbox.subject AND older.seq < outbox.seq AND older.owner <> $node)`
+
 const statements = {
   insert: text({
     sqlite: `
       INSERT INTO outbox (target, kind, subject, payload)
       SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each($rows) ORDER BY key`,
     postgres: `
-      INSERT INTO outbox (target, kind, subject, payload)
-      SELECT value->>0, value->>1, value->>2, value->>3
+      INSERT INTO outbox (target, kind, subject, payload, owner)
+      SELECT value->>0, value->>1, value->>2, value->>3, $node
       FROM jsonb_array_elements(CAST($rows AS text)::jsonb) WITH ORDINALITY AS list (value, key) ORDER BY key`,
   }),
   pending: text<Row>({
@@ -24,8 +31,9 @@ const statements = {
       SELECT * FROM outbox WHERE target = $target AND subject NOT IN (SELECT value FROM json_each($without))
       ORDER BY seq LIMIT $limit`,
     postgres: `
-      SELECT * FROM outbox
+      SELECT seq, target, kind, subject, payload FROM outbox
       WHERE target = $target AND subject NOT IN (SELECT jsonb_array_elements_text(CAST($without AS text)::jsonb))
+        AND ${OWN}
       ORDER BY seq LIMIT $limit`,
   }),
   exists: text<{ one: 1 }>('SELECT 1 AS one FROM outbox WHERE target = $target AND subject = $subject LIMIT 1'),
@@ -34,9 +42,33 @@ const statements = {
       SELECT * FROM outbox WHERE target = $target AND subject IN (SELECT value FROM json_each($subjects))
       ORDER BY seq LIMIT $limit`,
     postgres: `
-      SELECT * FROM outbox
-      WHERE target = $target AND subject IN (SELECT jsonb_array_elements_text(CAST($subjects AS text)::jsonb))
+      SELECT seq, target, kind, subject, payload FROM outbox
+      WHERE target = $target AND subject IN (SELECT jsonb_array_elements_text(CAST($subjects AS text)::jsonb)) AND ${OWN}
       ORDER BY seq LIMIT $limit`,
+  }),
+  /** Finds a notice of any node. */
+  existsWithout: text<{ one: 1 }>({
+    sqlite: `
+      SELECT 1 AS one FROM outbox WHERE target = $target AND subject NOT IN (SELECT value FROM json_each($without))
+      LIMIT 1`,
+    postgres: `
+      SELECT 1 AS one FROM outbox
+      WHERE target = $target AND subject NOT IN (SELECT jsonb_array_elements_text(CAST($without AS text)::jsonb))
+      LIMIT 1`,
+  }),
+  waits: text<{ one: 1 }>({
+    sqlite: '',
+    postgres: `
+      SELECT 1 AS one FROM outbox
+      WHERE target = $target AND owner = $node
+        AND subject NOT IN (SELECT jsonb_array_elements_text(CAST($without AS text)::jsonb))
+      LIMIT 1`,
+  }),
+  takeOver: text({
+    sqlite: '',
+    postgres: `
+      UPDATE outbox SET owner = $node WHERE seq IN (
+        SELECT seq FROM outbox WHERE target = $target AND ${ABANDONED} ORDER BY seq LIMIT ${BATCH})`,
   }),
   remove: text({
     sqlite: 'DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each($seqs))',
@@ -49,19 +81,34 @@ const statements = {
 export function outboxStore(
   engine: Engine,
 ): OutboxStore & { addNotices(tx: Transaction, notices: readonly NewNotice[]): Body<void> } {
+  const node = () => engine.node?.current ?? ''
   return {
     *addNotices(tx, notices) {
       if (notices.length === 0) return
       const rows = notices.map(({ target, kind, subject, payload }) => [target, kind, subject, JSON.stringify(payload)])
-      yield* tx.run(statements.insert, { rows: JSON.stringify(rows) })
+      yield* tx.run(statements.insert, { rows: JSON.stringify(rows), node: node() })
     },
     async pendingNotices(target, limit, without = []) {
-      return (await engine.all(statements.pending, { target, without: JSON.stringify(without), limit })).map(noticeOf)
+      return (
+        await engine.all(statements.pending, { target, node: node(), without: JSON.stringify(without), limit })
+      ).map(noticeOf)
     },
     async noticesAbout(target, subjects, limit) {
-      return (await engine.all(statements.about, { target, subjects: JSON.stringify(subjects), limit })).map(noticeOf)
+      return (
+        await engine.all(statements.about, { target, node: node(), subjects: JSON.stringify(subjects), limit })
+      ).map(noticeOf)
     },
     hasNotice: async (target, subject) => (await engine.get(statements.exists, { target, subject })) !== undefined,
+    hasNotices: async (target, without) =>
+      (await engine.get(statements.existsWithout, { target, without: JSON.stringify(without) })) !== undefined,
+    async ownsNotices(target, without) {
+      const values = { target, node: node(), without: JSON.stringify(without) }
+      return engine.node !== null && (await engine.get(statements.waits, values)) !== undefined
+    },
+    async takeOverNotices(target) {
+      if (engine.node !== null)
+        await writeInBatches(engine, (tx) => tx.run(statements.takeOver, { target, node: node() }))
+    },
     async acknowledgeNotices(seqs) {
       await engine.write((tx) => tx.run(statements.remove, { seqs: JSON.stringify(seqs) }))
     },

@@ -1,6 +1,7 @@
 import type { AuthStore } from '../../services/auth/store/index.ts'
 import type { Engine } from '../engine.ts'
 import { limitStore } from '../limits.ts'
+import { nodeStore } from '../nodes.ts'
 import { type DatabaseConfig, type DatabaseDefinition, openStore } from '../open.ts'
 import { authMigrations as postgres } from '../postgres/migrations/auth.ts'
 import * as schema from '../schema/auth.ts'
@@ -50,6 +51,7 @@ async function authStore(engine: Engine, { amqp }: AuthStoreOptions): Promise<Au
     ...deliveryStore(engine, { audit, events }),
     ...failureStore(engine, audit),
     ...limitStore(engine),
+    ...nodeStore(engine),
     close: () => engine.close(),
   }
 }

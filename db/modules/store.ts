@@ -18,6 +18,7 @@ import type {
   UserModule,
 } from '../../services/modules/store.ts'
 import type { Body, Engine, Transaction } from '../engine.ts'
+import { nodeStore } from '../nodes.ts'
 import { type DatabaseConfig, type DatabaseDefinition, openStore } from '../open.ts'
 import { outboxStore } from '../outbox.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
@@ -153,6 +154,7 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
 
   return {
     ...outbox,
+    ...nodeStore(engine),
     ...(await moduleFeedStore(engine)),
 
     addModule: (module, notices) =>

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import type { SQL } from 'bun'
 import { Column, fillPlaceholders, is, Param } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/sqlite-proxy'
@@ -6,6 +7,7 @@ import {
   type Builder,
   type Connection,
   type Engine,
+  type NodeName,
   type RowCache,
   runAsync,
   type Statement,
@@ -16,7 +18,7 @@ import { storableText } from '../storable-text.ts'
 import { isConflict } from './errors.ts'
 import { GroupedCalls } from './grouped-calls.ts'
 import { listForm, type ParameterType } from './list-form.ts'
-import { Pools } from './pools.ts'
+import { nameIn, Pools, withNodeName } from './pools.ts'
 import { numberParameters, qualifyTables } from './translate.ts'
 
 /** Times that a transaction is tried when it conflicts with others. */
@@ -29,6 +31,8 @@ export interface PostgresOptions {
   schema: string
   /** The tables of the service: statements name them without their schema. */
   tables: ReadonlySet<string>
+  /** The name of this process among those that use the database. */
+  nodeName?: string | undefined
   /** Milliseconds within which an operation must end. */
   patience?: number
 }
@@ -39,11 +43,14 @@ type Executor = Pick<SQL, 'unsafe'>
 /** The schema of one service in a PostgreSQL database, or in one that speaks its protocol. */
 export class Postgres implements Engine {
   readonly dialect = 'postgres'
+  readonly node: NodeName
   private readonly statements: TranslatedStatements
   private readonly pools: Pools
 
   constructor(options: PostgresOptions) {
-    this.pools = new Pools(options.url, options.patience)
+    const url = withNodeName(options.url, options.nodeName)
+    this.node = new UniqueName(nameIn(url))
+    this.pools = new Pools(url, options.patience)
     this.statements = new TranslatedStatements(options)
   }
 
@@ -118,6 +125,23 @@ export class Postgres implements Engine {
     })
     for (const listener of afterCommit) listener()
     return result as Result
+  }
+}
+
+/** A name that no other node has, even if two processes have the same name. */
+class UniqueName implements NodeName {
+  current: string
+
+  constructor(private readonly process: string) {
+    this.current = this.newName()
+  }
+
+  replace(): void {
+    this.current = this.newName()
+  }
+
+  private newName(): string {
+    return `${this.process}/${randomBytes(6).toString('hex')}`
   }
 }
 

@@ -111,8 +111,7 @@ export function connect(
   }: { max: number; patience?: number; program?: string; timeout?: number },
 ): SQL {
   const url = new URL(address)
-  const name = url.searchParams.get('application_name') ?? nodeName(process.pid)
-  url.searchParams.set('application_name', program + name)
+  url.searchParams.set('application_name', program + nameIn(address))
   // A pooler in transaction mode has no prepared statements, and refuses parameters of a connection.
   const isPrepared = url.searchParams.get('prepare') !== 'false'
   url.searchParams.delete('prepare')
@@ -127,6 +126,18 @@ export function connect(
         connection: { statement_timeout: 2 * timeout, idle_in_transaction_session_timeout: timeout },
       }),
   })
+}
+
+/** Gives an address the name of a node, if there is one. */
+export function withNodeName(address: string, name: string | undefined): string {
+  const url = new URL(address)
+  if (name !== undefined) url.searchParams.set('application_name', name)
+  return url.href
+}
+
+/** The name of this process as the address of the database has it, or the host and the process. */
+export function nameIn(address: string): string {
+  return new URL(address).searchParams.get('application_name') ?? nodeName(process.pid)
 }
 
 /**

@@ -31,6 +31,7 @@ interface Job {
  */
 export class Sqlite implements Engine {
   readonly dialect = 'sqlite'
+  readonly node = null
   private readonly statements: PreparedStatements
   private queue: Job[] = []
   private scheduled = false

@@ -5,6 +5,7 @@ import type { NewUser, Taken, User, UsersStore } from '../../services/users/stor
 import { bulkInsert } from '../bulk-insert.ts'
 import type { Body, Engine, Transaction } from '../engine.ts'
 import { limitStore } from '../limits.ts'
+import { nodeStore } from '../nodes.ts'
 import { type DatabaseConfig, type DatabaseDefinition, openStore } from '../open.ts'
 import { outboxStore } from '../outbox.ts'
 import { fromHashColumn, toHashColumn } from '../password-hash.ts'
@@ -89,6 +90,7 @@ function usersStore(engine: Engine): UsersStore {
   return {
     ...outbox,
     ...limitStore(engine),
+    ...nodeStore(engine),
 
     addUser: (user, notices) =>
       engine.write(function* (tx) {

@@ -8,6 +8,7 @@ import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.
 import { swagger } from '../kit/http/swagger.ts'
 import { auditEventOf } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
+import { Nodes } from '../kit/nodes/nodes.ts'
 import { type Notice, Outbox } from '../kit/outbox/outbox.ts'
 import type { EventType } from '../kit/schema/events.ts'
 import { ModuleFeed } from './feed.ts'
@@ -28,9 +29,11 @@ export async function modulesService(
   const { clock, config, random, tags, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
   const store = await openModulesStore(config)
+  const nodes = new Nodes({ store, clock, log })
   const outbox = new Outbox({
     target: 'auth',
     store,
+    nodes,
     clock,
     log,
     send: sendTo(auth),
@@ -61,6 +64,7 @@ export async function modulesService(
     paths,
     probe: () => store.probe(),
     async start() {
+      await nodes.start()
       outbox.start()
       pruning = setInterval(() => moduleFeed.prune(), PRUNE_INTERVAL)
       await revocations.start(FIRST_PAGE_TIMEOUT)
@@ -69,6 +73,7 @@ export async function modulesService(
     async stop() {
       clearInterval(pruning)
       await Promise.all([outbox.stop(), revocations.stop()])
+      await nodes.stop()
       await store.close()
     },
   }

@@ -1,3 +1,4 @@
+import type { NodeStore } from '../kit/nodes/nodes.ts'
 import type { NewNotice, OutboxStore } from '../kit/outbox/outbox.ts'
 import type { PageRequest, Slice } from '../kit/schema/page.ts'
 
@@ -73,7 +74,7 @@ export interface ModuleNews {
  * The database of the modules service. Each method is one transaction, which also writes the notices of the change.
  * Whatever happens concurrently, a module that is on for a user never requires a module that is off for that user.
  */
-export interface ModulesStore extends OutboxStore {
+export interface ModulesStore extends OutboxStore, NodeStore {
   /** Users who turned off a requirement of the new module are opted out of its default. */
   addModule(module: Module, notices: NewNotice[]): Promise<Added>
   /**

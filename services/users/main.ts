@@ -8,6 +8,7 @@ import { openApiDocument } from '../kit/http/openapi/document.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
 import { swagger } from '../kit/http/swagger.ts'
 import type { Log } from '../kit/log.ts'
+import { Nodes } from '../kit/nodes/nodes.ts'
 import { Outbox } from '../kit/outbox/outbox.ts'
 import type { EventType } from '../kit/schema/events.ts'
 import type { UsersContext } from './context.ts'
@@ -33,7 +34,8 @@ export async function usersService(
   const { clock, config, hasher, random, tags, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
   const store = await openUsersStore(config)
-  const outboxes = outboxesFor({ store, clock, log }, auth, listeners)
+  const nodes = new Nodes({ store, clock, log })
+  const outboxes = outboxesFor({ store, nodes, clock, log }, auth, listeners)
   const revocations = new RevocationSubscriber({
     name: `${NAME}-${random.id()}`,
     source: feed,
@@ -65,6 +67,7 @@ export async function usersService(
     paths,
     probe: () => store.probe(),
     async start() {
+      await nodes.start()
       outboxes.start()
       await revocations.start(FIRST_PAGE_TIMEOUT)
       merging.start()
@@ -72,13 +75,14 @@ export async function usersService(
     release: () => undefined,
     async stop() {
       await Promise.all([outboxes.stop(), revocations.stop(), merging.stop()])
+      await nodes.stop()
       await store.close()
     },
   }
 }
 
 function outboxesFor(
-  options: { store: UsersStore; clock: Clock; log: Log },
+  options: { store: UsersStore; nodes: Nodes; clock: Clock; log: Log },
   auth: AuthPeer,
   listeners: readonly DeletionListener[],
 ): Outboxes {

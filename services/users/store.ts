@@ -1,4 +1,5 @@
 import type { LimitStore } from '../kit/limits.ts'
+import type { NodeStore } from '../kit/nodes/nodes.ts'
 import type { NewNotice, OutboxStore } from '../kit/outbox/outbox.ts'
 import type { PageRequest, Slice } from '../kit/schema/page.ts'
 import type { Profile } from '../kit/schema/user.ts'
@@ -49,7 +50,7 @@ export interface NewUser {
 }
 
 /** The database of the users service. Each method is one transaction, and writes its notices in it. */
-export interface UsersStore extends OutboxStore, LimitStore {
+export interface UsersStore extends OutboxStore, LimitStore, NodeStore {
   addUser(user: User, notices: NewNotice[]): Promise<'added' | Taken>
   /**
    * Adds all users whose names are free, in one transaction, and gives the outcome of each, in order. `id_taken`: a

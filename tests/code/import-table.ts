@@ -29,7 +29,7 @@ export const RESERVED_PACKAGES = [...ELYSIA, 'elysia/**', ...SQL, ...POSTGRES, .
 /** The layers of `services/kit`: a folder imports its own layer's folder and the layers before it, never a later one. */
 const KIT_LAYERS = [
   [''],
-  ['process', 'schema'],
+  ['process', 'schema', 'nodes'],
   ['passwords', 'tokens'],
   ['outbox', 'feed', 'messages'],
   ['access'],
@@ -141,7 +141,8 @@ const databaseRules: ImportRule[] = [
   }),
   {
     files: 'db/open.ts',
-    values: [...BASE, 'db/{sqlite,postgres}/*.ts', ...QUERIES],
+    // Tables that every schema of PostgreSQL has.
+    values: [...BASE, 'db/{sqlite,postgres}/*.ts', 'db/schema/{nodes,subscribers}.ts', ...QUERIES],
     types: ['db/sqlite/migrations/migration.ts'],
   },
   { files: 'db/*', values: ['db/!(open).ts', ...PLAIN_KIT, ...QUERIES] },

@@ -1,4 +1,5 @@
 import type { LimitStore } from '../../kit/limits.ts'
+import type { NodeStore } from '../../kit/nodes/nodes.ts'
 import type { AccountStore } from './accounts.ts'
 import type { AuditStore } from './audit.ts'
 import type { DeliveryStore } from './deliveries.ts'
@@ -35,7 +36,7 @@ export type { Webhook, WebhookStatusChange, WebhookStore } from './webhooks.ts'
 /**
  * Everything that the auth service stores, one interface per subject; functions take only the parts they use. Each method
  * is one transaction; a method that takes an audit event writes its row in that transaction. All of them are asynchronous,
- * except `epoch`, `subscribedTypes` and `onDeliveries`, which work in memory.
+ * except `epoch`, `subscribedTypes`, `onDeliveries` and `isShared`, which work in memory.
  */
 export interface AuthStore
   extends AccountStore,
@@ -47,6 +48,7 @@ export interface AuthStore
     LimitStore,
     LoginLimitStore,
     MailStore,
+    NodeStore,
     ResetStore,
     RevocationStore,
     SessionStore,

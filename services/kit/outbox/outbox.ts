@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import type { Nodes } from '../nodes/nodes.ts'
 import { Problem } from '../problem.ts'
 import { Signal, withTimeout } from '../timeout.ts'
 import { SubjectBackoff } from './backoff.ts'
@@ -17,12 +18,23 @@ export interface Notice extends NewNotice {
   seq: number
 }
 
+/**
+ * Notices that are not acknowledged. The node that writes one owns it, until it dies. A node delivers its own, except those
+ * that are behind an older one about the same subject which another node owns.
+ */
 export interface OutboxStore {
-  /** The oldest notices for a target, except those about the subjects `without`. */
+  /** The oldest notices for a target that this node may deliver, except those about the subjects `without`. */
   pendingNotices(target: string, limit: number, without?: readonly string[]): Promise<Notice[]>
-  /** The oldest notices for a target about these subjects. */
+  /** The oldest notices for a target about these subjects that this node may deliver. */
   noticesAbout(target: string, subjects: readonly string[], limit: number): Promise<Notice[]>
+  /** Whether any node owns a notice about a subject. */
   hasNotice(target: string, subject: string): Promise<boolean>
+  /** Whether any node owns a notice, except about the subjects `without`. */
+  hasNotices(target: string, without: readonly string[]): Promise<boolean>
+  /** Whether this node owns a notice that it may have to wait for. Alone on a database, it has never to wait. */
+  ownsNotices(target: string, without: readonly string[]): Promise<boolean>
+  /** Takes over the notices of nodes that are gone. */
+  takeOverNotices(target: string): Promise<void>
   acknowledgeNotices(seqs: number[]): Promise<void>
   countNotices(): Promise<number>
 }
@@ -42,6 +54,8 @@ interface OutboxOptions {
   send(notice: Notice): Promise<void>
   /** For kinds of notices that come in thousands. */
   batch?: BatchSender
+  /** The nodes that share the store. Absent: this one is alone. */
+  nodes?: Pick<Nodes, 'isShared' | 'isSure' | 'onChange'>
   clock: Clock
   log: Log
 }
@@ -53,6 +67,8 @@ const PAGE = 500
 /** Milliseconds of the pause after the target could not be reached; it doubles up to `LONGEST_PAUSE`. */
 const FIRST_PAUSE = 25
 const LONGEST_PAUSE = 500
+/** Milliseconds after which the store is read again, while a notice of another node must be delivered first. */
+const LOOK_AGAIN = 25
 
 type Outcome = 'delivered' | 'refused' | 'unreachable'
 
@@ -76,6 +92,9 @@ export class Outbox {
   private wakeUp = Promise.withResolvers<void>()
   private pause = FIRST_PAUSE
   private readonly backoff: SubjectBackoff
+  /** Whether notices of nodes that are gone may be in the store. */
+  private isAbandoned = true
+  private endListening = () => {}
   /** By subject, while somebody is in `waitForDelivery`. */
   private readonly acks = new Map<string, Acks>()
 
@@ -85,11 +104,17 @@ export class Outbox {
 
   start(): void {
     this.running = true
+    this.endListening =
+      this.options.nodes?.onChange(() => {
+        this.isAbandoned = true
+        this.wakeUp.resolve()
+      }) ?? this.endListening
     this.loop = this.run()
   }
 
   async stop(): Promise<void> {
     this.running = false
+    this.endListening()
     this.wake()
     await this.loop
   }
@@ -118,7 +143,7 @@ export class Outbox {
         if (remaining <= 0) return
         this.wake()
         // A notice that was acknowledged while the store was read gives no further signal.
-        if (acks.count === count) await acks.signal.next(remaining)
+        if (acks.count === count) await acks.signal.next(this.isShared ? Math.min(LOOK_AGAIN, remaining) : remaining)
       }
     } finally {
       acks.callers--
@@ -135,7 +160,7 @@ export class Outbox {
     const deadline = clock.monotonic() + patience
     this.backoff.clear()
     while (clock.monotonic() < deadline) {
-      if ((await store.pendingNotices(target, 1, this.backoff.refused())).length === 0) return true
+      if (!(await store.hasNotices(target, this.backoff.refused()))) return true
       this.wake()
       await Bun.sleep(10)
     }
@@ -147,10 +172,15 @@ export class Outbox {
     while (this.running) {
       // Before the notices are read: a `wake` from now on ends the next sleep.
       this.wakeUp = Promise.withResolvers()
+      if (!this.isSure()) {
+        await withTimeout(this.wakeUp.promise, LOOK_AGAIN)
+        continue
+      }
       try {
         const waiting = this.backoff.waiting()
+        await this.takeOver()
         const notices = await this.nextNotices(waiting)
-        if (notices.length === 0) await this.sleep(this.backoff.keepOnly(waiting))
+        if (notices.length === 0) await this.sleep(await this.untilNext(waiting))
         else if (await this.deliver(notices)) this.pause = FIRST_PAUSE
         else await this.rest()
       } catch (error) {
@@ -158,6 +188,31 @@ export class Outbox {
         await this.rest()
       }
     }
+  }
+
+  private get isShared(): boolean {
+    return this.options.nodes?.isShared ?? false
+  }
+
+  /** Takes over the notices of nodes that are gone, when there may be some. */
+  private async takeOver(): Promise<void> {
+    const { store, target } = this.options
+    if (!this.isShared || !this.isAbandoned) return
+    this.isAbandoned = false
+    try {
+      await store.takeOverNotices(target)
+    } catch (error) {
+      this.isAbandoned = true
+      throw error
+    }
+  }
+
+  /** Returns how many milliseconds there is nothing to deliver, unless a new notice is written. */
+  private async untilNext(waiting: string[]): Promise<number> {
+    const { store, target } = this.options
+    const next = this.backoff.keepOnly(waiting)
+    // Only the other node notices when it has delivered what must be delivered first.
+    return this.isShared && (await store.ownsNotices(target, waiting)) ? Math.min(LOOK_AGAIN, next) : next
   }
 
   /** The next notices: first those that a caller waits for, so that thousands of others do not hold them up. */
@@ -201,11 +256,16 @@ export class Outbox {
     return isReachable
   }
 
+  /** Whether no other node can have taken over what this one has read. */
+  private isSure(): boolean {
+    return this.options.nodes?.isSure() ?? true
+  }
+
   /** Delivers the first notice of each subject in one call. @returns the remaining queues; the same array if none was sent */
   private async deliverBatch(queues: Notice[][]): Promise<Notice[][]> {
     const { batch, log, target } = this.options
     const notices = queues.flatMap(([first]) => (first && batch?.accepts(first) ? [first] : []))
-    if (!batch || notices.length < 2) return queues
+    if (!batch || notices.length < 2 || !this.isSure()) return queues
     try {
       await batch.send(notices)
     } catch (error) {
@@ -224,6 +284,7 @@ export class Outbox {
     const delivered: Notice[] = []
     let outcome: Outcome = 'delivered'
     for (const notice of notices) {
+      if (!this.isSure()) break
       try {
         await send(notice)
         delivered.push(notice)

@@ -36,6 +36,7 @@ test('with only the secrets set, the others have their defaults', () => {
   expect(read()).toEqual({
     production: false,
     dataDir: './data',
+    nodeName: undefined,
     addresses: ADDRESSES,
     url: 'http://127.0.0.1:3000',
     hosts: ['127.0.0.1'],
@@ -229,6 +230,7 @@ const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown
       ...['postgres://db/a?sslmode=on', 'postgres://db/a?prepare=no', 'postgres://db/a?application_name='],
     ],
   ],
+  ['NODE_NAME', 'db-1.example:7', 'nodeName', 'db-1.example:7', ['a b', 'a/b', 'a'.repeat(41)]],
   ['SMTP_URL', 'smtps://u:p@mail:465', 'smtpUrl', 'smtps://u:p@mail:465', ['mail:25', 'http://mail']],
   ['MAIL_FROM', 'App <a@b.org>', 'mailFrom', 'App <a@b.org>', ['a@b.org\r\nBcc: c@d.org']],
   ['INTERNAL_API_KEY', 'new, old', 'internalKeys', ['new', 'old'], ['', ' , ']],

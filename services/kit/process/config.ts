@@ -15,6 +15,8 @@ export interface Config<Name extends string = string> {
   dataDir: string
   /** The PostgreSQL database that takes the place of the files in the data directory. */
   databaseUrl: string | undefined
+  /** The name of this process among those that use the PostgreSQL database. Undefined: its host and process id. */
+  nodeName: string | undefined
   /** The base address of each service; auth is one of them. */
   addresses: { auth: string } & Record<Name, string>
   /** The base address of a process that serves all of them. */
@@ -110,6 +112,7 @@ export function readConfig<Name extends string>(
   const smtpUrl = settings.optional('SMTP_URL')
   const amqpUrl = settings.optional('AMQP_URL')
   const databaseUrl = settings.optional('DATABASE_URL')
+  const nodeName = settings.optional('NODE_NAME')
   const combinedUrl = settings.address('CH202_URL', 'http://127.0.0.1:3000')
   const addresses = mapValues(services, (service, name) =>
     settings.address(addressSetting(name), defaultAddress(service)),
@@ -124,6 +127,7 @@ export function readConfig<Name extends string>(
     production,
     dataDir: settings.text('CH202_DATA_DIR', './data'),
     databaseUrl: databaseUrl && settings.verbatim('DATABASE_URL', databaseUrl, readDatabaseUrl),
+    nodeName: nodeName && checkedNodeName(nodeName, faults),
     addresses,
     url: combinedUrl,
     hosts: [...new Set(allAddresses.flatMap((url) => hostOf(url ?? '') || []))],
@@ -194,6 +198,13 @@ function readProxies(settings: SettingReader): string[] {
   if (!proxies.every(isAddressOrNetwork))
     settings.faults.push('TRUSTED_PROXIES must list IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8')
   return proxies
+}
+
+/** Checks the name of this process, which the database shows to operators. */
+function checkedNodeName(name: string, faults: string[]): string {
+  if (!/^[\w.:-]{1,40}$/.test(name))
+    faults.push('NODE_NAME must be 1 to 40 letters, digits, dots, colons, dashes and underscores')
+  return name
 }
 
 /** Checks the address of the message broker. @returns the address without a trailing slash */

@@ -40,6 +40,10 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
     group: 'Addresses and files',
     text: 'The PostgreSQL database for the data of all services, `postgres://user:password@host:5432/name`. `?prepare=false` is for a pooler such as PgBouncer. Unset: SQLite files in the data directory',
   },
+  NODE_NAME: {
+    group: 'Addresses and files',
+    text: 'The name of this process among those that use the PostgreSQL database, as `ch202 ps` lists it. Unset: its host and process id',
+  },
   CH202_URL: {
     group: 'Addresses and files',
     text: 'The address of `ch202 serve`, which runs every service in one process',

@@ -90,9 +90,11 @@ CREATE TABLE mail_requests (
   tries bigint NOT NULL DEFAULT 0,
   next_at bigint NOT NULL DEFAULT 0,
   link_at bigint,
-  last_error text COLLATE "C"
+  last_error text COLLATE "C",
+  -- The node that sends the mail: the one that was asked for it, until it dies.
+  owner text COLLATE "C" NOT NULL DEFAULT ''
 );
-CREATE INDEX mail_requests_next ON mail_requests (next_at);
+CREATE INDEX mail_requests_next ON mail_requests (owner, next_at);
 
 CREATE TABLE webhooks (
   id text COLLATE "C" PRIMARY KEY,
@@ -169,3 +171,8 @@ CREATE TABLE limits (
   PRIMARY KEY (rule, subject)
 );
 CREATE INDEX limits_window ON limits (window_start);
+
+-- The nodes that run, and the work that one of them at a time does. A node renews its row; one that stopped doing so is
+-- removed by the others.
+CREATE TABLE nodes (name text COLLATE "C" PRIMARY KEY, renewals bigint NOT NULL) WITH (fillfactor = 25);
+CREATE TABLE leases (name text COLLATE "C" PRIMARY KEY, owner text COLLATE "C" NOT NULL);

@@ -1,0 +1,87 @@
+import type { NodeStore, NodesSeen } from '../services/kit/nodes/nodes.ts'
+import { type Body, type Engine, type Transaction, text } from './engine.ts'
+
+/** Makes a statement for PostgreSQL alone: one process uses a file. */
+function shared<Row = never>(postgres: string) {
+  return text<Row>({ sqlite: '', postgres })
+}
+
+interface Seen {
+  kind: 'node' | 'lease'
+  name: string
+  renewals: number
+  owner: string
+}
+
+const statements = {
+  register: shared('INSERT INTO nodes (name, renewals) VALUES ($node, 0)'),
+  /** One statement, for it runs several times a second. The row of the node itself is read as it was before. */
+  renew: shared<Seen & { isRegistered: boolean }>(`
+    WITH renewed AS (UPDATE nodes SET renewals = renewals + 1 WHERE name = $node RETURNING 1)
+    SELECT 'node' AS kind, name, renewals, '' AS owner, (SELECT count(*) FROM renewed) > 0 AS "isRegistered" FROM nodes
+    UNION ALL SELECT 'lease', name, 0, owner, false FROM leases`),
+  remove: shared<{ name: string }>('DELETE FROM nodes WHERE name = $name AND renewals = $renewals RETURNING name'),
+  leave: shared('DELETE FROM nodes WHERE name = $node'),
+  claim: shared<{ name: string }>(`
+    INSERT INTO leases (name, owner)
+    SELECT name, $node FROM jsonb_array_elements_text(CAST($names AS text)::jsonb) AS list (name)
+    ON CONFLICT (name) DO UPDATE SET owner = EXCLUDED.owner
+      WHERE leases.owner = EXCLUDED.owner OR leases.owner NOT IN (SELECT name FROM nodes)
+    RETURNING name`),
+  release: shared('DELETE FROM leases WHERE name = $name AND owner = $node'),
+  releaseAll: shared('DELETE FROM leases WHERE owner = $node'),
+  /** Locks the lease, so that no other node takes it before the transaction ends. */
+  holds: shared<{ name: string }>('SELECT name FROM leases WHERE name = $name AND owner = $node FOR SHARE'),
+}
+
+/** The condition that no running node owns a row. */
+export const ABANDONED = 'owner NOT IN (SELECT name FROM nodes)'
+
+/** The tables `nodes` and `leases`. */
+export function nodeStore(engine: Engine): NodeStore {
+  const { node } = engine
+  const name = () => node?.current ?? ''
+  return {
+    isShared: node !== null,
+    async registerNode() {
+      node?.replace()
+      await engine.write((tx) => tx.run(statements.register, { node: name() }))
+    },
+    async renewNode(): Promise<NodesSeen> {
+      const rows = await engine.all(statements.renew, { node: name() })
+      const nodes = rows.filter(({ kind }) => kind === 'node')
+      const leases = rows.filter(({ kind }) => kind === 'lease')
+      const running = new Set(nodes.map((row) => row.name))
+      return {
+        isRegistered: nodes.some(({ isRegistered }) => isRegistered),
+        others: nodes.filter((row) => row.name !== name()),
+        leases: leases.filter(({ owner }) => owner === name()).map((row) => row.name),
+        foreignLeases: leases.filter(({ owner }) => owner !== name() && running.has(owner)).map((row) => row.name),
+      }
+    },
+    removeNode: (other, renewals) =>
+      engine.write(function* (tx) {
+        return (yield* tx.get(statements.remove, { name: other, renewals })) !== undefined
+      }),
+    async leaveNodes() {
+      await engine.write(function* (tx) {
+        yield* tx.run(statements.releaseAll, { node: name() })
+        yield* tx.run(statements.leave, { node: name() })
+      })
+    },
+    claimLeases: (names) =>
+      engine.write(function* (tx) {
+        const claimed = yield* tx.all(statements.claim, { node: name(), names: JSON.stringify(names) })
+        return claimed.map((row) => row.name)
+      }),
+    async releaseLease(lease) {
+      await engine.write((tx) => tx.run(statements.release, { name: lease, node: name() }))
+    },
+  }
+}
+
+/** Whether this node has a lease, until the end of the transaction. Alone on a database, it has every one. */
+export function* holdsLease(engine: Engine, tx: Transaction, name: string): Body<boolean> {
+  if (engine.node === null) return true
+  return (yield* tx.get(statements.holds, { name, node: engine.node.current })) !== undefined
+}
