@@ -4,6 +4,7 @@ import type { Engine } from './engine.ts'
 import { Postgres } from './postgres/engine.ts'
 import { migrate, type PostgresMigration } from './postgres/migrate.ts'
 import * as nodeSchema from './schema/nodes.ts'
+import { subscribers } from './schema/subscribers.ts'
 import type { Migration } from './sqlite/migrations/migration.ts'
 import { openDatabase } from './sqlite/open-database.ts'
 
@@ -59,7 +60,7 @@ async function openSchema(
   { nodeName, patience }: { nodeName: string | undefined; patience: number | undefined },
 ): Promise<Postgres> {
   await migrate(url, name, postgres)
-  const tables = Object.values<unknown>({ ...schema, ...nodeSchema }).filter((value): value is Table =>
+  const tables = Object.values<unknown>({ ...schema, ...nodeSchema, subscribers }).filter((value): value is Table =>
     is(value, Table),
   )
   return new Postgres({

@@ -80,6 +80,10 @@ export async function eventStore(engine: Engine, { facts, feed, amqp }: { facts:
     wakeAfterCommit,
     publishTypes,
     subscribedTypes: () => subscribed.types,
+    async reloadSubscribedTypes(seq: number) {
+      const types = await engine.read(readTypes)
+      if (seq > subscribed.seq) subscribed = { types, seq }
+    },
     async addEvents(events: Event[], now: number) {
       await engine.write((tx) => writeEvents(tx, events, now))
     },

@@ -45,13 +45,21 @@ export function keyStore(engine: Engine, { audit, feed }: { audit: Audit; feed: 
         if (event) yield* audit.writeEvents(tx, [event])
         return seq
       }),
-    async activateSigningKey(id: string, goneAt: number, event: AuditEvent | null) {
+    async addFirstSigningKey(key: StoredKey) {
       await engine.write(function* (tx) {
-        yield* tx.run(statements.retire, { goneAt })
-        yield* tx.run(statements.activate, { kid: id })
-        if (event) yield* audit.writeEvents(tx, [event])
+        if ((yield* tx.all(statements.all)).some(({ status }) => status === 'active')) return
+        yield* tx.run(statements.insert, { ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey) })
+        yield* announce(tx, key.kid, key.createdAt)
       })
     },
+    activateSigningKey: (id: string, times: { now: number; goneAt: number }, event: AuditEvent | null) =>
+      engine.write(function* (tx) {
+        yield* tx.run(statements.retire, { goneAt: times.goneAt })
+        yield* tx.run(statements.activate, { kid: id })
+        const seq = yield* announce(tx, id, times.now)
+        if (event) yield* audit.writeEvents(tx, [event])
+        return seq
+      }),
     removeSigningKey: (id: string, until: number, event: AuditEvent | null) =>
       engine.write(function* (tx) {
         if (!(yield* tx.get(statements.remove, { kid: id }))) return null

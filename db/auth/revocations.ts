@@ -3,6 +3,7 @@ import type { AuthStore, Ended } from '../../services/auth/store/index.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
 import { type Body, built, type Engine, type Transaction, text } from '../engine.ts'
 import { revocations } from '../schema/auth.ts'
+import { subscriberStore } from '../subscribers.ts'
 import { BATCH } from '../write-in-batches.ts'
 import type { Facts } from './facts.ts'
 
@@ -51,6 +52,7 @@ const statements = {
 export async function feedStore(engine: Engine, facts: Facts) {
   return {
     epoch: await engine.write((tx) => readOrCreateEpoch(tx, facts)),
+    subscribers: subscriberStore(engine),
     /** @param sessions how many sessions ended with these revocations */
     *writeRevocations(tx: Transaction, revoked: Revocation[], sessions = 0): Body<Ended> {
       if (revoked.length === 0) return { sessions, seq: 0, revocations: revoked }

@@ -1,5 +1,6 @@
 import type { ModulesStore } from '../../services/modules/store.ts'
 import type { Body, Engine, Transaction } from '../engine.ts'
+import { subscriberStore } from '../subscribers.ts'
 import { STATEMENTS as statements } from './statements.ts'
 
 interface ChoiceKey {
@@ -44,6 +45,8 @@ export async function moduleFeedStore(engine: Engine) {
   return {
     epoch,
     servedBefore,
+    subscribers: subscriberStore(engine),
+    lastChangeOfAll: async () => (await engine.get(statements.feed))?.seq ?? 0,
     lastChange: (id) =>
       engine.read(function* (tx) {
         const ofModule = yield* tx.get(statements.lastModuleChange, { id })

@@ -26,6 +26,7 @@ import type { AuthServices } from './routes/auth-services.ts'
 import { authV0 } from './routes/v0.ts'
 import { GraceHeartbeat } from './sessions/grace.ts'
 import { holdsSession } from './sessions/logout.ts'
+import { NodeTokenCheck } from './sessions/node-tokens.ts'
 import { RevocationFeed } from './sessions/revocation-feed.ts'
 import type { AuthStore } from './store/index.ts'
 import { EventDispatcher } from './webhooks/dispatcher.ts'
@@ -62,7 +63,7 @@ export async function authService(
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
   const store = await openAuthStore(config, { amqp: config.amqpUrl !== undefined })
   const services = await openServices(runtime, { store, users, log })
-  const { context, dispatcher, feed, heartbeat, revocations, rotation, tokens } = services
+  const { context, dispatcher, feed, heartbeat, revocations, rotation } = services
   const sender = mailer ?? openMailer(runtime, log)
   const mails = new MailQueue({
     store,
@@ -75,7 +76,7 @@ export async function authService(
   const { internalKeys, operatorKeys } = config
   let catchingUp: Promise<void> | undefined
   const guarded = guard({
-    tokens,
+    tokens: context.tokens,
     internalKeys,
     operatorKeys,
     clientAddress,
@@ -111,9 +112,9 @@ export async function authService(
     { routes, root, aliases: LEGACY_PATHS },
   )
   const tidy = () => {
-    feed.prune()
     const now = clock.now()
     Promise.all([
+      feed.prune(),
       store.forgetExpired(now),
       store.forgetFailures(now),
       store.forgetResets(now),
@@ -130,6 +131,7 @@ export async function authService(
     async start() {
       // Refresh tokens that were used before the restart may still be in their grace.
       heartbeat.start()
+      feed.subscription?.start()
       catchingUp = catchUp(users)
       await catchingUp
       catchingUp = undefined
@@ -143,6 +145,7 @@ export async function authService(
       clearInterval(tidying)
       heartbeat.stop()
       await rotation.stop()
+      await feed.subscription?.stop()
       await Promise.all([mails.stop(), dispatcher.stop()])
       sender.close()
       await store.recordHeartbeat(clock.now()).catch((error) => log.error({ event: 'alive.failed', err: error }))
@@ -164,22 +167,31 @@ async function openServices(
   const revocations = new Revocations()
   const { audience } = config
   const expected = { issuer, audience, key: (kid: string) => keyRing.publicKey(kid) }
-  const tokens = new LocalTokenCheck(expected, revocations, clock)
+  const local = new LocalTokenCheck(expected, revocations, clock)
   const feed = new RevocationFeed({
     store,
     clock,
+    log,
     revocations,
     issuer,
     audience,
     jwks: () => keyRing.jwks(),
     subscribedTypes: () => store.subscribedTypes(),
     servedBefore,
+    node: `${NAME}-${random.id()}`,
+    async reloadKeys() {
+      await keyRing.reload()
+      local.clearCache()
+    },
+    reloadSubscribedTypes: (seq) => store.reloadSubscribedTypes(seq),
   })
   await feed.open()
+  const { subscription } = feed
+  const tokens = subscription ? new NodeTokenCheck({ local, subscription, maxLag: config.revocationMaxLag }) : local
   await store.resumeGrace(clock.now(), config.refreshReuseGrace)
 
   const dispatcher = new EventDispatcher({ store, clock, random, log, config, sealing, feed, version })
-  const rotation = new KeyRotation({ clock, config, feed, keyRing, log, random, store, tokens })
+  const rotation = new KeyRotation({ clock, config, feed, keyRing, log, random, store, tokens: local })
   const heartbeat = new GraceHeartbeat(store, clock, log, config.refreshReuseGrace)
   const context: AuthServices = {
     store,
@@ -202,7 +214,7 @@ async function openServices(
     config,
     issuer,
   }
-  return { context, dispatcher, feed, heartbeat, revocations, rotation, tokens }
+  return { context, dispatcher, feed, heartbeat, revocations, rotation }
 }
 
 /**

@@ -1,13 +1,22 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ModulePage } from '../kit/access/module-gate.ts'
 import type { Clock } from '../kit/clock.ts'
-import { FeedPublisher, type Poll, unknownLeasesUntil } from '../kit/feed/publisher.ts'
+import { FeedPublisher, type Poll, type Publisher, unknownLeasesUntil } from '../kit/feed/publisher.ts'
+import { SharedFeedPublisher } from '../kit/feed/shared-publisher.ts'
+import { StoredSubscribers } from '../kit/feed/stored-subscribers.ts'
+import type { Log } from '../kit/log.ts'
 import { Problem } from '../kit/problem.ts'
 import type { ModulesStore } from './store.ts'
 
 /** The most choices in a page. */
 const PAGE_SIZE = 2000
+/** Milliseconds between two reads of what other nodes published. */
+const WATCH_EVERY = 25
 
-type FeedStore = Pick<ModulesStore, 'changesAfter' | 'epoch' | 'lastChange' | 'servedBefore'>
+type FeedStore = Pick<
+  ModulesStore,
+  'changesAfter' | 'epoch' | 'lastChange' | 'lastChangeOfAll' | 'servedBefore' | 'subscribers'
+>
 
 /**
  * The feeds of the modules. A subscriber of a module's feed knows for whom the module is on, and decides by itself (see
@@ -15,14 +24,31 @@ type FeedStore = Pick<ModulesStore, 'changesAfter' | 'epoch' | 'lastChange' | 's
  * choice in the order of its last change, with its current value.
  */
 export class ModuleFeed {
-  private readonly publishers = new Map<string, FeedPublisher>()
+  private readonly publishers = new Map<string, Publisher>()
+  /** Null when this is the only node. */
+  private readonly subscribers: StoredSubscribers | null
+  private watching: Promise<void> = Promise.resolve()
+  /** The last change of any module that this node has read. */
+  private watchedUpTo = 0
   /** When the last lease that an earlier process granted, of any module, has ended; monotonic milliseconds. */
   private readonly unknownLeasesUntil: number
   private closed = false
 
-  constructor(private readonly options: { store: FeedStore; clock: Clock }) {
+  constructor(private readonly options: { store: FeedStore; clock: Clock; log: Log }) {
     const { clock, store } = options
+    this.subscribers = store.subscribers && new StoredSubscribers(store.subscribers, clock)
     this.unknownLeasesUntil = unknownLeasesUntil(clock, store.servedBefore)
+  }
+
+  /** Starts to watch for changes that other nodes publish. */
+  start(): void {
+    if (this.subscribers) this.watching = this.watch()
+  }
+
+  /** Resolves when nothing is read any more. */
+  stop(): Promise<void> {
+    this.close()
+    return this.watching
   }
 
   /** Answers a poll about a module, even one that does not exist. @throws Problem `modules_unavailable` when stopping */
@@ -48,7 +74,9 @@ export class ModuleFeed {
 
   /** Announces the last changes of all modules that have subscribers. */
   async announceAll(): Promise<void> {
-    await Promise.all([...this.publishers.keys()].map((id) => this.announce(id)))
+    const rows = (await this.subscribers?.read()) ?? []
+    const ids = new Set([...this.publishers.keys(), ...rows.map(({ name }) => moduleIn(name))])
+    await Promise.all([...ids].map((id) => this.announce(id)))
   }
 
   /** Answers the polls that are held, so that the server can stop. */
@@ -57,12 +85,13 @@ export class ModuleFeed {
     for (const publisher of this.publishers.values()) publisher.answerHeldPolls()
   }
 
-  /** Forgets subscribers that stopped polling long ago. */
-  prune(): void {
+  /** Forgets subscribers that stopped polling long ago. @throws when the store fails */
+  async prune(): Promise<void> {
     for (const [id, publisher] of this.publishers) {
       publisher.prune()
       if (publisher.isEmpty) this.publishers.delete(id)
     }
+    await this.subscribers?.read()
   }
 
   /** @param continued whether the subscriber has everything up to `from`; otherwise the page starts over */
@@ -81,15 +110,57 @@ export class ModuleFeed {
     }
   }
 
+  /** Answers held polls when another node has published a change. Reads nothing while no subscriber polls this node. */
+  private async watch(): Promise<void> {
+    const { log, store } = this.options
+    let isLost = false
+    while (!this.closed) {
+      await sleep(WATCH_EVERY)
+      if (this.publishers.size === 0) continue
+      try {
+        const last = await store.lastChangeOfAll()
+        if (last !== this.watchedUpTo) await Promise.all([...this.publishers.keys()].map((id) => this.publisherOf(id)))
+        this.watchedUpTo = last
+        isLost = false
+      } catch (error) {
+        if (!isLost) log.warn({ event: 'feed.lost', target: 'database', err: error })
+        isLost = true
+      }
+    }
+  }
+
+  private newPublisher(id: string): Publisher {
+    const { clock, store } = this.options
+    const { subscribers } = this
+    if (!subscribers) return new FeedPublisher(clock, this.unknownLeasesUntil)
+    return new SharedFeedPublisher({
+      clock,
+      subscribers,
+      nameOf: (subscriber) => nameIn(id, subscriber),
+      concerns: (name) => moduleIn(name) === id,
+      readLastSeq: () => store.lastChange(id),
+    })
+  }
+
   /** The publisher of a module, advanced to the last change that is stored. */
-  private async publisherOf(id: string): Promise<FeedPublisher> {
+  private async publisherOf(id: string): Promise<Publisher> {
     const last = await this.options.store.lastChange(id)
     let publisher = this.publishers.get(id)
     if (!publisher) {
-      publisher = new FeedPublisher(this.options.clock, this.unknownLeasesUntil)
+      publisher = this.newPublisher(id)
       this.publishers.set(id, publisher)
     }
     publisher.advance(last)
     return publisher
   }
+}
+
+/** Gives the name that the subscriber of a module's feed has in the store. */
+function nameIn(module: string, subscriber: string): string {
+  return `${module}/${subscriber}`
+}
+
+/** Gives the module of a subscriber in the store. The id of a module has no slash. */
+function moduleIn(name: string): string {
+  return name.slice(0, name.indexOf('/'))
 }

@@ -6,9 +6,9 @@ import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
 import { swagger } from '../kit/http/swagger.ts'
+import { Nodes } from '../kit/nodes/nodes.ts'
 import { auditEventOf } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
-import { Nodes } from '../kit/nodes/nodes.ts'
 import { type Notice, Outbox } from '../kit/outbox/outbox.ts'
 import type { EventType } from '../kit/schema/events.ts'
 import { ModuleFeed } from './feed.ts'
@@ -49,13 +49,16 @@ export async function modulesService(
   const guarded = guard({ tokens: revocations, internalKeys, operatorKeys, clientAddress })
   metrics.gauge('outbox_pending', 'Notices that other services have not acknowledged', () => store.countNotices())
 
-  const moduleFeed = new ModuleFeed({ store, clock })
+  const moduleFeed = new ModuleFeed({ store, clock, log })
   const isSubscribed = (type: EventType) => revocations.isSubscribed(type)
   const routes = modulesRoutes({ store, clock, random, users, outbox, feed: moduleFeed, isSubscribed }, guarded)
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
   const paths = () => documentedPaths({ routes })
   routes.use(swagger(guarded, () => openApiDocument('Ch202 modules', version, paths(), tags)))
   const app = serviceApp({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
+  const prune = () => {
+    moduleFeed.prune().catch((error) => log.error({ event: 'tidy.failed', err: error }))
+  }
   let pruning: ReturnType<typeof setInterval> | undefined
   return {
     name: NAME,
@@ -66,13 +69,14 @@ export async function modulesService(
     async start() {
       await nodes.start()
       outbox.start()
-      pruning = setInterval(() => moduleFeed.prune(), PRUNE_INTERVAL)
+      moduleFeed.start()
+      pruning = setInterval(prune, PRUNE_INTERVAL)
       await revocations.start(FIRST_PAGE_TIMEOUT)
     },
     release: () => moduleFeed.close(),
     async stop() {
       clearInterval(pruning)
-      await Promise.all([outbox.stop(), revocations.stop()])
+      await Promise.all([outbox.stop(), revocations.stop(), moduleFeed.stop()])
       await nodes.stop()
       await store.close()
     },

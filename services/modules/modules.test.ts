@@ -77,7 +77,7 @@ beforeEach(async () => {
     clientAddress: new ClientAddress([]),
   })
   const random = systemRandom
-  const feed = new ModuleFeed({ store, clock })
+  const feed = new ModuleFeed({ store, clock, log: silentLog })
   const metrics = new Metrics('modules', new MetricsRegistry())
   const routes = modulesRoutes(
     { store, clock, random, users, outbox, feed, isSubscribed: (type) => subscribed.has(type) },

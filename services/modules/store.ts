@@ -1,3 +1,4 @@
+import type { SubscriberStore } from '../kit/feed/stored-subscribers.ts'
 import type { NodeStore } from '../kit/nodes/nodes.ts'
 import type { NewNotice, OutboxStore } from '../kit/outbox/outbox.ts'
 import type { PageRequest, Slice } from '../kit/schema/page.ts'
@@ -112,8 +113,12 @@ export interface ModulesStore extends OutboxStore, NodeStore {
   readonly epoch: string
   /** Whether the database was opened before: then subscribers of an earlier process may still hold leases. */
   readonly servedBefore: boolean
+  /** The subscribers of the feeds, for a database that several nodes share; null: only this process uses it. */
+  readonly subscribers: SubscriberStore | null
   /** The number of the last change in a module's feed; 0 before the first. It only rises, even if the module is removed. */
   lastChange(id: string): Promise<number>
+  /** The number of the last change in the feeds of all modules. */
+  lastChangeOfAll(): Promise<number>
   /** The page after `seq` of a module's feed, with at most `limit` choices. */
   changesAfter(id: string, seq: number, limit: number): Promise<ModuleNews>
 

@@ -171,8 +171,10 @@ describe('check 39: the doctor warns when the signing key is older than SIGNING_
 describe('check 39: the ring and the feed', () => {
   const nothing = async () => undefined
   const ringOn = (change: () => Promise<number>) => {
+    const rows: unknown[] = []
     const store = {
-      signingKeys: async () => [],
+      signingKeys: async () => [...rows],
+      addFirstSigningKey: async (key: unknown) => rows.push(key),
       activateSigningKey: nothing,
       addSigningKey: change,
       removeSigningKey: change,
@@ -186,7 +188,6 @@ describe('check 39: the ring and the feed', () => {
     const kidsAtPublish: unknown[] = []
     // The change is written, and a poll reads it before the writer continues.
     ring = await ringOn(async () => kidsAtPublish.push(kids(ring)))
-    kidsAtPublish.length = 0
     const first = ring.active().kid
     const { kid } = await ring.add()
     await ring.activate(kid, Number.POSITIVE_INFINITY, null)

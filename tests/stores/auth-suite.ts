@@ -360,16 +360,21 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
         createdAt: NOW + counter++,
         goneAt: null,
       })
+      await store.addFirstSigningKey({ ...key('earlier'), status: 'active' })
+      // Another node that starts at the same time has a key of its own.
+      await store.addFirstSigningKey({ ...key('refused'), status: 'active' })
       const first = await store.addSigningKey(key('first'), null)
-      await store.activateSigningKey('first', NOW, null)
+      expect(await store.activateSigningKey('first', { now: NOW, goneAt: NOW }, null)).toBe(first + 1)
       const second = await store.addSigningKey(key('second'), event())
-      expect(second).toBe(first + 1)
-      await store.activateSigningKey('second', NOW + HOUR, event())
+      expect(second).toBe(first + 2)
+      const times = { now: NOW, goneAt: NOW + HOUR }
+      expect(await store.activateSigningKey('second', times, event())).toBe(second + 1)
       expect((await store.signingKeys()).map(({ kid, status, goneAt }) => [kid, status, goneAt])).toEqual([
+        ['earlier', 'retiring', NOW],
         ['first', 'retiring', NOW + HOUR],
         ['second', 'active', null],
       ])
-      expect(await store.removeSigningKey('first', NOW, null)).toBe(second + 1)
+      expect(await store.removeSigningKey('first', NOW, null)).toBe(second + 2)
       expect(await store.removeSigningKey('first', NOW, null)).toBeNull()
     })
   })

@@ -1,4 +1,5 @@
 import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../../kit/clock.ts'
 import { InternalError } from '../../kit/log.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
@@ -9,6 +10,8 @@ import { type Sealing, signingKeyName } from './sealing.ts'
 
 const ALG = 'EdDSA'
 const ORDER: readonly StoredKey['status'][] = ['pending', 'active', 'retiring']
+/** Milliseconds between two reads of the keys while this process changes them. */
+const RELOAD_AFTER = 5
 const NO_ACTIVE_KEY = 'The key ring has no active key'
 
 interface RingKey {
@@ -23,6 +26,9 @@ interface RingKey {
  */
 export class KeyRing {
   private readonly keys = new Map<string, RingKey>()
+
+  /** How many changes this process has begun, and how many of them are under way. */
+  private readonly changes = { begun: 0, underWay: 0 }
 
   /** Resolves after the last of the changes that were asked for. */
   private lastChange: Promise<unknown> = Promise.resolve()
@@ -41,8 +47,15 @@ export class KeyRing {
   static async open(store: KeyStore, sealing: Sealing, clock: Clock): Promise<KeyRing> {
     const ring = new KeyRing(store, sealing, clock)
     for (const stored of await store.signingKeys()) ring.put(await ring.resealed(stored))
-    // The very first start may have been killed after the key was added and before it was activated.
-    if (!ring.activeKey()) await ring.activate(ring.pending()?.kid ?? (await ring.add()).kid, 0, null)
+    if (ring.activeKey()) return ring
+    const pending = ring.pending()
+    // The very first start of an earlier version may have been killed after the key was added and before it was activated.
+    if (pending) await ring.activate(pending.kid, 0, null)
+    else {
+      await store.addFirstSigningKey({ ...ring.newKey(), status: 'active' })
+      // Another node may have added the first key.
+      await ring.reload()
+    }
     return ring
   }
 
@@ -83,41 +96,36 @@ export class KeyRing {
    * @returns `seq`: the number of the change in the feed
    */
   async add(event?: (kid: string) => AuditEvent): Promise<{ kid: string; stored: StoredKey; seq: number }> {
-    const { publicKey, privateKey } = generateKeyPairSync('ed25519')
-    const x = publicKey.export({ format: 'jwk' }).x ?? ''
-    const kid = thumbprint(x)
-    const stored: StoredKey = {
-      kid,
-      alg: ALG,
-      x,
-      sealedPrivateKey: this.sealing.seal(privateKey.export({ format: 'der', type: 'pkcs8' }), signingKeyName(kid)),
-      status: 'pending',
-      createdAt: this.clock.now(),
-      goneAt: null,
-    }
-    // In memory first: a subscriber that reads the number of this change must get the key with it.
-    this.put(stored)
-    try {
-      return { kid, stored, seq: await this.store.addSigningKey(stored, event?.(kid) ?? null) }
-    } catch (error) {
-      this.keys.delete(kid)
-      throw error
-    }
+    const stored = this.newKey()
+    const { kid } = stored
+    return await this.changing(async () => {
+      // In memory first: a subscriber that reads the number of this change must get the key with it.
+      this.put(stored)
+      try {
+        return { kid, stored, seq: await this.store.addSigningKey(stored, event?.(kid) ?? null) }
+      } catch (error) {
+        this.keys.delete(kid)
+        throw error
+      }
+    })
   }
 
   /**
    * Makes a key the active one and retires the previous one.
    * @param goneAt when the last token of the previous key has expired, in milliseconds since the epoch
+   * @returns `seq`: the number of the change in the feed
    * @throws Problem `not_found`
    */
-  async activate(kid: string, goneAt: number, event: AuditEvent | null): Promise<StoredKey> {
-    const next = this.keys.get(kid)
-    if (!next) throw new Problem('not_found')
-    await this.store.activateSigningKey(kid, goneAt, event)
-    for (const { stored } of this.keys.values())
-      if (stored.status === 'active') Object.assign(stored, { status: 'retiring', goneAt })
-    Object.assign(next.stored, { status: 'active', goneAt: null })
-    return next.stored
+  async activate(kid: string, goneAt: number, event: AuditEvent | null): Promise<{ stored: StoredKey; seq: number }> {
+    return await this.changing(async () => {
+      const next = this.keys.get(kid)
+      if (!next) throw new Problem('not_found')
+      const seq = await this.store.activateSigningKey(kid, { now: this.clock.now(), goneAt }, event)
+      for (const { stored } of this.keys.values())
+        if (stored.status === 'active') Object.assign(stored, { status: 'retiring', goneAt })
+      Object.assign(next.stored, { status: 'active', goneAt: null })
+      return { stored: next.stored, seq }
+    })
   }
 
   /**
@@ -125,13 +133,29 @@ export class KeyRing {
    * @returns the number of the change in the feed; null when an earlier call removed it from the database and failed
    */
   async remove(kid: string, event: AuditEvent | null): Promise<number | null> {
-    const key = this.keys.get(kid)
-    // From memory first: a subscriber that reads the number of this change must not get the key again.
-    this.keys.delete(kid)
-    return await this.store.removeSigningKey(kid, this.clock.now(), event).catch((error) => {
-      if (key) this.keys.set(kid, key)
-      throw error
+    return await this.changing(async () => {
+      const key = this.keys.get(kid)
+      // From memory first: a subscriber that reads the number of this change must not get the key again.
+      this.keys.delete(kid)
+      return await this.store.removeSigningKey(kid, this.clock.now(), event).catch((error) => {
+        if (key) this.keys.set(kid, key)
+        throw error
+      })
     })
+  }
+
+  /**
+   * Reads the stored keys again, because another node changed them.
+   * @throws InternalError when CH202_SECRET does not open a key
+   */
+  async reload(): Promise<void> {
+    for (;;) {
+      const { begun, underWay } = this.changes
+      const rows = await this.store.signingKeys()
+      // A change of this process may be in the memory and not in the rows, or the other way round.
+      if (underWay === 0 && begun === this.changes.begun) return this.replaceWith(rows)
+      await sleep(RELOAD_AFTER)
+    }
   }
 
   /** Removes the retiring keys whose last token has expired. No valid token needs them, so no service must acknowledge it. */
@@ -155,6 +179,21 @@ export class KeyRing {
     return this.keys.has(kid)
   }
 
+  private newKey(): StoredKey {
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+    const x = publicKey.export({ format: 'jwk' }).x ?? ''
+    const kid = thumbprint(x)
+    return {
+      kid,
+      alg: ALG,
+      x,
+      sealedPrivateKey: this.sealing.seal(privateKey.export({ format: 'der', type: 'pkcs8' }), signingKeyName(kid)),
+      status: 'pending',
+      createdAt: this.clock.now(),
+      goneAt: null,
+    }
+  }
+
   private activeKey(): RingKey | undefined {
     return this.keyOf('active')
   }
@@ -170,6 +209,27 @@ export class KeyRing {
 
   private isExpired({ goneAt }: StoredKey): boolean {
     return goneAt !== null && goneAt <= this.clock.now()
+  }
+
+  /** Runs a change of the memory and the store: `reload` must not read between the two. */
+  private async changing<T>(change: () => Promise<T>): Promise<T> {
+    this.changes.begun++
+    this.changes.underWay++
+    try {
+      return await change()
+    } finally {
+      this.changes.underWay--
+    }
+  }
+
+  private replaceWith(rows: readonly StoredKey[]): void {
+    const kids = new Set(rows.map(({ kid }) => kid))
+    for (const kid of this.keys.keys()) if (!kids.has(kid)) this.keys.delete(kid)
+    for (const stored of rows) {
+      const key = this.keys.get(stored.kid)
+      if (key) Object.assign(key.stored, stored)
+      else this.put(stored)
+    }
   }
 
   /** Adds a key to the ring. @throws InternalError when CH202_SECRET does not open the key */

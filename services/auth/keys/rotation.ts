@@ -136,9 +136,11 @@ export class KeyRotation {
     const { clock, config, feed, keyRing, store } = this.context
     // The services got the key when it was published, but after a restart nothing proves that they did.
     await feed.waitForAcks(await store.lastRevocation())
-    const key = await keyRing.activate(kid, retiredUntil(clock.now(), config), row?.(kid) ?? null)
+    const { seq, stored } = await keyRing.activate(kid, retiredUntil(clock.now(), config), row?.(kid) ?? null)
     this.endLead()
-    return key
+    // Other nodes sign with the previous key until they have acknowledged this change.
+    await feed.waitForAcks(seq)
+    return stored
   }
 
   /**

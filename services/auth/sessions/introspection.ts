@@ -1,25 +1,28 @@
 import { type Clock, timestamp } from '../../kit/clock.ts'
 import type { Config } from '../../kit/process/config.ts'
 import { CLIENT_ID } from '../../kit/tokens/access-token.ts'
-import type { LocalTokenCheck } from '../../kit/tokens/check.ts'
 import type { Codes } from '../keys/sealing.ts'
 import type { Introspection, Validity } from '../schemas/tokens.ts'
 import type { AccountStore, SessionStore } from '../store/index.ts'
+import type { AuthTokenCheck } from './node-tokens.ts'
 import { isUsable } from './rotation.ts'
 import { placeOf } from './sessions.ts'
 
 export interface IntrospectionContext {
   store: AccountStore & SessionStore
   clock: Clock
-  tokens: Pick<LocalTokenCheck, 'check' | 'claims'>
+  tokens: AuthTokenCheck
   refreshCodes: Codes
   issuer: string
   config: Pick<Config, 'audience'>
 }
 
 /** Reports whether an access token is valid: with its user, session, roles and expiry, or with the reason why not. */
-export function validateToken({ tokens }: Pick<IntrospectionContext, 'tokens'>, token: string): Validity {
-  const verdict = tokens.check(token)
+export async function validateToken(
+  { tokens }: Pick<IntrospectionContext, 'tokens'>,
+  token: string,
+): Promise<Validity> {
+  const verdict = await tokens.check(token)
   if (!verdict.valid) return verdict
   return {
     valid: true,
@@ -36,7 +39,7 @@ export function validateToken({ tokens }: Pick<IntrospectionContext, 'tokens'>, 
  */
 export async function introspect(context: IntrospectionContext, token: string): Promise<Introspection> {
   const { store, tokens } = context
-  const verified = tokens.claims(token)
+  const verified = await tokens.claims(token)
   if (!verified.valid) return await introspectRefreshToken(context, token)
   const { claims } = verified
   const account = await store.accountById(claims.sub)

@@ -1,11 +1,11 @@
 import type { Caller } from '../../kit/caller.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import { isUuid } from '../../kit/random.ts'
-import type { LocalTokenCheck } from '../../kit/tokens/check.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { Codes } from '../keys/sealing.ts'
 import type { Ending, SessionStore } from '../store/index.ts'
 import { type SessionsOf, sessionsOfErrors } from './list.ts'
+import type { AuthTokenCheck } from './node-tokens.ts'
 import { NOTHING_ENDED, type RevocationFeed } from './revocation-feed.ts'
 import { placeOf } from './sessions.ts'
 
@@ -15,7 +15,7 @@ export interface LogoutContext extends AuditRecordContext {
   refreshCodes: Codes
 }
 
-export type TokenRevocationContext = LogoutContext & { tokens: Pick<LocalTokenCheck, 'claims'> }
+export type TokenRevocationContext = LogoutContext & { tokens: Pick<AuthTokenCheck, 'claims'> }
 
 /** The type of the audit row for each reason for which someone ends a session. */
 const ROW_TYPES = {
@@ -98,7 +98,7 @@ async function endSessionsOf(context: LogoutContext, userId: string, caller: Cal
  * the tokens of the session are refused everywhere.
  */
 export async function revokeToken(context: TokenRevocationContext, token: string, caller: Caller): Promise<void> {
-  const verified = context.tokens.claims(token)
+  const verified = await context.tokens.claims(token)
   const sessionId = verified.valid ? verified.claims.sid : (await placeOf(context, token))?.sessionId
   if (sessionId !== undefined) await endSession(context, sessionId, caller, 'token_revoked')
   // Another request may have just ended it: this answer must not come before the other services know.

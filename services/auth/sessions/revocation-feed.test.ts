@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { openAuthStore } from '../../../db/auth/store.ts'
 import { account, event, NOW, session } from '../../../tests/stores/auth-suite.ts'
 import { systemClock } from '../../kit/clock.ts'
+import { silentLog } from '../../kit/log.ts'
 import { Revocations } from '../../kit/tokens/revocations.ts'
 import { RevocationFeed } from './revocation-feed.ts'
 
@@ -17,12 +18,16 @@ test('a request that ends sessions also enforces what an earlier one had stored 
   const feed = new RevocationFeed({
     store,
     clock: systemClock,
+    log: silentLog,
     revocations,
     issuer: 'issuer',
     audience: 'audience',
     jwks: () => [],
     subscribedTypes: () => [],
     servedBefore: false,
+    node: 'this',
+    reloadKeys: async () => undefined,
+    reloadSubscribedTypes: async () => undefined,
   })
   await feed.open()
   const user = account()

@@ -1,6 +1,11 @@
 import type { Clock } from '../../kit/clock.ts'
-import { FeedPublisher, unknownLeasesUntil } from '../../kit/feed/publisher.ts'
+import { NodeSubscription } from '../../kit/feed/node-subscription.ts'
+import { FeedPublisher, type Publisher, unknownLeasesUntil } from '../../kit/feed/publisher.ts'
 import type { RevocationPage } from '../../kit/feed/revocation-subscriber.ts'
+import { SharedFeedPublisher } from '../../kit/feed/shared-publisher.ts'
+import { SharedRuns } from '../../kit/feed/shared-runs.ts'
+import { StoredSubscribers } from '../../kit/feed/stored-subscribers.ts'
+import type { Log } from '../../kit/log.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { EventType } from '../../kit/schema/events.ts'
 import type { PublicJwk } from '../../kit/tokens/access-token.ts'
@@ -16,6 +21,7 @@ export const NOTHING_ENDED: Ended = { sessions: 0, seq: 0, revocations: [] }
 interface FeedOptions {
   store: RevocationStore
   clock: Clock
+  log: Log
   /** The revocations that this service itself enforces. */
   revocations: Revocations
   issuer: string
@@ -25,24 +31,53 @@ interface FeedOptions {
   subscribedTypes(): Iterable<EventType>
   /** Whether the database was used before: then subscribers of the previous process may still hold a lease. */
   servedBefore: boolean
+  /** Identifies this run of this node of auth. */
+  node: string
+  /** Reads the keys again, after another node changed them. */
+  reloadKeys(): Promise<void>
+  /** Reads the subscribed types again, after another node changed them. @param seq the number of the change */
+  reloadSubscribedTypes(seq: number): Promise<void>
 }
 
 /** The revocation feed: publishes what ended to every service that checks tokens by itself (see `FeedPublisher`). */
 export class RevocationFeed {
-  private readonly publisher: FeedPublisher
+  /** The subscription of this node to what the others publish; null when it is the only node. */
+  readonly subscription: NodeSubscription | null
+  private readonly publisher: Publisher
+  private readonly subscribers: StoredSubscribers | null
+  private readonly reads = new SharedRuns(() => this.readStored())
   private closed = false
   /** The last number up to which this process has read the revocations that it enforces. */
   private readUpTo = 0
 
   constructor(private readonly options: FeedOptions) {
-    const { clock, servedBefore } = options
-    this.publisher = new FeedPublisher(clock, unknownLeasesUntil(clock, servedBefore))
+    const { clock, log, node, servedBefore, store } = options
+    this.subscribers = store.subscribers && new StoredSubscribers(store.subscribers, clock)
+    if (this.subscribers) {
+      const { subscribers } = this
+      this.publisher = new SharedFeedPublisher({
+        clock,
+        subscribers,
+        nameOf: (subscriber) => subscriber,
+        // This node applies by itself what it publishes.
+        concerns: (name) => name !== node,
+        readLastSeq: () => store.lastRevocation(),
+      })
+      const catchUp = async () => {
+        await this.reads.run()
+        return this.readUpTo
+      }
+      this.subscription = new NodeSubscription({ name: node, subscribers, catchUp, clock, log })
+    } else {
+      this.publisher = new FeedPublisher(clock, unknownLeasesUntil(clock, servedBefore))
+      this.subscription = null
+    }
   }
 
   /** Loads the stored revocations. Call it before the first request. */
   async open(): Promise<void> {
     this.publisher.advance(await this.options.store.lastRevocation())
-    await this.enforceStored()
+    await this.reads.run()
   }
 
   /**
@@ -56,11 +91,16 @@ export class RevocationFeed {
     if (this.closed) throw new Problem('auth_unavailable')
     return await this.publisher.answer({ subscriber, after, epoch }, store.epoch, async (from, upTo) => {
       const { revocations, seq } = await store.revocationsAfter(from, PAGE)
-      this.enforce(revocations)
-      if (from <= this.readUpTo) this.readUpTo = Math.max(this.readUpTo, seq)
       const complete = revocations.length < PAGE
       // Expired rows are deleted, so the last row may be older than the last number.
       const reached = complete ? Math.max(seq, upTo) : seq
+      if (this.subscription) {
+        // Another node may have changed the keys and the types that stand in the page.
+        if (reached > this.readUpTo) await this.reads.run()
+      } else {
+        this.enforce(revocations)
+        if (from <= this.readUpTo) this.readUpTo = Math.max(this.readUpTo, seq)
+      }
       const settings = { issuer, audience, keys: jwks(), wanted: [...subscribedTypes()] }
       return { epoch: store.epoch, seq: reached, ...settings, revoked: revocations, complete }
     })
@@ -76,12 +116,12 @@ export class RevocationFeed {
       const isNext = ended.revocations.length === 1 && ended.seq === this.readUpTo + 1
       if (isNext) this.readUpTo = ended.seq
       // An earlier request may have failed although it had ended sessions: then this one ended only what was left.
-      else if (ended.seq > this.readUpTo) await this.enforceStored()
+      else if (ended.seq > this.readUpTo) await this.reads.run()
       return await this.waitForAcks(ended.seq)
     }
     // Perhaps nothing ended because another request has just ended it. Both answers promise the same, so both wait. That
     // request may have failed although its rows were committed: then only the database has its revocations.
-    await this.enforceStored()
+    await this.reads.run()
     await this.waitForAcks(await this.options.store.lastRevocation())
   }
 
@@ -90,14 +130,22 @@ export class RevocationFeed {
     return this.publisher.waitForAcks(seq)
   }
 
-  /** Enforces the revocations that were stored since the last time. */
-  private async enforceStored(): Promise<void> {
+  /** Enforces the revocations that were stored since the last time, and reloads what other nodes changed. */
+  private async readStored(): Promise<void> {
     for (;;) {
       const { revocations, seq } = await this.options.store.revocationsAfter(this.readUpTo, PAGE)
       if (revocations.length === 0) return
       this.enforce(revocations)
+      if (this.subscription) await this.reload(revocations, seq)
       this.readUpTo = Math.max(this.readUpTo, seq)
+      this.publisher.advance(this.readUpTo)
     }
+  }
+
+  private async reload(revocations: readonly Revocation[], seq: number): Promise<void> {
+    const kinds = new Set(revocations.map(({ kind }) => kind))
+    if (kinds.has('keys')) await this.options.reloadKeys()
+    if (kinds.has('events')) await this.options.reloadSubscribedTypes(seq)
   }
 
   /** Refuses the tokens of these revocations in this process. A subscriber reads them from the feed. */
@@ -111,10 +159,11 @@ export class RevocationFeed {
     this.publisher.answerHeldPolls()
   }
 
-  /** Forgets expired revocations, and subscribers that no longer poll. */
-  prune(): void {
+  /** Forgets expired revocations, and subscribers that no longer poll. @throws when the store fails */
+  async prune(): Promise<void> {
     const { clock, revocations } = this.options
     revocations.prune(clock.now())
     this.publisher.prune()
+    await this.subscribers?.read()
   }
 }

@@ -5,6 +5,8 @@ import type { EventType } from '../../kit/schema/events.ts'
 export interface EventStore {
   /** The event types that at least one webhook or the broker subscribes to. Kept in memory. */
   subscribedTypes(): ReadonlySet<EventType>
+  /** Reads the subscribed types again, because another node changed them. @param seq the number of the change in the feed */
+  reloadSubscribedTypes(seq: number): Promise<void>
   /**
    * Stores each event that has subscribers, with a delivery for each of them. Events that are stored already stay
    * unchanged.

@@ -15,13 +15,18 @@ export interface StoredKey {
   goneAt: number | null
 }
 
-/** The stored key ring. A key that is added or removed has a number in the revocation feed. */
+/** The stored key ring. Each change has a number in the revocation feed. */
 export interface KeyStore {
   signingKeys(): Promise<StoredKey[]>
   /** Adds a key. @returns the number of the change in the feed */
   addSigningKey(key: StoredKey, event: AuditEvent | null): Promise<number>
-  /** Makes the pending key the one that signs; the previous one stays until `goneAt`. */
-  activateSigningKey(kid: string, goneAt: number, event: AuditEvent | null): Promise<void>
+  /** Adds a key that signs, unless there is one that signs already. */
+  addFirstSigningKey(key: StoredKey): Promise<void>
+  /**
+   * Makes the pending key the one that signs; the previous one stays until `goneAt`.
+   * @returns the number of the change in the feed, which may forget it
+   */
+  activateSigningKey(kid: string, times: { now: number; goneAt: number }, event: AuditEvent | null): Promise<number>
   /**
    * Removes a key.
    * @param until when the feed may forget this change, in milliseconds since the epoch

@@ -12,7 +12,7 @@ interface Subscriber {
 }
 
 /** Milliseconds without a poll after which a subscriber is forgotten; its lease ended long before. */
-const FORGOTTEN_AFTER = 60_000
+export const FORGOTTEN_AFTER = 60_000
 /** Milliseconds between two checks of the leases: the end of a lease notifies nobody. */
 const LEASE_CHECK = 20
 
@@ -34,12 +34,38 @@ export function unknownLeasesUntil(clock: Clock, servedBefore: boolean): number 
   return servedBefore ? clock.monotonic() + FEED_LEASE : Number.NEGATIVE_INFINITY
 }
 
+/** The publishing side of a feed. */
+export interface Publisher {
+  /** The number of the last change that was published. */
+  readonly lastSeq: number
+  /** Whether no subscriber has polled lately. */
+  readonly isEmpty: boolean
+  /**
+   * Answers a poll. A poll with the epoch of another database, or with a number that this one has not reached, starts over.
+   * @param ourEpoch the epoch of this database
+   * @param readPage reads the changes after `from`; `upTo` was the last change before it began
+   */
+  answer<Page extends FeedPage>(
+    poll: Poll,
+    ourEpoch: string,
+    readPage: (from: number, upTo: number) => Promise<Page>,
+  ): Promise<Page>
+  /** Publishes the changes up to `seq`: answers the polls that are held. */
+  advance(seq: number): void
+  /** Publishes the changes up to `seq`. Resolves when every subscriber has acknowledged them or has no lease. */
+  waitForAcks(seq: number): Promise<void>
+  /** Answers the polls that are held, with an empty page if there is no change: before a stop. */
+  answerHeldPolls(): void
+  /** Forgets subscribers that have stopped to poll. */
+  prune(): void
+}
+
 /**
- * The publishing side of a feed. A poll is held until there is a change; the next poll acknowledges the changes that the
+ * The publishing side of a feed that one process publishes. A poll is held until there is a change; the next poll acknowledges the changes that the
  * last one received. A writer waits here until every subscriber with a lease has acknowledged the change or lost its
  * lease, which takes less than a second.
  */
-export class FeedPublisher {
+export class FeedPublisher implements Publisher {
   private readonly subscribers = new Map<string, Subscriber>()
   private readonly acks = new Signal()
   private readonly changes = new Signal()
@@ -50,7 +76,6 @@ export class FeedPublisher {
     private readonly unknownLeasesUntil: number,
   ) {}
 
-  /** The number of the last change that was published. */
   get lastSeq(): number {
     return this.published
   }
@@ -59,11 +84,6 @@ export class FeedPublisher {
     return this.subscribers.size === 0
   }
 
-  /**
-   * Answers a poll. A poll with the epoch of another database, or with a number that this one has not reached, starts over.
-   * @param ourEpoch the epoch of this database
-   * @param readPage reads the changes after `from`; `upTo` was the last change before it began
-   */
   async answer<Page extends FeedPage>(
     { after, epoch, subscriber: name }: Poll,
     ourEpoch: string,
@@ -88,26 +108,22 @@ export class FeedPublisher {
     return page
   }
 
-  /** Publishes the changes up to `seq`: answers the polls that are held. */
   advance(seq: number): void {
     if (seq <= this.published) return
     this.published = seq
     this.answerHeldPolls()
   }
 
-  /** Publishes the changes up to `seq`. Resolves when every subscriber has acknowledged them or has no lease. */
   async waitForAcks(seq: number): Promise<void> {
     if (seq === 0) return
     this.advance(seq)
     while (!this.isAcknowledged(seq)) await this.acks.next(LEASE_CHECK)
   }
 
-  /** Answers the polls that are held, with an empty page if there is no change: before a stop. */
   answerHeldPolls(): void {
     this.changes.notify()
   }
 
-  /** Forgets subscribers that have stopped to poll. */
   prune(): void {
     // Goes by the last poll, not by the lease: a subscriber whose first poll is held gets its lease with the answer.
     for (const [name, { polledAt }] of this.subscribers)

@@ -59,6 +59,13 @@ CREATE TABLE revocations (
 );
 CREATE INDEX revocations_until ON revocations (until);
 
+-- The subscribers of the feed, for the nodes that publish it together. A row changes with each poll.
+CREATE TABLE subscribers (
+  name text COLLATE "C" PRIMARY KEY,
+  acked bigint NOT NULL,
+  renewal bigint NOT NULL
+) WITH (fillfactor = 50);
+
 CREATE TABLE signing_keys (
   kid text COLLATE "C" PRIMARY KEY,
   alg text COLLATE "C" NOT NULL,

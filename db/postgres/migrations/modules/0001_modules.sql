@@ -57,3 +57,10 @@ CREATE INDEX choice_changes_by_seq ON choice_changes (module_id, seq);
 -- removed by the others.
 CREATE TABLE nodes (name text COLLATE "C" PRIMARY KEY, renewals bigint NOT NULL) WITH (fillfactor = 25);
 CREATE TABLE leases (name text COLLATE "C" PRIMARY KEY, owner text COLLATE "C" NOT NULL);
+
+-- The subscribers of the feed, for the nodes that publish it together. A row changes with each poll.
+CREATE TABLE subscribers (
+  name text COLLATE "C" PRIMARY KEY,
+  acked bigint NOT NULL,
+  renewal bigint NOT NULL
+) WITH (fillfactor = 50);

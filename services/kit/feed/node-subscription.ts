@@ -1,0 +1,119 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Clock } from '../clock.ts'
+import { DatabaseUnavailable } from '../database-unavailable.ts'
+import type { Log } from '../log.ts'
+import { withTimeout } from '../timeout.ts'
+import { SharedRuns } from './shared-runs.ts'
+import type { StoredSubscribers } from './stored-subscribers.ts'
+import { FEED_LEASE } from './subscriber.ts'
+
+export interface NodeSubscriptionOptions {
+  /** Identifies this run of this node, among the subscribers. */
+  name: string
+  subscribers: StoredSubscribers
+  /** Reads and applies what was published since the last time. Resolves with the number of the last change. */
+  catchUp(): Promise<number>
+  clock: Clock
+  log: Log
+}
+
+/** Milliseconds between two reads of what other nodes published. */
+const READ_EVERY = 25
+/** Milliseconds between two renewals of the lease. */
+const RENEW_EVERY = 300
+/** Milliseconds between a failed read and the next. */
+const RETRY_AFTER = 100
+/** Milliseconds that a question waits for the database. */
+const ANSWER_TIMEOUT = 1000
+
+/**
+ * Subscribes a node to the feed that it publishes together with other nodes: it applies what they publish, acknowledges
+ * it, and holds a lease as every subscriber does. A node that lost its lease asks the database.
+ */
+export class NodeSubscription {
+  private readonly renewals = new SharedRuns(() => this.renew())
+  /** The last change that the last acknowledgement contained. */
+  private acked = -1
+  /** The last change that was applied. */
+  private last = 0
+  /** When the acknowledgement was sent that the last read followed. Monotonic milliseconds. */
+  private currentAt = Number.NEGATIVE_INFINITY
+  /** The last failure of `catchUp`, and until when it is not tried again. Monotonic milliseconds. */
+  private failure: { error: unknown; until: number } | undefined
+  private running = false
+  private loop: Promise<void> = Promise.resolve()
+
+  constructor(private readonly options: NodeSubscriptionOptions) {}
+
+  start(): void {
+    this.running = true
+    this.loop = this.run()
+  }
+
+  async stop(): Promise<void> {
+    this.running = false
+    await this.loop
+  }
+
+  /** Milliseconds since the node was last known to be up to date. Infinite before the first time. */
+  get staleness(): number {
+    return this.options.clock.monotonic() - this.currentAt
+  }
+
+  get hasLease(): boolean {
+    return this.staleness < FEED_LEASE
+  }
+
+  /**
+   * Applies everything that was published before this call.
+   * @throws DatabaseUnavailable, also without asking the database when it has just failed
+   */
+  async catchUp(): Promise<void> {
+    const { clock } = this.options
+    if (this.failure && clock.monotonic() < this.failure.until) throw this.failure.error
+    try {
+      const isRenewed = await withTimeout(this.renewals.run(), ANSWER_TIMEOUT)
+      if (!isRenewed) throw new DatabaseUnavailable('PostgreSQL did not answer in time', 'TIMEOUT')
+    } catch (error) {
+      this.failure = { error, until: clock.monotonic() + RETRY_AFTER }
+      throw error
+    }
+  }
+
+  private async run(): Promise<void> {
+    const { log } = this.options
+    let isLost = false
+    while (this.running) {
+      try {
+        await this.readOnce()
+        if (isLost) log.info({ event: 'feed.resumed', target: 'database' })
+        isLost = false
+        await sleep(READ_EVERY)
+      } catch (error) {
+        if (!isLost && this.running) log.warn({ event: 'feed.lost', target: 'database', err: error })
+        isLost = true
+        if (this.running) await sleep(RETRY_AFTER)
+      }
+    }
+  }
+
+  /** Applies what is new, and acknowledges it at once: whoever published it waits. */
+  private async readOnce(): Promise<void> {
+    this.last = await this.options.catchUp()
+    while (this.last > this.acked || this.staleness >= RENEW_EVERY) await this.renewals.run()
+  }
+
+  /**
+   * Renews the lease: acknowledges in the database what was applied, then reads what is new. The acknowledgement must be
+   * written: a server that was replaced, and does not know it, may still be read.
+   */
+  private async renew(): Promise<true> {
+    const { catchUp, clock, name, subscribers } = this.options
+    const [acked, sentAt] = [this.last, clock.monotonic()]
+    await subscribers.acknowledge(name, acked)
+    this.acked = acked
+    this.last = await catchUp()
+    this.currentAt = sentAt
+    return true
+  }
+}

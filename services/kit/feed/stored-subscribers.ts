@@ -1,0 +1,114 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Clock } from '../clock.ts'
+import { Signal } from '../timeout.ts'
+import { FEED_LEASE } from './subscriber.ts'
+
+/** A subscriber of a feed that several nodes publish, as it is stored. */
+export interface StoredSubscriber {
+  /** Identifies one run of one service. */
+  name: string
+  /** The last change that the subscriber has acknowledged. */
+  acked: number
+  /** A number that each poll of the subscriber changes. */
+  renewal: number
+}
+
+/** The subscribers of a feed, in the database that its nodes share. Each method is one transaction. */
+export interface SubscriberStore {
+  /** Records a poll: what it acknowledges, and that its subscriber is running. */
+  acknowledge(name: string, acked: number): Promise<void>
+  subscribers(): Promise<StoredSubscriber[]>
+  /** Removes a subscriber, unless it has polled since it had this `renewal`. */
+  removeSubscriber(name: string, renewal: number): Promise<void>
+}
+
+/** Milliseconds between two reads of the subscribers while a writer waits. */
+const READ_EVERY = 4
+/** Milliseconds between two checks of the leases: the end of a lease notifies nobody. */
+const LEASE_CHECK = 20
+/** Milliseconds without a poll after which a subscriber is removed; its lease ended long before. */
+const REMOVED_AFTER = 10_000
+
+/**
+ * Waits for the subscribers of a feed that several nodes publish. A poll is written before it is answered, so the rows
+ * show who may hold a lease. Only this node's monotonic clock is read: the times of two machines are never compared.
+ */
+export class StoredSubscribers {
+  /** For each subscriber, when this node first read its current `renewal`; monotonic milliseconds. */
+  private readonly renewals = new Map<string, { renewal: number; since: number }>()
+  private readonly reads = new Signal()
+  /** How many reads have begun. */
+  private begun = 0
+  /** The newest result, with the number of its read. */
+  private latest: { read: number; rows: readonly StoredSubscriber[] } = { read: 0, rows: [] }
+  private waiting = 0
+  private isReading = false
+
+  constructor(
+    private readonly store: SubscriberStore,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Records a poll. A page for it must be read from the database after this resolves. */
+  acknowledge(name: string, acked: number): Promise<void> {
+    return this.store.acknowledge(name, acked)
+  }
+
+  /**
+   * Resolves when all subscribers have acknowledged `seq` or lost their leases. Call it after the commit of the change:
+   * then a poll that the rows do not show yet is answered with the change, and a lease that was granted without it ends
+   * within `FEED_LEASE`.
+   * @param concerns selects the subscribers of one feed, by their names
+   */
+  async waitForAcks(seq: number, concerns: (name: string) => boolean): Promise<void> {
+    const [since, before] = [this.clock.monotonic(), this.begun]
+    this.waiting++
+    if (!this.isReading) void this.readWhileAwaited()
+    try {
+      while (this.clock.monotonic() - since < FEED_LEASE) {
+        // A read that had begun earlier may not show a subscriber whose lease covers the change.
+        if (this.latest.read > before && this.isAcknowledged(seq, concerns)) return
+        await this.reads.next(LEASE_CHECK)
+      }
+    } finally {
+      this.waiting--
+    }
+  }
+
+  /** Reads the subscribers, and removes those that have stopped polling. @throws when the store fails */
+  async read(): Promise<readonly StoredSubscriber[]> {
+    const read = ++this.begun
+    const rows = await this.store.subscribers()
+    const now = this.clock.monotonic()
+    const names = new Set(rows.map(({ name }) => name))
+    for (const name of this.renewals.keys()) if (!names.has(name)) this.renewals.delete(name)
+    for (const { name, renewal } of rows)
+      if (this.renewals.get(name)?.renewal !== renewal) this.renewals.set(name, { renewal, since: now })
+    if (read > this.latest.read) this.latest = { read, rows }
+    this.reads.notify()
+    for (const { name, renewal } of rows)
+      if (this.idleTime(name) >= REMOVED_AFTER) await this.store.removeSubscriber(name, renewal)
+    return rows
+  }
+
+  private async readWhileAwaited(): Promise<void> {
+    this.isReading = true
+    while (this.waiting > 0) {
+      // Without the database the writers wait until the leases have ended.
+      await this.read().catch(() => undefined)
+      await sleep(READ_EVERY)
+    }
+    this.isReading = false
+  }
+
+  private isAcknowledged(seq: number, concerns: (name: string) => boolean): boolean {
+    return this.latest.rows.every(
+      ({ acked, name }) => acked >= seq || !concerns(name) || this.idleTime(name) >= FEED_LEASE,
+    )
+  }
+
+  /** Milliseconds for which the subscriber is certain not to have polled. */
+  private idleTime(name: string): number {
+    return this.clock.monotonic() - (this.renewals.get(name)?.since ?? Number.POSITIVE_INFINITY)
+  }
+}

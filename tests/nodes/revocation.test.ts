@@ -1,0 +1,161 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { registerUser, type TestUser } from '../support/actors.ts'
+import { atOnce } from '../support/at-once.ts'
+import { eventually, PROMPT } from '../support/eventually.ts'
+import { type Answer, as, call } from '../support/http.ts'
+import { type AuthNodes, startAuthNodes } from './auth-processes.ts'
+
+/** `ENDS=1000` runs the long measurement and prints its figures. */
+const ENDS = Number(process.env.ENDS ?? 300)
+const LONG = process.env.ENDS !== undefined
+const V1 = '/api/v1'
+const NODES = 3
+
+setDefaultTimeout(Math.max(120_000, ENDS * 1000))
+
+type Urls = ReturnType<AuthNodes['urlsOf']>
+
+const operator = (url: string, request: string, body?: object) => {
+  const [method, path] = request.split(' ')
+  return call(url, `${method} ${V1}${path}`, { headers: as.operator, ...(body ? { body } : {}) })
+}
+const bearer = (url: string, { tokens }: TestUser, request: string) => {
+  const [method, path] = request.split(' ')
+  return call(url, `${method} ${V1}${path}`, { headers: as.bearer(tokens.access_token) })
+}
+
+/** Requests whose answer promises that the token is refused from then on. */
+const CAUSES: Record<string, (urls: Urls, user: TestUser) => Promise<Answer>> = {
+  'a logout': ({ auth }, user) => bearer(auth, user, 'POST /auth/logout'),
+  'a logout everywhere': ({ auth }, user) => bearer(auth, user, 'POST /auth/logout-all'),
+  'a session deleted': ({ auth }, user) => bearer(auth, user, `DELETE /auth/sessions/${user.tokens.session_id}`),
+  'a token revoked': ({ auth }, { tokens }) =>
+    call(auth, `POST ${V1}/auth/revoke`, { body: { token: tokens.refresh_token } }),
+  'the sessions of a user revoked': ({ auth }, { id }) => operator(auth, `DELETE /auth/sessions?user_id=${id}`),
+  'a user disabled': ({ users }, { id }) => operator(users, `PATCH /users/${id}`, { status: 'disabled' }),
+  'roles changed': ({ users }, { id }) => operator(users, `PATCH /users/${id}`, { roles: ['USER', 'SALES'] }),
+  'a password set': ({ users }, { id }) =>
+    operator(users, `POST /users/${id}/set-password`, { new_password: 'quite another phrase' }),
+  'a user deleted': ({ users }, { id }) => operator(users, `DELETE /users/${id}`),
+}
+
+/** Asks everyone about a token at once. @returns for each who accepts it */
+async function acceptedBy(nodes: AuthNodes, { id, tokens }: TestUser, among: readonly number[]): Promise<string[]> {
+  const headers = as.bearer(tokens.access_token)
+  const { modules, users } = nodes.urlsOf(0)
+  const answers = await Promise.all([
+    ...among.flatMap((node) => {
+      const { auth } = nodes.urlsOf(node)
+      return [
+        call(auth, `GET ${V1}/auth/sessions`, { headers }).then(({ status }) => (status < 300 ? `auth ${node}` : '')),
+        call(auth, `POST ${V1}/auth/validate-token`, {
+          headers: as.internal,
+          body: { token: tokens.access_token },
+        }).then(({ body }) => (body.valid === true ? `validate-token ${node}` : '')),
+      ]
+    }),
+    call(users, `GET ${V1}/users/${id}`, { headers }).then(({ status }) => (status < 300 ? 'users' : '')),
+    call(modules, `GET ${V1}/modules`, { headers })
+      .then(({ status }) => (status < 300 ? 'modules' : ''))
+      .catch(() => ''),
+  ])
+  return answers.filter(Boolean)
+}
+
+function figures(times: readonly number[]): string {
+  const sorted = times.toSorted((a, b) => a - b)
+  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]?.toFixed(0)
+  return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms`
+}
+
+const EVERY_NODE = Array.from({ length: NODES }, (_, node) => node)
+
+describe('three nodes of auth on one database', () => {
+  let nodes: AuthNodes
+  beforeAll(async () => {
+    nodes = await startAuthNodes(NODES)
+  })
+  afterAll(() => nodes?.stop())
+
+  test('they sign with one key', async () => {
+    const kids = await Promise.all(
+      EVERY_NODE.map(async (node) => {
+        const { body } = await call(nodes.urlsOf(node).auth, `GET ${V1}/.well-known/jwks.json`)
+        return body.keys.map(({ kid }: { kid: string }) => kid)
+      }),
+    )
+    expect(kids[0]).toHaveLength(1)
+    expect(kids).toEqual(Array(NODES).fill(kids[0]))
+  })
+
+  test.each(Object.entries(CAUSES))('no node and no service accepts a token after %s', async (name, end) => {
+    const times: number[] = []
+    const accepted: unknown[] = []
+    await atOnce(ENDS, async (round) => {
+      const user = await registerUser({ url: nodes.urlsOf(round + 1) })
+      // A token in the memory of a node is checked again for its revocation only.
+      expect(await acceptedBy(nodes, user, EVERY_NODE)).toHaveLength(2 * NODES + 2)
+      const sentAt = performance.now()
+      const { status } = await end(nodes.urlsOf(round), user)
+      times.push(performance.now() - sentAt)
+      expect(status).toBeWithin(200, 205)
+      const by = await acceptedBy(nodes, user, EVERY_NODE)
+      if (by.length > 0) accepted.push({ round, by })
+    })
+    expect(accepted).toEqual([])
+    expect(Math.max(...times)).toBeLessThan(PROMPT)
+    if (LONG) console.log(`${ENDS} × ${name}: 0 accepted; ${figures(times)}`)
+  })
+
+  test('a frozen node and a killed service hold up no end for long, and accept nothing when they return', async () => {
+    const frozen = 2
+    const others = EVERY_NODE.filter((node) => node !== frozen)
+    const users = await Promise.all(EVERY_NODE.map((node) => registerUser({ url: nodes.urlsOf(node) })))
+    for (const user of users) expect(await acceptedBy(nodes, user, EVERY_NODE)).toHaveLength(2 * NODES + 2)
+    nodes.processes.modules.kill('SIGKILL')
+    nodes.processes.nodes[frozen]?.kill('SIGSTOP')
+    const times: number[] = []
+    await Promise.all(
+      users.map(async (user, round) => {
+        const sentAt = performance.now()
+        const { status } = await bearer(nodes.urlsOf(round % 2).auth, user, 'POST /auth/logout')
+        times.push(performance.now() - sentAt)
+        expect(status).toBe(204)
+        expect(await acceptedBy(nodes, user, others)).toEqual([])
+      }),
+    )
+    // The request of the frozen node arrives while it is frozen, and is answered when it continues.
+    const answers = users.map((user) => acceptedBy(nodes, user, EVERY_NODE))
+    nodes.processes.nodes[frozen]?.kill('SIGCONT')
+    expect(await Promise.all(answers)).toEqual(users.map(() => []))
+    expect(Math.max(...times)).toBeLessThan(PROMPT)
+    if (LONG) console.log(`frozen and killed: ${figures(times)}`)
+  })
+
+  test('a rotated key verifies on every node before it signs, and signs on every node', async () => {
+    const rotated = await operator(nodes.urlsOf(0).auth, 'POST /admin/keys/rotate?now=true')
+    expect(rotated.status).toBe(201)
+    for (const node of EVERY_NODE) {
+      const { tokens } = await registerUser({ url: nodes.urlsOf(node) })
+      const [header = ''] = tokens.access_token.split('.')
+      expect(JSON.parse(Buffer.from(header, 'base64url').toString()).kid).toBe(rotated.body.kid)
+      for (const other of EVERY_NODE) {
+        const { auth } = nodes.urlsOf(other)
+        const { body } = await call(auth, `POST ${V1}/auth/validate-token`, {
+          headers: as.internal,
+          body: { token: tokens.access_token },
+        })
+        expect([node, other, body.valid]).toEqual([node, other, true])
+      }
+    }
+  })
+
+  test('a stopped node leaves the feed', async () => {
+    const status = nodes.processes.nodes[1]
+    status?.kill('SIGTERM')
+    await status?.exited
+    const user = await eventually(() => registerUser({ url: nodes.urlsOf(0) }))
+    expect((await bearer(nodes.urlsOf(0).auth, user, 'POST /auth/logout')).status).toBe(204)
+    expect(await acceptedBy(nodes, user, [0, 2])).toEqual([])
+  })
+})
