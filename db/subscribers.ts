@@ -30,7 +30,9 @@ const STATEMENTS = {
     FROM jsonb_array_elements(CAST($rows AS text)::jsonb) AS list (value) ORDER BY value->>0
     ON CONFLICT (name) DO UPDATE SET acked = excluded.acked, renewal = excluded.renewal`),
   all: postgresOnly<StoredSubscriber>('SELECT name, acked, renewal FROM subscribers'),
-  remove: postgresOnly('DELETE FROM subscribers WHERE name = $name AND renewal = $renewal'),
+  remove: postgresOnly(
+    'DELETE FROM subscribers WHERE name = $name AND renewal = coalesce(CAST($renewal AS bigint), renewal)',
+  ),
 }
 
 function postgresOnly<Row = never>(postgres: string) {

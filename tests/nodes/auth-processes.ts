@@ -21,8 +21,15 @@ export interface AuthNodes {
 /**
  * Starts the processes by `ch202 serve`. The users service polls the first node, the modules service the second.
  * @param env settings of all processes
+ * @param databaseOf gives the address that a node of auth has for the database
  */
-export async function startAuthNodes(count: number, env: Record<string, string> = {}): Promise<AuthNodes> {
+export async function startAuthNodes(
+  count: number,
+  {
+    env = {},
+    databaseOf = async (_, address) => address,
+  }: { env?: Record<string, string>; databaseOf?(node: number, address: string): Promise<string> } = {},
+): Promise<AuthNodes> {
   const directory = mkdtempSync(join(tmpdir(), 'ch202-nodes-'))
   const databaseUrl = await (await sharedPostgres()).newDatabase()
   const { all, url } = newAddresses('apart')
@@ -35,7 +42,7 @@ export async function startAuthNodes(count: number, env: Record<string, string> 
   const launch = async (service: Name, node: number, name: string) => {
     const urls = { all, url: urlsOf(node) }
     const settings = systemSettings(join(directory, name), urls, {
-      DATABASE_URL: databaseUrl,
+      DATABASE_URL: service === 'auth' ? await databaseOf(node, databaseUrl) : databaseUrl,
       ISSUER: 'https://auth.example.org',
       RATE_LIMIT: 'off',
       LOG_LEVEL: 'warn',

@@ -3,6 +3,7 @@ import { registerUser, type TestUser } from '../support/actors.ts'
 import { atOnce } from '../support/at-once.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { type Answer, as, call } from '../support/http.ts'
+import { runStatements } from '../support/shared-postgres.ts'
 import { type AuthNodes, startAuthNodes } from './auth-processes.ts'
 
 /** `ENDS=1000` runs the long measurement and prints its figures. */
@@ -150,12 +151,50 @@ describe('three nodes of auth on one database', () => {
     }
   })
 
-  test('a stopped node leaves the feed', async () => {
-    const status = nodes.processes.nodes[1]
-    status?.kill('SIGTERM')
-    await status?.exited
-    const user = await eventually(() => registerUser({ url: nodes.urlsOf(0) }))
-    expect((await bearer(nodes.urlsOf(0).auth, user, 'POST /auth/logout')).status).toBe(204)
-    expect(await acceptedBy(nodes, user, [0, 2])).toEqual([])
+  test('a webhook that one node adds counts at every node when it is answered', async () => {
+    const subscribedTypes = async (node: number) => {
+      const query = new URLSearchParams({ follower: 'test', after: '0', epoch: '' })
+      const { body } = await call(nodes.urlsOf(node).auth, `GET ${V1}/auth/revocations?${query}`, {
+        headers: as.internal,
+      })
+      return body.wanted
+    }
+    expect(await Promise.all(EVERY_NODE.map(subscribedTypes))).toEqual(EVERY_NODE.map(() => []))
+    const webhook = { url: 'https://shop.example.org/hook', types: ['module.enabled'] }
+    const added = await operator(nodes.urlsOf(1).auth, 'POST /admin/webhooks', webhook)
+    expect(added.status).toBe(201)
+    expect(await Promise.all(EVERY_NODE.map(subscribedTypes))).toEqual(EVERY_NODE.map(() => webhook.types))
+    await operator(nodes.urlsOf(2).auth, `DELETE /admin/webhooks/${added.body.id}`)
+    expect(await Promise.all(EVERY_NODE.map(subscribedTypes))).toEqual(EVERY_NODE.map(() => []))
+  })
+
+  test('a removed key verifies nowhere when it is answered', async () => {
+    const user = await registerUser({ url: nodes.urlsOf(1) })
+    const [header = ''] = user.tokens.access_token.split('.')
+    const { kid } = JSON.parse(Buffer.from(header, 'base64url').toString())
+    expect((await operator(nodes.urlsOf(2).auth, `DELETE /admin/keys/${kid}`)).status).toBe(204)
+    expect(await acceptedBy(nodes, user, EVERY_NODE)).toEqual([])
+    for (const node of EVERY_NODE) {
+      const next = await registerUser({ url: nodes.urlsOf(node) })
+      expect(await acceptedBy(nodes, next, EVERY_NODE)).toHaveLength(2 * NODES + 1)
+    }
+  })
+
+  test('a node that stops leaves the feed, and one that is killed is removed from it', async () => {
+    const subscribers = async () => {
+      const rows = await runStatements(nodes.databaseUrl, "SELECT name FROM auth.subscribers WHERE name LIKE 'auth-%'")
+      return rows.length
+    }
+    expect(await subscribers()).toBe(NODES)
+    const [, stopped, killed] = nodes.processes.nodes
+    stopped?.kill('SIGTERM')
+    await stopped?.exited
+    expect(await subscribers()).toBe(NODES - 1)
+    killed?.kill('SIGKILL')
+    await eventually(async () => {
+      const user = await registerUser({ url: nodes.urlsOf(0) })
+      expect((await bearer(nodes.urlsOf(0).auth, user, 'POST /auth/logout')).status).toBe(204)
+      return (await subscribers()) === 1
+    })
   })
 })

@@ -50,9 +50,12 @@ export class NodeSubscription {
     this.loop = this.run()
   }
 
+  /** Ends the subscription of a node that checks no token any more. */
   async stop(): Promise<void> {
     this.running = false
     await this.loop
+    // Otherwise the other nodes wait until the lease has ended.
+    await this.options.subscribers.leave(this.options.name).catch(() => undefined)
   }
 
   /** Milliseconds since the node was last known to be up to date. Infinite before the first time. */

@@ -18,8 +18,8 @@ export interface SubscriberStore {
   /** Records a poll: what it acknowledges, and that its subscriber is running. */
   acknowledge(name: string, acked: number): Promise<void>
   subscribers(): Promise<StoredSubscriber[]>
-  /** Removes a subscriber, unless it has polled since it had this `renewal`. */
-  removeSubscriber(name: string, renewal: number): Promise<void>
+  /** Removes a subscriber, unless it has polled since it had this `renewal`. @param renewal null: in any case */
+  removeSubscriber(name: string, renewal: number | null): Promise<void>
 }
 
 /** Milliseconds between two reads of the subscribers while a writer waits. */
@@ -52,6 +52,11 @@ export class StoredSubscribers {
   /** Records a poll. A page for it must be read from the database after this resolves. */
   acknowledge(name: string, acked: number): Promise<void> {
     return this.store.acknowledge(name, acked)
+  }
+
+  /** Removes a subscriber that checks nothing any more: no writer waits for it. @throws when the store fails */
+  leave(name: string): Promise<void> {
+    return this.store.removeSubscriber(name, null)
   }
 
   /**
