@@ -107,7 +107,8 @@ function passRequest(client: Socket, ports: number[], onEnd: (isLast: boolean) =
   const fail = (text: string) => {
     if (isOver) return
     if (answer) client.destroy()
-    else client.write(text)
+    // A node may close the connection of a malformed request without a word.
+    else if (!request.endsWithConnection) client.write(text)
     finish(true)
   }
   const tryNext = () => {
@@ -120,7 +121,6 @@ function passRequest(client: Socket, ports: number[], onEnd: (isLast: boolean) =
       for (const bytes of early) socket.write(bytes)
       early = []
       if (clientHasEnded) socket.end()
-      client.resume()
     })
     socket.on('data', (bytes: Buffer) => {
       if (isOver) return
@@ -147,7 +147,6 @@ function passRequest(client: Socket, ports: number[], onEnd: (isLast: boolean) =
     send(bytes) {
       if (isConnected && node) return pass(bytes, client, node)
       early.push(bytes)
-      client.pause()
     },
     end() {
       clientHasEnded = true

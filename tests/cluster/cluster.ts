@@ -5,7 +5,7 @@ import { addressSetting } from '../../services/kit/process/service-address.ts'
 import { ofEachService, SERVICE_NAMES } from '../../services/registry.ts'
 import { type PostgresLine, startPostgresLine } from '../faults/postgres-line.ts'
 import { freePort } from '../support/ports.ts'
-import { type Name, newAddresses, systemSettings } from '../support/settings.ts'
+import { addressSettings, type Name, newAddresses, systemSettings } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import { newSystemDatabase, type SystemDatabase } from '../support/system-database.ts'
 import { type Balancer, startBalancer } from './balancer.ts'
@@ -35,6 +35,11 @@ export interface ClusterOptions {
   nodes?: number
   /** Whether each node has a line of its own to the database, which `cutOff` interrupts. */
   lines?: boolean
+  /**
+   * How nodes call other services: by way of the balancers, each request at another node, or always the node of the same
+   * number, as behind a balancer that keeps to one.
+   */
+  calls?: 'balanced' | 'same number'
   /** More settings of the nodes of a service, read at each of their starts. */
   settingsOf?(service: Name): Partial<Record<string, string>>
 }
@@ -47,7 +52,7 @@ export interface ClusterOptions {
  */
 export async function cluster(
   env: Record<string, string> = {},
-  { lines = false, nodes: count = 3, settingsOf = () => ({}) }: ClusterOptions = {},
+  { calls = 'balanced', lines = false, nodes: count = 3, settingsOf = () => ({}) }: ClusterOptions = {},
 ): Promise<Cluster> {
   const directory = mkdtempSync(join(tmpdir(), 'ch202-cluster-'))
   const mails = join(directory, 'mail')
@@ -79,6 +84,7 @@ export async function cluster(
         // Without it the first start of auth would store the address of one node.
         ISSUER: addresses.url.auth,
         ...systemSettings(dataDir, addresses, env),
+        ...(calls === 'balanced' ? {} : addressSettings((name) => system.node(name, number).url)),
         NODE_NAME: `${service}-${number}`,
         DATABASE_URL: (line ?? { addressOf: String }).addressOf(database.addressOf(service)),
         // A process listens at the address of its service, and calls the others by way of their balancers.

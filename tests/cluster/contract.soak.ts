@@ -21,4 +21,5 @@ runFiles(join(import.meta.dir, '../contract'), 'over a cluster', {
   'short-lives.test.ts': 'sets the clock of a process',
   'stored-issuer.test.ts': 'sets the address of a process',
   'time.test.ts': 'sets the clock of a process',
+  'tokens.test.ts': 'sets the clock of a process',
 })

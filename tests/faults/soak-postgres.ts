@@ -36,6 +36,8 @@ const STORES: Trait[][] = [
 ]
 const CONTRACT: Trait[][] = [[], ['npm'], ['pooler'], ['serializable'], ['slow'], ['unprivileged']]
 const COMMITS: Trait[][] = [[], ['serializable']]
+/** Files of `tests/cluster`, over the balancer of the tests and over Caddy. */
+const CLUSTER = ['cluster', 'contract', 'revocation', 'refresh', 'limits', 'keys', 'deliveries']
 
 /** Parts of `bun run soak --postgres`. */
 export const PARTS: readonly Part[] = [
@@ -51,6 +53,16 @@ export const PARTS: readonly Part[] = [
     env: nextSeed,
   })),
   { name: 'faults', traits: [], files: 'tests/faults/postgres', times: 10 },
+  ...['tests', 'caddy'].flatMap((balancer) =>
+    CLUSTER.map(
+      (file): Part => ({
+        name: 'cluster',
+        traits: [],
+        files: `./tests/cluster/${file}.soak.ts`,
+        env: () => ({ CH202_TEST_BALANCER: balancer }),
+      }),
+    ),
+  ),
 ]
 
 /**
