@@ -1,6 +1,7 @@
-import { asc, count, eq, gt, lte, or, sql } from 'drizzle-orm'
+import { and, asc, count, eq, gt, lte, or, sql } from 'drizzle-orm'
 import type { AuthStore, MailRequest } from '../../services/auth/store/index.ts'
-import { built, type Engine, text } from '../engine.ts'
+import { built, type Dialect, type Engine, text } from '../engine.ts'
+import { ABANDONED } from '../nodes.ts'
 import { placeholders } from '../placeholders.ts'
 import { mailRequests } from '../schema/auth.ts'
 import { BATCH, writeInBatches } from '../write-in-batches.ts'
@@ -8,6 +9,8 @@ import { BATCH, writeInBatches } from '../write-in-batches.ts'
 const { placeholder } = sql
 const byId = eq(mailRequests.id, placeholder('id'))
 const later = gt(mailRequests.nextAt, placeholder('now'))
+/** On PostgreSQL, where a mail has an owner: one of this node. */
+const ofThisNode = (dialect: Dialect) => (dialect === 'postgres' ? sql`owner = ${placeholder('node')}` : undefined)
 
 const statements = {
   add: built((db) =>
@@ -17,23 +20,35 @@ const statements = {
       // Other services repeat a notice until it is acknowledged.
       .onConflictDoNothing(),
   ),
-  due: built((db) =>
+  addOwned: text({
+    sqlite: '',
+    postgres: `
+      INSERT INTO mail_requests (id, email, requested_at, ip, request_id, kind, tries, next_at, link_at, last_error, owner)
+      VALUES ($id, $email, $requestedAt, $ip, $requestId, $kind, $tries, $nextAt, $linkAt, $lastError, $node)
+      ON CONFLICT (id) DO NOTHING`,
+  }),
+  due: built((db, dialect) =>
     db
       .select()
       .from(mailRequests)
-      .where(or(lte(mailRequests.nextAt, placeholder('now')), gt(mailRequests.nextAt, placeholder('latest'))))
+      .where(
+        and(
+          ofThisNode(dialect),
+          or(lte(mailRequests.nextAt, placeholder('now')), gt(mailRequests.nextAt, placeholder('latest'))),
+        ),
+      )
       .orderBy(asc(mailRequests.nextAt), asc(mailRequests.id))
       .limit(placeholder('limit')),
   ),
-  next: built((db) =>
+  next: built((db, dialect) =>
     db
       .select({ nextAt: mailRequests.nextAt })
       .from(mailRequests)
-      .where(later)
+      .where(and(ofThisNode(dialect), later))
       .orderBy(asc(mailRequests.nextAt))
       .limit(1),
   ),
-  postpone: built((db) =>
+  postpone: built((db, dialect) =>
     db
       .update(mailRequests)
       .set({
@@ -41,29 +56,47 @@ const statements = {
         nextAt: sql`${placeholder('nextAt')}`,
         lastError: sql`${placeholder('lastError')}`,
       })
-      .where(byId),
+      // A node that lost the mail to another one has no say about it.
+      .where(and(byId, ofThisNode(dialect))),
   ),
   /** Changes a batch, which then does not match any more. Its order makes PostgreSQL read the index. */
-  hasten: text(`
-    UPDATE mail_requests SET next_at = $now WHERE id IN (
-      SELECT id FROM mail_requests WHERE next_at > $now ORDER BY next_at LIMIT ${BATCH})`),
+  hasten: text({
+    sqlite: `
+      UPDATE mail_requests SET next_at = $now WHERE id IN (
+        SELECT id FROM mail_requests WHERE next_at > $now ORDER BY next_at LIMIT ${BATCH})`,
+    postgres: `
+      UPDATE mail_requests SET next_at = $now WHERE id IN (
+        SELECT id FROM mail_requests WHERE owner = $node AND next_at > $now ORDER BY next_at LIMIT ${BATCH})`,
+  }),
+  takeOver: text({
+    sqlite: '',
+    postgres: `
+      UPDATE mail_requests SET owner = $node WHERE id IN (
+        SELECT id FROM mail_requests WHERE ${ABANDONED} ORDER BY next_at LIMIT ${BATCH})`,
+  }),
   count: built((db) => db.select({ count: count() }).from(mailRequests)),
   remove: built((db) => db.delete(mailRequests).where(byId)),
 }
 
-/** The queue of mails to send. */
+/** The queue of mails to send. Where several nodes run, the one that adds a mail owns it, until it dies. */
 export function mailRequestStore(engine: Engine) {
+  const owner = () => ({ node: engine.node?.current ?? '' })
+  const add = engine.node === null ? statements.add : statements.addOwned
   return {
     async addMailRequest(request: MailRequest) {
-      await engine.write((tx) => tx.run(statements.add, { ...request }))
+      await engine.write((tx) => tx.run(add, { ...request, ...(engine.node !== null && owner()) }))
     },
-    mailRequestsDue: (now: number, latest: number, limit: number) => engine.all(statements.due, { now, latest, limit }),
-    nextMailRequest: async (now: number) => (await engine.get(statements.next, { now }))?.nextAt ?? null,
+    mailRequestsDue: (now: number, latest: number, limit: number) =>
+      engine.all(statements.due, { ...owner(), now, latest, limit }),
+    nextMailRequest: async (now: number) => (await engine.get(statements.next, { ...owner(), now }))?.nextAt ?? null,
     async postponeMailRequest(requestId: string, nextAt: number, lastError: string) {
-      await engine.write((tx) => tx.run(statements.postpone, { id: requestId, nextAt, lastError }))
+      await engine.write((tx) => tx.run(statements.postpone, { ...owner(), id: requestId, nextAt, lastError }))
     },
     async hastenMailRequests(now: number) {
-      await writeInBatches(engine, (tx) => tx.run(statements.hasten, { now }))
+      await writeInBatches(engine, (tx) => tx.run(statements.hasten, { ...owner(), now }))
+    },
+    async takeOverMailRequests() {
+      if (engine.node !== null) await writeInBatches(engine, (tx) => tx.run(statements.takeOver, owner()))
     },
     countMailRequests: async () => (await engine.get(statements.count))?.count ?? 0,
     async removeMailRequest(requestId: string) {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type Clock, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
+import type { Nodes } from '../../kit/nodes/nodes.ts'
 import { withTimeout } from '../../kit/timeout.ts'
 import type { FactStore, MailKind, MailRequest, MailStore } from '../store/index.ts'
 import { type Capacity, capacityBeside, LONGEST_PAUSE } from './capacity.ts'
@@ -17,12 +18,16 @@ const UNSTORED_PAUSE = 30 * SECOND
 const ANSWER_FIRST = 25
 /** How long a stop waits for attempts that are under way. Their mails are sent again after the next start. */
 const STOP_PATIENCE = 3 * SECOND
+/** How long nothing is sent when other nodes may have taken over the mails of this one, in milliseconds. */
+const UNSURE_PAUSE = 100
 
 /** How attempts end, and `expired` for a mail that was given up. */
 export const MAIL_OUTCOMES = ['sent', 'retry', 'refused', 'misconfigured', 'expired'] as const
 
 interface MailQueueOptions {
   store: FactStore & MailStore
+  /** The nodes that share the store. Absent: this one is alone. */
+  nodes?: Pick<Nodes, 'isShared' | 'isSure' | 'onChange'>
   clock: Clock
   log: Log
   mailer: Mailer
@@ -44,6 +49,9 @@ export class MailQueue {
   private wakeUp = Promise.withResolvers<void>()
   /** Attempts that are under way, by the id of their request. `since`: when one began, in monotonic milliseconds. */
   private readonly attempts = new Map<string, { since: number; end: Promise<void> }>()
+  /** Whether mails of nodes that are gone may be in the store. */
+  private isAbandoned = true
+  private endListening = () => {}
   /** Ids of mails whose requests are being answered. */
   private readonly unanswered = new Set<string>()
   /** Ids of mails that were sent but not removed yet: on a full disk they would be sent again and again. */
@@ -54,12 +62,18 @@ export class MailQueue {
   /** Starts to send, first the mails that waited for a retry. */
   start(): void {
     this.isRunning = true
+    this.endListening =
+      this.options.nodes?.onChange(() => {
+        this.isAbandoned = true
+        this.wakeUp.resolve()
+      }) ?? this.endListening
     this.loop = this.run()
   }
 
   /** Stops to read the queue, and waits briefly for attempts under way. To abort them is left to `Mailer.close`. */
   async stop(): Promise<void> {
     this.isRunning = false
+    this.endListening()
     this.stopping.resolve()
     this.wakeUp.resolve()
     const ends = [...this.attempts.values()].map(({ end }) => end)
@@ -89,6 +103,7 @@ export class MailQueue {
       this.wakeUp = Promise.withResolvers()
       let pause: number
       try {
+        await this.takeOver()
         if (isFirst) await this.options.store.hastenMailRequests(this.options.clock.now())
         isFirst = false
         pause = await this.sendDue()
@@ -100,10 +115,28 @@ export class MailQueue {
     }
   }
 
+  /** Takes over the mails of nodes that are gone, when there may be some. */
+  private async takeOver(): Promise<void> {
+    if (!this.options.nodes?.isShared || !this.isAbandoned) return
+    this.isAbandoned = false
+    try {
+      await this.options.store.takeOverMailRequests()
+    } catch (error) {
+      this.isAbandoned = true
+      throw error
+    }
+  }
+
+  /** Whether no other node can have taken over the mails that this one has read. */
+  private isSure(): boolean {
+    return this.options.nodes?.isSure() ?? true
+  }
+
   /** Begins as many attempts as may run. Returns how long there is nothing else to do, in milliseconds. */
   private async sendDue(): Promise<number> {
     const { clock, store } = this.options
     const now = clock.now()
+    if (!this.isSure()) return UNSURE_PAUSE
     const { free } = this.capacity()
     if (free > 0) {
       const most = this.attempts.size + this.unanswered.size + free
@@ -147,7 +180,7 @@ export class MailQueue {
     if (clock.now() > expiryOf(request)) return await this.giveUp(request, request.lastError ?? 'not_composed')
     const failure = await this.send(request)
     // An attempt that a stop aborted shows nothing about the server.
-    if (this.isStopped) return
+    if (this.isStopped || failure === 'not begun') return
     if (failure) await recordTrouble(this.options, failure.reason)
     if (!failure || failure.outcome === 'refused') return await this.remove(request)
     const nextAt = clock.now() + retryDelay(failure, request)
@@ -155,11 +188,15 @@ export class MailQueue {
     await store.postponeMailRequest(request.id, nextAt, failure.reason)
   }
 
-  /** Makes one attempt. Returns why it failed; undefined when the mail was sent, or there was nothing to send. */
-  private async send(request: MailRequest): Promise<Failure | undefined> {
+  /**
+   * Makes one attempt. Returns why it failed; undefined when the mail was sent, or there was nothing to send; `not begun`
+   * when another node may send it.
+   */
+  private async send(request: MailRequest): Promise<Failure | 'not begun' | undefined> {
     const { compose, count, mailer } = this.options
     try {
       const letter = await compose[request.kind](request)
+      if (!this.isSure()) return 'not begun'
       if (!letter) return undefined
       await mailer.send({ ...letter, id: mailIdOf(request), at: request.requestedAt })
     } catch (error) {
