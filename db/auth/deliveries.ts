@@ -8,7 +8,8 @@ import type {
 } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
-import { dynamic, type Engine } from '../engine.ts'
+import { type Body, dynamic, type Engine, type Transaction } from '../engine.ts'
+import { holdsLease } from '../nodes.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { deliveries } from '../schema/auth.ts'
 import { BATCH, writeInBatches } from '../write-in-batches.ts'
@@ -39,7 +40,13 @@ export function deliveryStore(engine: Engine, { audit, events }: Parts) {
     })
   }
 
+  function* holds(tx: Transaction, { lease }: AttemptedDelivery): Body<boolean> {
+    return lease === undefined || (yield* holdsLease(engine, tx, lease))
+  }
+
   return {
+    targetsDue: async (targets: readonly string[], now: number) =>
+      (await engine.all(READS.targetsDue, { targets: JSON.stringify(targets), now })).map(({ target }) => target),
     async deliveriesDue(target: string, now: number, latest: number, limit: number) {
       const rows = await engine.all(READS.due, { target, now, limit })
       if (rows.length > 0) return rows.map(deliveryOf)
@@ -56,10 +63,15 @@ export function deliveryStore(engine: Engine, { audit, events }: Parts) {
       tried: AttemptResult,
       now: number,
     ) {
-      await engine.write((tx) => tx.run(CHANGES.finish, { ...attemptOf(attempted, tried), status, now }))
+      await engine.write(function* (tx) {
+        if (status === 'delivered' || (yield* holds(tx, attempted)))
+          yield* tx.run(CHANGES.finish, { ...attemptOf(attempted, tried), status, now })
+      })
     },
     async postponeDelivery(attempted: AttemptedDelivery, nextAt: number, tried: AttemptResult) {
-      await engine.write((tx) => tx.run(CHANGES.postpone, { ...attemptOf(attempted, tried), nextAt }))
+      await engine.write(function* (tx) {
+        if (yield* holds(tx, attempted)) yield* tx.run(CHANGES.postpone, { ...attemptOf(attempted, tried), nextAt })
+      })
     },
     giveUpDeliveries: (target: string, before: number, now: number) =>
       writeInBatches(engine, (tx) => tx.run(CHANGES.giveUp, { target, before, now })),

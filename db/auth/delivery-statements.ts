@@ -17,7 +17,8 @@ interface Row {
 }
 
 export function deliveryOf({ delivery: { eventId, ...delivery }, event }: Row): Delivery {
-  return { ...delivery, event }
+  // One that was not attempted yet may have no time of its own.
+  return { ...delivery, nextAt: Math.max(delivery.nextAt, delivery.since), event }
 }
 
 const { placeholder } = sql
@@ -44,6 +45,14 @@ export const READS = {
       .orderBy(deliveries.nextAt)
       .limit(1),
   ),
+  targetsDue: text<{ target: string }>({
+    sqlite: `
+      SELECT value AS target FROM json_each($targets)
+      WHERE EXISTS (SELECT 1 FROM deliveries WHERE target = value AND status = 'pending' AND next_at <= $now)`,
+    postgres: `
+      SELECT name AS target FROM jsonb_array_elements_text(CAST($targets AS text)::jsonb) AS list (name)
+      WHERE EXISTS (SELECT 1 FROM deliveries WHERE target = name AND status = 'pending' AND next_at <= $now)`,
+  }),
   // Two counts, each by a partial index: delivered ones, which are many, are never read.
   counts: text<{ pending: number; dead: number }>(`
     SELECT (SELECT count(*) FROM deliveries WHERE status = 'pending') AS pending,

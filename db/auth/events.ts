@@ -106,7 +106,11 @@ const STATEMENTS = {
       FROM jsonb_array_elements(CAST($events AS text)::jsonb) WITH ORDINALITY AS list (value, key) ORDER BY key
       ON CONFLICT (id) DO NOTHING RETURNING id`,
   }),
-  /** Adds the deliveries of events, each a list of its id, its type and when the deliveries begin. */
+  /**
+   * Adds the deliveries of events, each a list of its id, its type and when the deliveries begin. On PostgreSQL they are due
+   * whatever the time is: the clock of the node that sends may be behind, and two events would be due in another order if
+   * the clocks of those that wrote them differ.
+   */
   deliver: text<{ eventId: string }>({
     sqlite: `
       INSERT INTO deliveries (event_id, target, since, next_at)
@@ -120,7 +124,7 @@ const STATEMENTS = {
       RETURNING event_id AS "eventId"`,
     postgres: `
       INSERT INTO deliveries (event_id, target, since, next_at)
-      SELECT event.value->>0, receiver.id, CAST(event.value->>2 AS bigint), CAST(event.value->>2 AS bigint)
+      SELECT event.value->>0, receiver.id, CAST(event.value->>2 AS bigint), 0
       FROM jsonb_array_elements(CAST($events AS text)::jsonb) WITH ORDINALITY AS event (value, key) CROSS JOIN (
         SELECT id, types, created_at FROM webhooks WHERE status = 'active'
         UNION ALL SELECT 'amqp', '[]', NULL WHERE $amqp = 1) AS receiver

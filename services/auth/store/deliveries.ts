@@ -25,7 +25,10 @@ export interface Delivery {
 }
 
 /** The delivery that was attempted, as it was before the attempt: a replay during it sets another `since`. */
-export type AttemptedDelivery = Pick<Delivery, 'seq' | 'since'>
+export type AttemptedDelivery = Pick<Delivery, 'seq' | 'since'> & {
+  /** The lease of the node that made the attempt. If it was lost meanwhile, a failure is not recorded. */
+  lease?: string
+}
 
 /** The result of an attempt, as the list of deliveries shows it (see `lastStatus` and `lastError`). */
 export interface AttemptResult {
@@ -51,6 +54,8 @@ export interface DeliveryStore {
   oldestDeliveries(target: string, limit: number): Promise<Delivery[]>
   /** Returns when the next delivery after `now` is due; null when none is pending. */
   nextDelivery(target: string, now: number): Promise<number | null>
+  /** Returns those of the targets that have a delivery that is due. For databases that several nodes share. */
+  targetsDue(targets: readonly string[], now: number): Promise<string[]>
   /**
    * Records the end of a delivery. When it was replayed or removed during the attempt, that change wins: a failure then
    * leaves it due, a success counts as delivered.

@@ -1,5 +1,6 @@
 import { type Clock, HOUR, MINUTE, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
+import type { Nodes } from '../../kit/nodes/nodes.ts'
 import { withTimeout } from '../../kit/timeout.ts'
 import type { AttemptResult, Delivery, DeliveryStore } from '../store/index.ts'
 
@@ -20,6 +21,8 @@ interface DelivererOptions {
   /** The id of a webhook, or `amqp`. */
   target: string
   store: DeliveryStore
+  /** The nodes that share the store: one of them at a time delivers to a target. Absent: this one is alone. */
+  nodes?: Nodes | undefined
   clock: Clock
   log: Log
   /** How many deliveries may be under way at once. */
@@ -49,6 +52,11 @@ const LOGGED_EVERY = SECOND
 /** How long a stop waits for deliveries that are under way. They are sent again after the next start. */
 const STOP_PATIENCE = 3 * SECOND
 
+/** The longest time until a node sees that it delivers to a target again, in milliseconds. */
+const WITHOUT_LEASE = 250
+/** The outcome of an attempt that this node did not make, because another one may. */
+const NOT_MADE: DeliveryOutcome = { delivered: false, status: null, error: 'not_made', retryIn: 0 }
+
 /** Delivers the events of one target, several at once, and retries each until it is delivered or given up. */
 export class Deliverer {
   private isRunning = false
@@ -62,11 +70,24 @@ export class Deliverer {
   /** Until when a kind of failure is not logged again; monotonic milliseconds. */
   private readonly quietUntil = new Map<string, number>()
 
-  constructor(private readonly options: DelivererOptions) {}
+  private readonly lease: string
+  private endListening = () => {}
 
-  /** Starts to deliver. */
+  constructor(private readonly options: DelivererOptions) {
+    this.lease = `deliveries to ${options.target}`
+  }
+
+  /** Whether this node delivers to the target. */
+  get holdsTarget(): boolean {
+    return this.options.nodes?.holds(this.lease) ?? true
+  }
+
+  /** Starts to deliver, as soon as no other node does. */
   start(): void {
+    const { nodes } = this.options
     this.isRunning = true
+    this.endListening = nodes?.onChange(() => this.wake()) ?? this.endListening
+    nodes?.claim(this.lease).then(() => this.wake())
     this.loop = this.run()
   }
 
@@ -77,6 +98,8 @@ export class Deliverer {
     this.wake()
     await withTimeout(Promise.all([this.loop, ...this.attempts.values()]), STOP_PATIENCE)
     this.abort.abort()
+    this.endListening()
+    await this.options.nodes?.release(this.lease)
   }
 
   /** Makes the deliverer read the store again: a delivery became due. */
@@ -89,6 +112,10 @@ export class Deliverer {
     const { inOrder, log, target } = this.options
     while (this.isRunning) {
       this.wakeUp = Promise.withResolvers()
+      if (!this.holdsTarget) {
+        await withTimeout(this.wakeUp.promise, WITHOUT_LEASE)
+        continue
+      }
       let pause: number
       try {
         pause = await (inOrder ? this.deliverInOrder() : this.deliverDue())
@@ -179,21 +206,23 @@ export class Deliverer {
 
   /** Makes one attempt and records its result. */
   private async attempt(delivery: Delivery): Promise<DeliveryOutcome> {
-    const { clock, log, send, store, target } = this.options
+    const { clock, log, nodes, send, store, target } = this.options
+    if (!this.holdsTarget) return NOT_MADE
     const outcome = await send(delivery, this.abort.signal)
     // An attempt that a stop aborted shows nothing about the receiver.
     if (this.abort.signal.aborted) return outcome
     const { status } = outcome
     const { event, tries } = delivery
+    const attempted = nodes?.isShared ? { ...delivery, lease: this.lease } : delivery
     const fields = { target, id: event.id, tries: tries + 1, ...(status === null ? {} : { status }) }
     if (outcome.delivered) {
-      await store.finishDelivery(delivery, 'delivered', { status, error: null }, clock.now())
+      await store.finishDelivery(attempted, 'delivered', { status, error: null }, clock.now())
       log.debug({ event: 'delivery.delivered', ...fields })
       return outcome
     }
     const { error, retryIn } = outcome
-    if (retryIn === null) await store.finishDelivery(delivery, 'dead', { status, error }, clock.now())
-    else await store.postponeDelivery(delivery, clock.now() + retryIn, { status, error })
+    if (retryIn === null) await store.finishDelivery(attempted, 'dead', { status, error }, clock.now())
+    else await store.postponeDelivery(attempted, clock.now() + retryIn, { status, error })
     const logEvent = retryIn === null ? 'delivery.dead' : 'delivery.postponed'
     // That the target is unreachable is logged once, when the connection is lost.
     const level = outcome.unreachable || this.isRepeated(logEvent) ? 'debug' : 'warn'

@@ -1,7 +1,9 @@
-import { type Clock, DAY } from '../../kit/clock.ts'
+import { type Clock, DAY, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
+import type { Nodes } from '../../kit/nodes/nodes.ts'
 import type { Config } from '../../kit/process/config.ts'
 import type { Random } from '../../kit/random.ts'
+import { withTimeout } from '../../kit/timeout.ts'
 import { AUTH_ITSELF, auditEvent } from '../audit/record.ts'
 import { type Sealing, webhookSecretName } from '../keys/sealing.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
@@ -21,9 +23,14 @@ const DEAD_LIFETIME = 30 * DAY
 
 /** The target of deliveries to the broker. The target of any other delivery is the id of its webhook. */
 const AMQP = 'amqp'
+/** How often a node looks for deliveries that another one stored, and for webhooks that another one changed. */
+const LOOK_EVERY = SECOND / 4
+const LOOKS_PER_UPDATE = 4
 
 interface DispatcherOptions {
   store: DeliveryStore & EventStore & WebhookStore
+  /** The nodes that share the store. Absent: this one is alone. */
+  nodes?: Nodes
   clock: Clock
   random: Random
   log: Log
@@ -38,14 +45,17 @@ export class EventDispatcher {
   private readonly webhooks = new Map<string, Deliverer>()
   private readonly amqp: { deliverer: Deliverer; publisher: AmqpPublisher } | undefined
   private isRunning = false
+  private readonly stopping = Promise.withResolvers<void>()
+  private watching: Promise<void> = Promise.resolve()
   private lastUpdate: Promise<void> = Promise.resolve()
 
   constructor(private readonly options: DispatcherOptions) {
-    const { clock, config, log, store } = options
+    const { clock, config, log, nodes, store } = options
     if (config.amqpUrl !== undefined) {
       const publisher = new AmqpPublisher({ url: config.amqpUrl, exchange: config.amqpExchange, log })
       const send = publisher.send.bind(publisher)
-      const deliverer = new Deliverer({ target: AMQP, store, clock, log, atOnce: AMQP_AT_ONCE, inOrder: true, send })
+      const parts = { target: AMQP, store, nodes, clock, log }
+      const deliverer = new Deliverer({ ...parts, atOnce: AMQP_AT_ONCE, inOrder: true, send })
       this.amqp = { deliverer, publisher }
     }
     store.onDeliveries(() => this.wake())
@@ -59,11 +69,14 @@ export class EventDispatcher {
     this.amqp?.publisher.begin()
     this.amqp?.deliverer.start()
     await this.webhooksChanged()
+    if (this.options.nodes?.isShared) this.watching = this.watch()
   }
 
   /** Stops all deliverers, and closes the connection to the broker. */
   async stop(): Promise<void> {
     this.isRunning = false
+    this.stopping.resolve()
+    await this.watching
     await this.lastUpdate
     await Promise.all([...this.webhooks.values(), this.amqp?.deliverer].map((deliverer) => deliverer?.stop()))
     await this.amqp?.publisher.close()
@@ -88,6 +101,30 @@ export class EventDispatcher {
     await store.settleDeliveries(now)
     await store.forgetDeliveries({ delivered: now - DELIVERED_LIFETIME, dead: now - DEAD_LIFETIME })
     this.wake()
+  }
+
+  /** Looks for what other nodes stored: this one delivers it if it has the lease of the target. */
+  private async watch(): Promise<void> {
+    for (let look = 1; this.isRunning; look++) {
+      await withTimeout(this.stopping.promise, LOOK_EVERY)
+      if (!this.isRunning) return
+      try {
+        if (look % LOOKS_PER_UPDATE === 0) await this.webhooksChanged()
+        await this.wakeDue()
+      } catch (error) {
+        this.options.log.error({ event: 'delivery.failed', err: error })
+      }
+    }
+  }
+
+  /** Wakes the deliverers of targets with a delivery that is due. */
+  private async wakeDue(): Promise<void> {
+    const { clock, store } = this.options
+    const deliverers = new Map(this.webhooks)
+    if (this.amqp) deliverers.set(AMQP, this.amqp.deliverer)
+    const targets = [...deliverers].filter(([, deliverer]) => deliverer.holdsTarget).map(([target]) => target)
+    if (targets.length === 0) return
+    for (const target of await store.targetsDue(targets, clock.now())) deliverers.get(target)?.wake()
   }
 
   private wake(): void {
@@ -115,13 +152,14 @@ export class EventDispatcher {
   }
 
   private delivererOf({ id, sealedSecret, url }: Webhook): Deliverer {
-    const { clock, config, log, random, sealing, store, version } = this.options
+    const { clock, config, log, nodes, random, sealing, store, version } = this.options
     const { hosts } = config
     const secret = sealing.open(sealedSecret, webhookSecretName(id))
     if (!secret) log.error({ event: 'webhook.secret_not_opened', target: id })
     const send = webhookSender({ url, secret }, { clock, hosts, random, version })
     const unsubscribed = () => this.disable(id)
-    return new Deliverer({ target: id, store, clock, log, atOnce: WEBHOOK_AT_ONCE, inOrder: false, send, unsubscribed })
+    const parts = { target: id, store, nodes, clock, log }
+    return new Deliverer({ ...parts, atOnce: WEBHOOK_AT_ONCE, inOrder: false, send, unsubscribed })
   }
 
   /** Disables a webhook whose receiver answered 410. */
