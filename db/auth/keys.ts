@@ -1,7 +1,9 @@
 import { asc, eq, sql } from 'drizzle-orm'
 import type { AuthStore, StoredKey } from '../../services/auth/store/index.ts'
+import { InternalError } from '../../services/kit/log.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { type Body, built, type Engine, type Transaction } from '../engine.ts'
+import { holdsLease } from '../nodes.ts'
 import { placeholders } from '../placeholders.ts'
 import { signingKeys } from '../schema/auth.ts'
 import type { Audit } from './audit.ts'
@@ -36,10 +38,16 @@ export function keyStore(engine: Engine, { audit, feed }: { audit: Audit; feed: 
     return (yield* feed.writeRevocations(tx, [{ kind: 'keys', subject, version: 0, until }])).seq
   }
 
+  function* assertHeld(tx: Transaction, lease: string | undefined): Body<void> {
+    if (lease !== undefined && !(yield* holdsLease(engine, tx, lease)))
+      throw new InternalError('Another node has taken over the rotation of keys')
+  }
+
   return {
     signingKeys: (): Promise<StoredKey[]> => engine.all(statements.all),
-    addSigningKey: (key: StoredKey, event: AuditEvent | null) =>
+    addSigningKey: (key: StoredKey, event: AuditEvent | null, lease?: string) =>
       engine.write(function* (tx) {
+        yield* assertHeld(tx, lease)
         yield* tx.run(statements.insert, { ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey) })
         const seq = yield* announce(tx, key.kid, key.createdAt)
         if (event) yield* audit.writeEvents(tx, [event])
@@ -52,8 +60,14 @@ export function keyStore(engine: Engine, { audit, feed }: { audit: Audit; feed: 
         yield* announce(tx, key.kid, key.createdAt)
       })
     },
-    activateSigningKey: (id: string, times: { now: number; goneAt: number }, event: AuditEvent | null) =>
+    activateSigningKey: (
+      id: string,
+      times: { now: number; goneAt: number },
+      event: AuditEvent | null,
+      lease?: string,
+    ) =>
       engine.write(function* (tx) {
+        yield* assertHeld(tx, lease)
         yield* tx.run(statements.retire, { goneAt: times.goneAt })
         yield* tx.run(statements.activate, { kid: id })
         const seq = yield* announce(tx, id, times.now)

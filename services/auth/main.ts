@@ -8,6 +8,7 @@ import { openApiDocument } from '../kit/http/openapi/document.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
 import { swagger } from '../kit/http/swagger.ts'
 import type { Log } from '../kit/log.ts'
+import { Nodes } from '../kit/nodes/nodes.ts'
 import { withTimeout } from '../kit/timeout.ts'
 import { LocalTokenCheck } from '../kit/tokens/check.ts'
 import { Revocations } from '../kit/tokens/revocations.ts'
@@ -35,6 +36,8 @@ const NAME = 'auth'
 /** The longest time for which a start waits for users to send what auth missed. */
 const CATCH_UP = 2 * SECOND
 const TIDY_EVERY = MINUTE
+/** The lease of the node that deletes what has expired. */
+const TIDY = 'tidy'
 /** Routes that answer while this service catches up: the other services need them, or they report its health. */
 const ALLOWED_WHILE_STARTING = /^(\/api\/v1)?\/(auth\/(sync|revocations|audit|validate-token)|health|metrics)/
 
@@ -62,11 +65,13 @@ export async function authService(
   const { clock, config, hasher, random, tags, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
   const store = await openAuthStore(config, { amqp: config.amqpUrl !== undefined })
-  const services = await openServices(runtime, { store, users, log })
+  const nodes = new Nodes({ store, clock, log })
+  const services = await openServices(runtime, { store, nodes, users, log })
   const { context, dispatcher, feed, heartbeat, revocations, rotation } = services
   const sender = mailer ?? openMailer(runtime, log)
   const mails = new MailQueue({
     store,
+    nodes,
     clock,
     log,
     mailer: sender,
@@ -115,10 +120,10 @@ export async function authService(
     const now = clock.now()
     Promise.all([
       feed.prune(),
-      store.forgetExpired(now),
-      store.forgetFailures(now),
-      store.forgetResets(now),
-      dispatcher.tidy(),
+      // Two nodes that do it at once, when one froze in it, do no harm: what has expired is deleted once.
+      ...(nodes.holds(TIDY)
+        ? [store.forgetExpired(now), store.forgetFailures(now), store.forgetResets(now), dispatcher.tidy()]
+        : []),
     ]).catch((error) => log.error({ event: 'tidy.failed', err: error }))
   }
   let tidying: ReturnType<typeof setInterval> | undefined
@@ -129,6 +134,7 @@ export async function authService(
     paths,
     probe: () => store.probe(),
     async start() {
+      await nodes.start()
       // Refresh tokens that were used before the restart may still be in their grace.
       heartbeat.start()
       feed.subscription?.start()
@@ -137,6 +143,7 @@ export async function authService(
       catchingUp = undefined
       mails.start()
       await dispatcher.start()
+      await nodes.claim(TIDY)
       rotation.start()
       tidying = setInterval(tidy, TIDY_EVERY)
     },
@@ -147,6 +154,7 @@ export async function authService(
       await rotation.stop()
       await feed.subscription?.stop()
       await Promise.all([mails.stop(), dispatcher.stop()])
+      await nodes.stop()
       sender.close()
       await store.recordHeartbeat(clock.now()).catch((error) => log.error({ event: 'alive.failed', err: error }))
       await store.close()
@@ -157,7 +165,7 @@ export async function authService(
 /** Opens the keys and the feed, and builds what the functions of auth take. @throws DatabaseError, InternalError */
 async function openServices(
   { clock, config, hasher, random, version }: Runtime,
-  { log, store, users }: { log: Log; store: AuthStore; users: UsersPeer },
+  { log, nodes, store, users }: { log: Log; nodes: Nodes; store: AuthStore; users: UsersPeer },
 ) {
   const issuer = config.issuer ?? (await storedIssuer(store, config.addresses.auth))
   await store.setFact('issuer', issuer)
@@ -190,8 +198,8 @@ async function openServices(
   const tokens = subscription ? new NodeTokenCheck({ local, subscription, maxLag: config.revocationMaxLag }) : local
   await store.resumeGrace(clock.now(), config.refreshReuseGrace)
 
-  const dispatcher = new EventDispatcher({ store, clock, random, log, config, sealing, feed, version })
-  const rotation = new KeyRotation({ clock, config, feed, keyRing, log, random, store, tokens: local })
+  const dispatcher = new EventDispatcher({ store, nodes, clock, random, log, config, sealing, feed, version })
+  const rotation = new KeyRotation({ clock, config, feed, keyRing, log, nodes, random, store, tokens: local })
   const heartbeat = new GraceHeartbeat(store, clock, log, config.refreshReuseGrace)
   const context: AuthServices = {
     store,

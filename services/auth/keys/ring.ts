@@ -93,16 +93,20 @@ export class KeyRing {
   /**
    * Creates and publishes a key that does not sign yet. Call `add` only when no key is pending.
    * @param event builds the audit row of the new key
+   * @param lease the change fails when this node does not have it
    * @returns `seq`: the number of the change in the feed
    */
-  async add(event?: (kid: string) => AuditEvent): Promise<{ kid: string; stored: StoredKey; seq: number }> {
+  async add(
+    event?: (kid: string) => AuditEvent,
+    lease?: string,
+  ): Promise<{ kid: string; stored: StoredKey; seq: number }> {
     const stored = this.newKey()
     const { kid } = stored
     return await this.changing(async () => {
       // In memory first: a subscriber that reads the number of this change must get the key with it.
       this.put(stored)
       try {
-        return { kid, stored, seq: await this.store.addSigningKey(stored, event?.(kid) ?? null) }
+        return { kid, stored, seq: await this.store.addSigningKey(stored, event?.(kid) ?? null, lease) }
       } catch (error) {
         this.keys.delete(kid)
         throw error
@@ -116,11 +120,16 @@ export class KeyRing {
    * @returns `seq`: the number of the change in the feed
    * @throws Problem `not_found`
    */
-  async activate(kid: string, goneAt: number, event: AuditEvent | null): Promise<{ stored: StoredKey; seq: number }> {
+  async activate(
+    kid: string,
+    goneAt: number,
+    event: AuditEvent | null,
+    lease?: string,
+  ): Promise<{ stored: StoredKey; seq: number }> {
     return await this.changing(async () => {
       const next = this.keys.get(kid)
       if (!next) throw new Problem('not_found')
-      const seq = await this.store.activateSigningKey(kid, { now: this.clock.now(), goneAt }, event)
+      const seq = await this.store.activateSigningKey(kid, { now: this.clock.now(), goneAt }, event, lease)
       for (const { stored } of this.keys.values())
         if (stored.status === 'active') Object.assign(stored, { status: 'retiring', goneAt })
       Object.assign(next.stored, { status: 'active', goneAt: null })

@@ -1,6 +1,7 @@
 import type { Caller } from '../../kit/caller.ts'
-import { HOUR, MINUTE } from '../../kit/clock.ts'
+import { HOUR, MINUTE, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
+import type { Nodes } from '../../kit/nodes/nodes.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
@@ -11,6 +12,10 @@ import type { KeyRing } from './ring.ts'
 import { needsSuccessor, remainingLead, retiredUntil } from './schedule.ts'
 
 const CHECK_EVERY = MINUTE
+/** The same where several nodes run: a key may be published by one and activated by another. */
+const CHECK_SHARED_EVERY = 5 * SECOND
+/** The lease of the node that replaces keys by age. */
+export const ROTATION_LEASE = 'rotation of keys'
 /**
  * The shortest time between two rotations by age, by the monotonic clock: a wall clock that is repeatedly set years
  * forward and back must not create key after key.
@@ -27,6 +32,8 @@ interface KeyRotationContext extends AuditRecordContext {
   feed: { waitForAcks(seq: number): Promise<void> }
   keyRing: KeyRing
   log: Log
+  /** The nodes that share the store: one of them at a time replaces keys by age. Absent: this one is alone. */
+  nodes?: Pick<Nodes, 'claim' | 'holds' | 'isShared'>
   tokens: Pick<LocalTokenCheck, 'clearCache'>
 }
 
@@ -40,6 +47,8 @@ interface KeyRotationContext extends AuditRecordContext {
 export class KeyRotation {
   private timer: ReturnType<typeof setInterval> | undefined
   private leadTimer: ReturnType<typeof setInterval> | undefined
+  /** The pending key whose lead runs or is over. */
+  private leadKid: string | undefined
   /** Whether the lead of the pending key is over. */
   private leadIsOver = false
   private lastCheck: Promise<void> = Promise.resolve()
@@ -50,11 +59,10 @@ export class KeyRotation {
 
   /** Checks the keys now and every minute. A pending key's lead continues; the time while the service was down counts. */
   start(): void {
-    const { clock, config, keyRing } = this.context
-    const pending = keyRing.pending()
-    if (pending) this.startLead(remainingLead(pending, clock.now(), config.signingKeyLead))
-    this.check()
-    this.timer = setInterval(() => this.check(), CHECK_EVERY)
+    const { nodes } = this.context
+    if (nodes?.isShared) nodes.claim(ROTATION_LEASE).then(() => this.check())
+    else this.check()
+    this.timer = setInterval(() => this.check(), nodes?.isShared ? CHECK_SHARED_EVERY : CHECK_EVERY)
   }
 
   /** Resolves when a check that is under way has ended. */
@@ -101,8 +109,11 @@ export class KeyRotation {
     return createdAt + this.context.config.signingKeyLead
   }
 
-  /** Publishes a new key unless one is pending. Runs only within `exclusively`, as do the methods below. */
-  private async publish(row: Row): Promise<StoredKey> {
+  /**
+   * Publishes a new key unless one is pending. Runs only within `exclusively`, as do the methods below.
+   * @param lease the change fails when this node does not have it
+   */
+  private async publish(row: Row, lease?: string): Promise<StoredKey> {
     const { feed, keyRing, store } = this.context
     const pending = keyRing.pending()
     if (pending) {
@@ -110,33 +121,33 @@ export class KeyRotation {
       await store.addAuditEvent(row(pending.kid))
       return pending
     }
-    const { seq, stored } = await this.add(row)
+    const { seq, stored } = await this.add(row, lease)
     await feed.waitForAcks(seq)
     return stored
   }
 
   /** Signs with the pending key, or with a new one, as soon as every service of Ch202 has it. */
-  private async signWithNext(row: Row): Promise<StoredKey> {
+  private async signWithNext(row: Row, lease?: string): Promise<StoredKey> {
     const { keyRing } = this.context
     const pending = keyRing.pending()
-    if (pending) return await this.activate(pending.kid, row)
-    return await this.activate((await this.add(row)).kid, null)
+    if (pending) return await this.activate(pending.kid, row, lease)
+    return await this.activate((await this.add(row, lease)).kid, null, lease)
   }
 
-  private async add(row: Row): ReturnType<KeyRing['add']> {
+  private async add(row: Row, lease?: string): ReturnType<KeyRing['add']> {
     const { config, keyRing } = this.context
-    const result = await keyRing.add(row)
+    const result = await keyRing.add(row, lease)
     // Also for a key that shall sign at once: if activating it fails, it signs after its lead.
-    this.startLead(config.signingKeyLead)
+    this.startLead(result.kid, config.signingKeyLead)
     return result
   }
 
   /** Makes a key the active one. The previous key stays until its last token has expired. */
-  private async activate(kid: string, row: Row | null): Promise<StoredKey> {
+  private async activate(kid: string, row: Row | null, lease?: string): Promise<StoredKey> {
     const { clock, config, feed, keyRing, store } = this.context
     // The services got the key when it was published, but after a restart nothing proves that they did.
     await feed.waitForAcks(await store.lastRevocation())
-    const { seq, stored } = await keyRing.activate(kid, retiredUntil(clock.now(), config), row?.(kid) ?? null)
+    const { seq, stored } = await keyRing.activate(kid, retiredUntil(clock.now(), config), row?.(kid) ?? null, lease)
     this.endLead()
     // Other nodes sign with the previous key until they have acknowledged this change.
     await feed.waitForAcks(seq)
@@ -148,8 +159,9 @@ export class KeyRotation {
    * be set meanwhile. The timer is an interval because that is what the tests can drive.
    * @param ms milliseconds
    */
-  private startLead(ms: number): void {
+  private startLead(kid: string, ms: number): void {
     this.endLead()
+    this.leadKid = kid
     this.leadIsOver = ms <= 0
     if (this.leadIsOver) return
     this.leadTimer = setInterval(() => {
@@ -161,12 +173,24 @@ export class KeyRotation {
 
   private endLead(): void {
     clearInterval(this.leadTimer)
+    this.leadKid = undefined
     this.leadIsOver = false
+  }
+
+  /** Continues the lead of a key that was published before this start, or by another node. */
+  private resumeLead(): void {
+    const { clock, config, keyRing } = this.context
+    const pending = keyRing.pending()
+    if (!pending) this.endLead()
+    else if (pending.kid !== this.leadKid)
+      this.startLead(pending.kid, remainingLead(pending, clock.now(), config.signingKeyLead))
   }
 
   /** Activates, publishes and removes keys that are due, after the check before. Logs failures. */
   private check(): void {
-    const { keyRing, log } = this.context
+    const { keyRing, log, nodes } = this.context
+    if (nodes && !nodes.holds(ROTATION_LEASE)) return
+    this.resumeLead()
     this.lastCheck = this.lastCheck
       .then(() => this.signIfDue())
       .then(() => this.publishIfOld())
@@ -182,7 +206,8 @@ export class KeyRotation {
       // Meanwhile an operator may have removed the key, or made it sign at once.
       const pending = keyRing.pending()
       if (!pending || !this.leadIsOver) return
-      await this.activate(pending.kid, (kid) => auditEvent(this.context, AUTH_ITSELF, 'key.activated', null, { kid }))
+      const row: Row = (kid) => auditEvent(this.context, AUTH_ITSELF, 'key.activated', null, { kid })
+      await this.activate(pending.kid, row, ROTATION_LEASE)
       log.info({ event: 'key.activated' })
     })
   }
@@ -196,7 +221,7 @@ export class KeyRotation {
       if (!this.isOld()) return
       const now = config.signingKeyLead === 0
       const row: Row = (kid) => auditEvent(this.context, AUTH_ITSELF, 'key.rotated', null, { kid, now })
-      await (now ? this.signWithNext(row) : this.publish(row))
+      await (now ? this.signWithNext(row, ROTATION_LEASE) : this.publish(row, ROTATION_LEASE))
       this.rotatedAt = clock.monotonic()
       log.info({ event: 'key.rotated' })
     })

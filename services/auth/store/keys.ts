@@ -18,15 +18,25 @@ export interface StoredKey {
 /** The stored key ring. Each change has a number in the revocation feed. */
 export interface KeyStore {
   signingKeys(): Promise<StoredKey[]>
-  /** Adds a key. @returns the number of the change in the feed */
-  addSigningKey(key: StoredKey, event: AuditEvent | null): Promise<number>
+  /**
+   * Adds a key.
+   * @param lease the change fails when this node does not have it
+   * @returns the number of the change in the feed
+   */
+  addSigningKey(key: StoredKey, event: AuditEvent | null, lease?: string): Promise<number>
   /** Adds a key that signs, unless there is one that signs already. */
   addFirstSigningKey(key: StoredKey): Promise<void>
   /**
    * Makes the pending key the one that signs; the previous one stays until `goneAt`.
+   * @param lease the change fails when this node does not have it
    * @returns the number of the change in the feed, which may forget it
    */
-  activateSigningKey(kid: string, times: { now: number; goneAt: number }, event: AuditEvent | null): Promise<number>
+  activateSigningKey(
+    kid: string,
+    times: { now: number; goneAt: number },
+    event: AuditEvent | null,
+    lease?: string,
+  ): Promise<number>
   /**
    * Removes a key.
    * @param until when the feed may forget this change, in milliseconds since the epoch

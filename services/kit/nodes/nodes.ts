@@ -41,7 +41,7 @@ const DEAD_AFTER = 2000
  * renewal, this node from when it sent it: so it stops first.
  */
 const SURE_FOR = 1500
-/** Milliseconds without an answer of the database after which a node has no opinion about the others. */
+/** Milliseconds without an answer of the database, or without running, after which a node forgets what it saw of the others. */
 const BLIND_AFTER = 1000
 /** Milliseconds between two searches for the work of nodes that are gone. */
 const SEARCH_EVERY = 5000
@@ -65,6 +65,9 @@ export class Nodes {
   private loop: Promise<void> = Promise.resolve()
   /** When the last renewal that succeeded was sent; monotonic milliseconds. */
   private renewedAt = Number.NEGATIVE_INFINITY
+  /** When the rows of the nodes were last read; monotonic milliseconds. */
+  private seenAt = Number.NEGATIVE_INFINITY
+  private isFailing = false
   private searchedAt = Number.NEGATIVE_INFINITY
   private readonly others = new Map<string, OtherNode>()
   private readonly leases = new Set<string>()
@@ -141,6 +144,8 @@ export class Nodes {
     const { clock, store } = this.options
     const sentAt = clock.monotonic()
     this.leases.clear()
+    // What was seen of the others before is as old as the last renewal.
+    this.others.clear()
     await store.registerNode()
     this.renewedAt = sentAt
   }
@@ -155,12 +160,14 @@ export class Nodes {
       this.notify()
       return
     }
-    const wasBlind = sentAt - this.renewedAt > BLIND_AFTER
+    const now = clock.monotonic()
+    const wasBlind = now - this.seenAt > BLIND_AFTER
     this.renewedAt = sentAt
+    this.seenAt = now
     this.leases.clear()
     for (const name of seen.leases) this.leases.add(name)
-    const isGone = this.compare(seen.others, wasBlind)
-    const removed = await this.removeDead()
+    const isGone = this.compare(seen.others, now, wasBlind)
+    const removed = await this.removeDead(now)
     const free = [...this.claims].filter((name) => !this.leases.has(name) && !seen.foreignLeases.includes(name))
     const gained = free.length > 0 && (await this.take(free))
     const isSearch = clock.monotonic() - this.searchedAt > SEARCH_EVERY
@@ -170,11 +177,11 @@ export class Nodes {
 
   /**
    * Compares the rows of the other nodes with those of the last time.
+   * @param now when they were read; monotonic milliseconds
    * @param wasBlind their rows may have been renewed, and stood still, while this node saw nothing
    * @returns whether a node is gone
    */
-  private compare(seen: NodesSeen['others'], wasBlind: boolean): boolean {
-    const now = this.options.clock.monotonic()
+  private compare(seen: NodesSeen['others'], now: number, wasBlind: boolean): boolean {
     const names = new Set(seen.map(({ name }) => name))
     const goneNames = [...this.others.keys()].filter((name) => !names.has(name))
     for (const name of goneNames) this.others.delete(name)
@@ -184,11 +191,11 @@ export class Nodes {
   }
 
   /** Removes the nodes whose rows stood still for too long. @returns whether there was one */
-  private async removeDead(): Promise<boolean> {
-    const { clock, log, store } = this.options
+  private async removeDead(now: number): Promise<boolean> {
+    const { log, store } = this.options
     let removed = false
     for (const [name, { renewals, since }] of this.others) {
-      if (clock.monotonic() - since < DEAD_AFTER) continue
+      if (now - since < DEAD_AFTER) continue
       this.others.delete(name)
       if (!(await store.removeNode(name, renewals))) continue
       log.warn({ event: 'node.dead', target: name })
@@ -209,11 +216,14 @@ export class Nodes {
     for (const listener of this.listeners) listener()
   }
 
+  /** Runs work with the database. While it fails, the first failure is logged: others follow several times a second. */
   private async attempt(work: () => Promise<unknown>): Promise<void> {
     try {
       await work()
+      this.isFailing = false
     } catch (error) {
-      this.options.log.error({ event: 'node.not_renewed', err: error })
+      if (!this.isFailing) this.options.log.error({ event: 'node.not_renewed', err: error })
+      this.isFailing = true
     }
   }
 }
