@@ -3,6 +3,7 @@ import type { AuthStore, LoginFailures } from '../../services/auth/store/index.t
 import { DAY } from '../../services/kit/clock.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { type Body, built, type Engine, type Transaction, text } from '../engine.ts'
+import { ABANDONED } from '../nodes.ts'
 import { placeholders } from '../placeholders.ts'
 import { loginFailures } from '../schema/auth.ts'
 import { BATCH, writeInBatches } from '../write-in-batches.ts'
@@ -43,7 +44,21 @@ const statements = {
   }),
 }
 
-/** The times of failed logins, by account and by address. */
+/** The attempts under way, which only nodes on PostgreSQL store. Those of a node that is gone do not count. */
+const places = {
+  count: text<{ attempts: number }>(`
+    SELECT count(*) AS attempts FROM login_attempts WHERE subject = $subject AND NOT (${ABANDONED})`),
+  take: text('INSERT INTO login_attempts (subject, owner, attempt) VALUES ($subject, $node, $attempt)'),
+  leave: text({
+    sqlite: '',
+    postgres: `
+      DELETE FROM login_attempts WHERE owner = $node
+        AND attempt IN (SELECT CAST(jsonb_array_elements_text(CAST($attempts AS text)::jsonb) AS bigint))`,
+  }),
+  forget: text(`DELETE FROM login_attempts WHERE ${ABANDONED}`),
+}
+
+/** The times of failed logins, by account and by address, and the attempts under way. */
 export function failureStore(engine: Engine, audit: Audit) {
   function* record(tx: Transaction, subject: string, now: number): Body<LoginFailures> {
     const before = (yield* tx.get(statements.select, { subject })) ?? NO_FAILURES
@@ -55,7 +70,31 @@ export function failureStore(engine: Engine, audit: Audit) {
   }
 
   return {
+    takePlaces: (
+      attempt: number,
+      subjects: string[],
+      isFree: (index: number, failures: LoginFailures, underWay: number) => boolean,
+    ) =>
+      engine.write(function* (tx) {
+        const failures: LoginFailures[] = []
+        let hasPlaces = true
+        for (const [index, subject] of subjects.entries()) {
+          const before = (yield* tx.get(statements.select, { subject })) ?? NO_FAILURES
+          const underWay = (yield* tx.get(places.count, { subject }))?.attempts ?? 0
+          failures.push(before)
+          hasPlaces &&= isFree(index, before, underWay)
+        }
+        if (hasPlaces)
+          for (const subject of subjects)
+            yield* tx.run(places.take, { subject, attempt, node: engine.node?.current ?? '' })
+        return { hasPlaces, failures }
+      }),
+    async leavePlaces(attempts: number[]) {
+      const node = engine.node?.current ?? ''
+      await engine.write((tx) => tx.run(places.leave, { node, attempts: JSON.stringify(attempts) }))
+    },
     async forgetFailures(now: number) {
+      if (engine.node !== null) await engine.write((tx) => tx.run(places.forget))
       await writeInBatches(engine, (tx) => tx.run(statements.deleteOld, { before: now - KEPT_FOR }))
     },
     loginFailures: async (subject: string): Promise<LoginFailures> =>

@@ -5,6 +5,7 @@ import { nodeStore } from '../nodes.ts'
 import { type DatabaseConfig, type DatabaseDefinition, openStore } from '../open.ts'
 import { authMigrations as postgres } from '../postgres/migrations/auth.ts'
 import * as schema from '../schema/auth.ts'
+import * as attemptSchema from '../schema/login-attempts.ts'
 import { authMigrations as sqlite } from '../sqlite/migrations/auth.ts'
 import { accountStore } from './accounts.ts'
 import { auditStore } from './audit.ts'
@@ -19,7 +20,7 @@ import { feedStore } from './revocations.ts'
 import { sessionStore } from './sessions.ts'
 import { webhookStore } from './webhooks.ts'
 
-const DATABASE: DatabaseDefinition = { name: 'auth', schema, sqlite, postgres }
+const DATABASE: DatabaseDefinition = { name: 'auth', schema: { ...schema, ...attemptSchema }, sqlite, postgres }
 
 interface AuthStoreOptions {
   /** Whether every event also goes to a message broker. */

@@ -1,9 +1,10 @@
 import { type Clock, DAY } from '../../kit/clock.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
-import { Problem } from '../../kit/problem.ts'
 import type { LoginFailures, LoginLimitStore } from '../store/index.ts'
-import { concurrentAttempts, LOCKOUT_RULES, lockedUntil, type Subject } from './lockout.ts'
-import { LoginLockout, RefusedLogins } from './refused-logins.ts'
+import { LOCKOUT_RULES, lockedUntil, type Subject } from './lockout.ts'
+import { type Counted, LocalPlaces, type Places } from './places.ts'
+import { RefusedLogins } from './refused-logins.ts'
+import { SharedPlaces } from './shared-places.ts'
 
 /** The ends of the lockouts after a failed login, in milliseconds since the epoch; 0: not locked. */
 export interface Lockouts {
@@ -21,34 +22,24 @@ export interface Attempt {
   abandoned(): void
 }
 
-/** The places of the logins that are checked at once for a subject. */
-interface Places {
-  /** How many are in use. */
-  count: number
-  /** How often one became free. */
-  exits: number
-  /** How many logins ask for one, or wait for one. */
-  callers: number
-  waiting: (() => void)[]
-}
-
 /**
  * Counts failed logins by account and by address, and refuses further ones before any hashing. The limits hold for
  * guesses that arrive at once too: only as many are checked at a time as could all fail, the others wait.
  */
 export class LoginLimits {
   readonly refused = new RefusedLogins()
-  private readonly places = new Map<string, Places>()
-  private waiting = 0
+  private readonly places: Places
 
   constructor(
     private readonly store: LoginLimitStore,
     private readonly clock: Clock,
     /** How many logins may wait before further ones are refused as `overloaded`. */
-    private readonly queue: number,
+    queue: number,
     /** RATE_LIMIT. */
     private readonly enabled: boolean,
-  ) {}
+  ) {
+    this.places = store.isShared ? new SharedPlaces(store, clock, queue) : new LocalPlaces(store, clock, queue)
+  }
 
   /**
    * Begins an attempt, or waits until it may begin.
@@ -58,17 +49,19 @@ export class LoginLimits {
    */
   async begin(account: string, address: string | null): Promise<Attempt> {
     if (!this.enabled) return this.uncounted()
-    const byAccount = `account:${account}`
-    const byAddress = address === null ? null : `address:${address}`
     // The address first: a client that waits because of its own guesses must not take a place of someone's account.
-    if (byAddress !== null) await this.enter('address', byAddress)
-    try {
-      await this.enter('account', byAccount)
-    } catch (error) {
-      if (byAddress !== null) this.leave(byAddress)
-      throw error
+    const subjects: Counted[] = [
+      ...(address === null ? [] : [counted('address', address)]),
+      counted('account', account),
+    ]
+    const leave = await this.places.enter(subjects)
+    const [byAccount = '', ...others] = subjects.map(({ name }) => name).reverse()
+    return {
+      failed: (events) => this.recordFailure([byAccount, ...others], events).finally(leave),
+      // The failures still count for the day: a user who logs in must not give an attacker another hundred guesses.
+      succeeded: () => this.store.clearFailures(byAccount, this.clock.now(), 'keep').finally(leave),
+      abandoned: () => void leave(),
     }
-    return this.counted(byAccount, byAddress)
   }
 
   /** Clears the failures of an account: guesses at the old password mean nothing after the user set a new one. */
@@ -85,19 +78,6 @@ export class LoginLimits {
     const failures = await this.store.loginFailures(`${by}:${key}`)
     const times = failures.times.filter((at) => now - at < DAY)
     return { times, lockedUntil: this.enabled ? lockedUntil(failures, LOCKOUT_RULES[by], now) : 0 }
-  }
-
-  private counted(byAccount: string, byAddress: string | null): Attempt {
-    const subjects = byAddress === null ? [byAccount] : [byAccount, byAddress]
-    const leave = () => {
-      for (const subject of subjects) this.leave(subject)
-    }
-    return {
-      failed: (events) => this.recordFailure(subjects, events).finally(leave),
-      // The failures still count for the day: a user who logs in must not give an attacker another hundred guesses.
-      succeeded: () => this.store.clearFailures(byAccount, this.clock.now(), 'keep').finally(leave),
-      abandoned: leave,
-    }
   }
 
   private uncounted(): Attempt {
@@ -117,47 +97,8 @@ export class LoginLimits {
       events({ account: lockout('account', account), address: lockout('address', address) }),
     )
   }
+}
 
-  /** Takes one of the places that `concurrentAttempts` allows, or waits for one. */
-  private async enter(by: Subject, subject: string): Promise<void> {
-    const rule = LOCKOUT_RULES[by]
-    const places = this.places.get(subject) ?? { count: 0, exits: 0, callers: 0, waiting: [] }
-    this.places.set(subject, places)
-    places.callers++
-    try {
-      for (;;) {
-        const { exits } = places
-        const now = this.clock.now()
-        const failures = await this.store.loginFailures(subject)
-        const until = lockedUntil(failures, rule, now)
-        if (until > 0) throw new LoginLockout(by, until, now)
-        // An attempt that left meanwhile may have failed, and the failures that were read do not have it.
-        if (places.exits !== exits) continue
-        if (places.count < concurrentAttempts(failures, rule, now)) {
-          places.count++
-          return
-        }
-        if (this.waiting >= this.queue) throw new Problem('overloaded', { retryAfter: 2 })
-        this.waiting++
-        await new Promise<void>((resolve) => places.waiting.push(resolve))
-        this.waiting--
-      }
-    } finally {
-      places.callers--
-      this.removeUnused(subject, places)
-    }
-  }
-
-  private leave(subject: string): void {
-    const places = this.places.get(subject)
-    if (!places) return
-    places.count--
-    places.exits++
-    for (const resolve of places.waiting.splice(0)) resolve()
-    this.removeUnused(subject, places)
-  }
-
-  private removeUnused(subject: string, { count, callers }: Places): void {
-    if (count === 0 && callers === 0) this.places.delete(subject)
-  }
+function counted(by: Subject, key: string): Counted {
+  return { by, name: `${by}:${key}` }
 }

@@ -10,7 +10,22 @@ export interface LoginFailures {
 
 /** Failed logins, by subject: `account:` or `address:` with a key (see `LoginLimits`). */
 export interface LoginLimitStore {
+  /** Whether other nodes may use the database: then `takePlaces` counts the attempts of all, and otherwise nobody calls it. */
+  readonly isShared: boolean
   loginFailures(subject: string): Promise<LoginFailures>
+  /**
+   * Takes a place of each subject for an attempt of this node, or none.
+   * @param attempt a number that this node gives once
+   * @param isFree decides for the subject at `index`, with the attempts of all nodes that are under way
+   * @returns the failures of each subject
+   */
+  takePlaces(
+    attempt: number,
+    subjects: string[],
+    isFree: (index: number, failures: LoginFailures, underWay: number) => boolean,
+  ): Promise<{ hasPlaces: boolean; failures: LoginFailures[] }>
+  /** Gives the places of attempts of this node back. */
+  leavePlaces(attempts: number[]): Promise<void>
   /**
    * Records a failure of each subject.
    * @param events builds the audit rows from the updated failures, in the order of `subjects`

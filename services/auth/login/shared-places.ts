@@ -1,0 +1,103 @@
+import type { Clock } from '../../kit/clock.ts'
+import { Problem } from '../../kit/problem.ts'
+import type { LoginFailures, LoginLimitStore } from '../store/index.ts'
+import { concurrentAttempts, LOCKOUT_RULES, lockedUntil } from './lockout.ts'
+import type { Counted, Places } from './places.ts'
+import { LoginLockout } from './refused-logins.ts'
+
+/** Milliseconds after which a login that waits looks again: another node may have the place that becomes free. */
+const LOOK_AGAIN = 20
+
+/** The places of all nodes on a database, which has a row for each that is in use. */
+export class SharedPlaces implements Places {
+  private attempts = 0
+  private waiting = 0
+  /**
+   * The logins of one account ask one after the other, and those of one address read one after the other: in the database
+   * they would conflict.
+   */
+  private readonly turns = new Turns()
+  /** Attempts whose places could not be given back. */
+  private readonly unfinished = new Set<number>()
+
+  constructor(
+    private readonly store: LoginLimitStore,
+    private readonly clock: Clock,
+    /** How many logins may wait. */
+    private readonly queue: number,
+  ) {}
+
+  async enter(subjects: readonly Counted[]): Promise<() => Promise<void>> {
+    const account = subjects.at(-1)?.name ?? ''
+    // One that need not wait is not counted among those that wait.
+    if (this.turns.isTaken(account) && this.waiting >= this.queue) throw new Problem('overloaded', { retryAfter: 2 })
+    this.waiting++
+    try {
+      const attempt = await this.turns.run(account, () => this.take(subjects))
+      return () => this.leave(attempt)
+    } finally {
+      this.waiting--
+    }
+  }
+
+  /** @returns the number of the attempt that has the places */
+  private async take(subjects: readonly Counted[]): Promise<number> {
+    const attempt = ++this.attempts
+    const names = subjects.map(({ name }) => name)
+    for (;;) {
+      const now = this.clock.now()
+      const { failures, hasPlaces } = await this.turns.run(`read ${names[0]}`, () =>
+        this.store.takePlaces(attempt, names, (index, before, underWay) =>
+          isFree(subjects[index], before, underWay, now),
+        ),
+      )
+      if (hasPlaces) return attempt
+      for (const [index, { by }] of subjects.entries()) {
+        const until = lockedUntil(failures[index] ?? NO_FAILURES, LOCKOUT_RULES[by], now)
+        if (until > 0) throw new LoginLockout(by, until, now)
+      }
+      await Bun.sleep(LOOK_AGAIN)
+    }
+  }
+
+  private async leave(attempt: number): Promise<void> {
+    this.unfinished.add(attempt)
+    const attempts = [...this.unfinished]
+    try {
+      await this.store.leavePlaces(attempts)
+      for (const each of attempts) this.unfinished.delete(each)
+    } catch {
+      // The database is away: the places are given back with those of the next attempt.
+    }
+  }
+}
+
+/** Work that runs one after the other, by key. */
+class Turns {
+  private readonly last = new Map<string, Promise<void>>()
+
+  isTaken(key: string): boolean {
+    return this.last.has(key)
+  }
+
+  async run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.last.get(key)
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.last.set(key, promise)
+    try {
+      await before
+      return await work()
+    } finally {
+      resolve()
+      if (this.last.get(key) === promise) this.last.delete(key)
+    }
+  }
+}
+
+const NO_FAILURES: LoginFailures = { times: [], clearedAt: 0 }
+
+function isFree(subject: Counted | undefined, failures: LoginFailures, underWay: number, now: number): boolean {
+  if (!subject) return false
+  const rule = LOCKOUT_RULES[subject.by]
+  return lockedUntil(failures, rule, now) === 0 && underWay < concurrentAttempts(failures, rule, now)
+}
