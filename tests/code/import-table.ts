@@ -127,7 +127,7 @@ const databaseRules: ImportRule[] = [
       `db/${name}/**`,
       'db/*.ts',
       `db/schema/${name}.ts`,
-      'db/schema/audit-chain.ts',
+      'db/schema/{audit-chain,login-attempts}.ts',
       pureRules(name),
       ...PLAIN_KIT,
       ...QUERIES,

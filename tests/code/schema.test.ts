@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { SQL } from 'bun'
 import { generateSQLiteDrizzleJson, generateSQLiteMigration } from 'drizzle-kit/api'
 import { migrate } from '../../db/postgres/migrate.ts'
+import * as attemptSchema from '../../db/schema/login-attempts.ts'
 import * as nodeSchema from '../../db/schema/nodes.ts'
 import * as subscriberSchema from '../../db/schema/subscribers.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
@@ -259,7 +260,12 @@ function postgresForeignKeys(sql: SQL, schema: string): Promise<ForeignKey[]> {
 
 describe.each(databases)('the database of $name on PostgreSQL', ({ name, postgres, schema }) => {
   test('has the tables, columns, keys and unique indexes of schema.ts; texts are compared by their bytes', async () => {
-    const typed = await databaseOf({ ...schema, ...nodeSchema, ...(FEEDS.has(name) && subscriberSchema) })
+    const typed = await databaseOf({
+      ...schema,
+      ...nodeSchema,
+      ...(FEEDS.has(name) && subscriberSchema),
+      ...(name === 'auth' && attemptSchema),
+    })
     await onPostgres({ name, migrations: postgres }, async (sql) => {
       expect(await postgresTables(sql, name)).toEqual(expectedTables(typed))
       expect([...(await postgresForeignKeys(sql, name))]).toEqual(expect.arrayContaining(foreignKeysOf(typed)))

@@ -183,3 +183,11 @@ CREATE INDEX limits_window ON limits (window_start);
 -- removed by the others.
 CREATE TABLE nodes (name text COLLATE "C" PRIMARY KEY, renewals bigint NOT NULL) WITH (fillfactor = 25);
 CREATE TABLE leases (name text COLLATE "C" PRIMARY KEY, owner text COLLATE "C" NOT NULL);
+
+-- Logins whose password is being checked, each once for its account and once for its address.
+CREATE TABLE login_attempts (
+  subject text COLLATE "C" NOT NULL,
+  owner text COLLATE "C" NOT NULL,
+  attempt bigint NOT NULL,
+  PRIMARY KEY (subject, owner, attempt)
+);
