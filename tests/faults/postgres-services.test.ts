@@ -47,8 +47,16 @@ const READS = new Set([
   'POST /api/v1/users/announcements/send',
   'POST /api/v1/users/verify-credentials',
 ])
-/** Operations of GET that write: the check of the database, and an export, which leaves a row in the audit. */
-const WRITES = new Set(['GET /api/v1/health/db', 'GET /api/v1/users/export'])
+/**
+ * Operations of GET that write: the check of the database, an export, which leaves a row in the audit, and the polls of the
+ * feeds, which are written before they are answered.
+ */
+const WRITES = new Set([
+  'GET /api/v1/health/db',
+  'GET /api/v1/users/export',
+  'GET /api/v1/auth/revocations',
+  'GET /api/v1/modules/sync/feed',
+])
 /** Operations that run one after the other, whichever request they belong to. */
 const ONE_BY_ONE = /\/admin\/keys\//
 
