@@ -10,11 +10,12 @@ import { FEED_LEASE } from './subscriber.ts'
 function newNode() {
   const time = { now: 1_000_000 }
   const clock = { now: () => time.now, monotonic: () => time.now }
-  const database = { last: 0, isAway: false, isReadOnly: false, acks: [] as number[] }
+  const database = { last: 0, isAway: false, isReadOnly: false, delay: 0, acks: [] as number[] }
   const unavailable = () => new DatabaseUnavailable('The database is away', 'TEST')
   const store = {
     async acknowledge(_: string, acked: number) {
       if (database.isAway || database.isReadOnly) throw unavailable()
+      time.now += database.delay
       database.acks.push(acked)
     },
     subscribers: async () => [],
@@ -40,6 +41,16 @@ test('a node has a lease once its acknowledgement was written and what is new wa
   expect(database.acks).toEqual([0])
   expect(subscription.hasLease).toBe(true)
   time.now += FEED_LEASE
+  expect(subscription.hasLease).toBe(false)
+})
+
+test('the lease counts from when the acknowledgement was sent', async () => {
+  const { database, subscription, time } = newNode()
+  database.delay = 400
+  await subscription.catchUp()
+  time.now += FEED_LEASE - 401
+  expect(subscription.hasLease).toBe(true)
+  time.now += 1
   expect(subscription.hasLease).toBe(false)
 })
 
