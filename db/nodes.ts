@@ -1,5 +1,6 @@
 import type { NodeStore, NodesSeen } from '../services/kit/nodes/nodes.ts'
-import { type Body, type Engine, type Transaction, text } from './engine.ts'
+import { type Body, type Engine, type Transaction, text, type Values } from './engine.ts'
+import { BATCH, writeInBatches } from './write-in-batches.ts'
 
 /** Makes a statement for PostgreSQL alone: one process uses a file. */
 function shared<Row = never>(postgres: string) {
@@ -36,6 +37,40 @@ const statements = {
 
 /** The condition that no running node owns a row. */
 export const ABANDONED = 'owner NOT IN (SELECT name FROM nodes)'
+
+/**
+ * Makes the statements by which a node takes over rows of nodes that are gone.
+ * @param table its name, its key and the column by which the index continues after `owner`
+ * @param where a condition that the index begins with
+ */
+export function takeOverStatements({ name, key, order }: { name: string; key: string; order: string }, where = 'true') {
+  return {
+    /** Finds owners that do not run: each owner takes one look into the index, however many rows it has. */
+    goneOwners: shared<{ owner: string }>(`
+      WITH RECURSIVE owners AS (
+        SELECT min(owner) AS owner FROM ${name} WHERE ${where}
+        UNION ALL
+        SELECT (SELECT min(${name}.owner) FROM ${name} WHERE ${where} AND ${name}.owner > owners.owner)
+        FROM owners WHERE owners.owner IS NOT NULL)
+      SELECT owner FROM owners WHERE owner <> $node AND ${ABANDONED}`),
+    takeOver: shared(`
+      UPDATE ${name} SET owner = $node WHERE ${key} IN (
+        SELECT ${key} FROM ${name} WHERE ${where} AND owner = $gone ORDER BY ${order} LIMIT ${BATCH})
+      AND $gone NOT IN (SELECT name FROM nodes)`),
+  }
+}
+
+/** Makes this node the owner of the rows of nodes that are gone. Alone on a database, it owns all. */
+export async function takeOver(
+  engine: Engine,
+  { goneOwners, takeOver: statement }: ReturnType<typeof takeOverStatements>,
+  values: Values = {},
+): Promise<void> {
+  if (engine.node === null) return
+  const node = engine.node.current
+  for (const { owner } of await engine.all(goneOwners, { ...values, node }))
+    await writeInBatches(engine, (tx) => tx.run(statement, { ...values, node, gone: owner }))
+}
 
 /** The tables `nodes` and `leases`. */
 export function nodeStore(engine: Engine): NodeStore {

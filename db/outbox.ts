@@ -1,7 +1,6 @@
 import type { NewNotice, Notice, OutboxStore } from '../services/kit/outbox/outbox.ts'
 import { type Body, type Engine, type Transaction, text } from './engine.ts'
-import { ABANDONED } from './nodes.ts'
-import { BATCH, writeInBatches } from './write-in-batches.ts'
+import { takeOver, takeOverStatements } from './nodes.ts'
 
 interface Row {
   seq: number
@@ -64,18 +63,14 @@ const statements = {
         AND subject NOT IN (SELECT jsonb_array_elements_text(CAST($without AS text)::jsonb))
       LIMIT 1`,
   }),
-  takeOver: text({
-    sqlite: '',
-    postgres: `
-      UPDATE outbox SET owner = $node WHERE seq IN (
-        SELECT seq FROM outbox WHERE target = $target AND ${ABANDONED} ORDER BY seq LIMIT ${BATCH})`,
-  }),
   remove: text({
     sqlite: 'DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each($seqs))',
     postgres: 'DELETE FROM outbox WHERE seq IN (SELECT jsonb_array_elements_text(CAST($seqs AS text)::jsonb)::bigint)',
   }),
   count: text<{ count: number }>('SELECT count(*) AS count FROM outbox'),
 }
+
+const TAKE_OVER = takeOverStatements({ name: 'outbox', key: 'seq', order: 'seq' }, 'target = $target')
 
 /** The table `outbox`: notices from one service to others. Each service that sends notices has this table. */
 export function outboxStore(
@@ -105,10 +100,7 @@ export function outboxStore(
       const values = { target, node: node(), without: JSON.stringify(without) }
       return engine.node !== null && (await engine.get(statements.waits, values)) !== undefined
     },
-    async takeOverNotices(target) {
-      if (engine.node !== null)
-        await writeInBatches(engine, (tx) => tx.run(statements.takeOver, { target, node: node() }))
-    },
+    takeOverNotices: (target) => takeOver(engine, TAKE_OVER, { target }),
     async acknowledgeNotices(seqs) {
       await engine.write((tx) => tx.run(statements.remove, { seqs: JSON.stringify(seqs) }))
     },

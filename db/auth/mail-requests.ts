@@ -1,7 +1,7 @@
 import { and, asc, count, eq, gt, lte, or, sql } from 'drizzle-orm'
 import type { AuthStore, MailRequest } from '../../services/auth/store/index.ts'
 import { built, type Dialect, type Engine, text } from '../engine.ts'
-import { ABANDONED } from '../nodes.ts'
+import { takeOver, takeOverStatements } from '../nodes.ts'
 import { placeholders } from '../placeholders.ts'
 import { mailRequests } from '../schema/auth.ts'
 import { BATCH, writeInBatches } from '../write-in-batches.ts'
@@ -68,15 +68,11 @@ const statements = {
       UPDATE mail_requests SET next_at = $now WHERE id IN (
         SELECT id FROM mail_requests WHERE owner = $node AND next_at > $now ORDER BY next_at LIMIT ${BATCH})`,
   }),
-  takeOver: text({
-    sqlite: '',
-    postgres: `
-      UPDATE mail_requests SET owner = $node WHERE id IN (
-        SELECT id FROM mail_requests WHERE ${ABANDONED} ORDER BY next_at LIMIT ${BATCH})`,
-  }),
   count: built((db) => db.select({ count: count() }).from(mailRequests)),
   remove: built((db) => db.delete(mailRequests).where(byId)),
 }
+
+const TAKE_OVER = takeOverStatements({ name: 'mail_requests', key: 'id', order: 'next_at' })
 
 /** The queue of mails to send. Where several nodes run, the one that adds a mail owns it, until it dies. */
 export function mailRequestStore(engine: Engine) {
@@ -95,9 +91,7 @@ export function mailRequestStore(engine: Engine) {
     async hastenMailRequests(now: number) {
       await writeInBatches(engine, (tx) => tx.run(statements.hasten, { ...owner(), now }))
     },
-    async takeOverMailRequests() {
-      if (engine.node !== null) await writeInBatches(engine, (tx) => tx.run(statements.takeOver, owner()))
-    },
+    takeOverMailRequests: () => takeOver(engine, TAKE_OVER),
     countMailRequests: async () => (await engine.get(statements.count))?.count ?? 0,
     async removeMailRequest(requestId: string) {
       await engine.write((tx) => tx.run(statements.remove, { id: requestId }))

@@ -156,7 +156,10 @@ const FORGETS: Forgets[] = [
     'mails that waited, once they are sent at once',
     'mails',
     `auth.mail_requests WHERE next_at > ${NOW}`,
-    (store) => store.hastenMailRequests(NOW),
+    async (store) => {
+      await store.takeOverMailRequests()
+      await store.hastenMailRequests(NOW)
+    },
   ],
 ]
 

@@ -60,7 +60,6 @@ export function webhookStoreSuite(open: () => Promise<AuthStore>): void {
     await store.addWebhook(webhook, 99, event())
     await store.addEvents([eventOf({ id: id() }), eventOf()], NOW)
     const due = (now: number, latest = now + HOUR) => store.deliveriesDue(webhook.id, now, latest, 10)
-    expect((await due(NOW - 1)).length).toBe(0)
     const [first, second] = await due(NOW)
     const [a, b] = [first?.seq ?? 0, second?.seq ?? 0]
     const [ofA, ofB] = [
