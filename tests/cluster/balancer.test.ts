@@ -87,8 +87,10 @@ describe('the balancer of the tests', () => {
     expect(await answer).toBeOneOf(['a', 'b', 'c'])
   })
 
-  test('leaves a malformed request to the node', async () => {
+  test('leaves a malformed request, and one of an unknown method, to the node', async () => {
     expect(await raw(['HELLO\r\n\r\n'], /\r\n\r\n/)).toStartWith('HTTP/1.1 400')
+    // Bun closes the connection without an answer.
+    expect(await raw(['FOO / HTTP/1.1\r\nhost: x\r\n\r\n'], /never/)).toBe('')
   })
 
   test('passes over a node that refuses connections; 503 when all do, 502 when one ends without an answer', async () => {

@@ -2,6 +2,8 @@
 type State = 'head' | 'bytes' | 'size' | 'chunk' | 'trailers' | 'rest' | 'done'
 
 const NEWLINE = 10
+/** Matches the first line of a request with a method that the services have. All others are left to the node. */
+const REQUEST_LINE = /^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) \S+ HTTP\/1\.[01]$/
 
 /** Finds the end of one HTTP/1.1 message (RFC 9112) in the bytes of a connection, which it does not change. */
 export class HttpFraming {
@@ -71,7 +73,7 @@ export class HttpFraming {
   }
 
   private afterRequest(): State {
-    return /^\S+ \S+ HTTP\/1\.[01]$/.test(this.head[0] ?? '') ? this.body('done') : 'rest'
+    return REQUEST_LINE.test(this.head[0] ?? '') ? this.body('done') : 'rest'
   }
 
   private afterAnswer(): State {

@@ -10,7 +10,12 @@ const ACCOUNT_LIMIT = 10
 const ADDRESS_LIMIT = 300
 
 describe.each([1, 3])('wrong guesses at once, over %d nodes of each service', (nodes) => {
-  const here = running((env) => cluster(env, { nodes }), { TRUSTED_PROXIES: '127.0.0.1', LOG_LEVEL: 'silent' })
+  const here = running((env) => cluster(env, { nodes }), {
+    TRUSTED_PROXIES: '127.0.0.1',
+    LOG_LEVEL: 'silent',
+    // As many as the guesses may wait.
+    HASH_QUEUE: '1000',
+  })
 
   const guess = async (n: number, login: string, address: string) => {
     const { auth } = here.system.at((n % nodes) + 1).url
