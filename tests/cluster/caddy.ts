@@ -1,18 +1,18 @@
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { eventually } from '../support/eventually.ts'
+import { freePort } from '../support/ports.ts'
 import type { Balancer } from './balancer.ts'
 
 /** Starts Debian's Caddy as a balancer: each request to the next node. @param port to listen at @param directory for its files */
 export async function startCaddy(port: number, directory: string): Promise<Balancer> {
   const home = join(directory, `caddy-${port}`)
   mkdirSync(home)
-  const socket = join(home, 'admin')
+  const admin = `127.0.0.1:${freePort()}`
   const configuration = (nodes: readonly number[]) => `
     {
-      admin unix/${socket}
+      admin ${admin}
       auto_https off
-      persist_config off
     }
     http://127.0.0.1:${port} {
       bind 127.0.0.1
@@ -22,6 +22,7 @@ export async function startCaddy(port: number, directory: string): Promise<Balan
   writeFileSync(file, configuration([]))
   const child = Bun.spawn(['caddy', 'run', '--adapter', 'caddyfile', '--config', file], {
     cwd: home,
+    // It stores each configuration in its home.
     env: { PATH: process.env.PATH ?? '', HOME: home },
     stdin: 'ignore',
     stdout: 'ignore',
@@ -29,12 +30,11 @@ export async function startCaddy(port: number, directory: string): Promise<Balan
   })
   await eventually(async () => {
     if (child.exitCode !== null) throw new Error(`Caddy ended: ${await Bun.file(join(home, 'log')).text()}`)
-    return existsSync(socket) && (await fetch(`http://127.0.0.1:${port}`).catch(() => undefined))?.status === 503
+    return (await fetch(`http://127.0.0.1:${port}`).catch(() => undefined))?.status === 503
   })
   return {
     async use(nodes) {
-      const answer = await fetch('http://localhost/load', {
-        unix: socket,
+      const answer = await fetch(`http://${admin}/load`, {
         method: 'POST',
         headers: { 'content-type': 'text/caddyfile' },
         body: configuration(nodes),

@@ -13,7 +13,7 @@ import { createUser, logIn, registerUser, type TestUser } from '../support/actor
 import { changeRows } from '../support/database-rows.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { as, call, type Options } from '../support/http.ts'
-import { inProcess, inProcessApart, type System } from '../support/system.ts'
+import { inProcessApart, inThisProcess, type System } from '../support/system.ts'
 import { type GatedService, startGatedService } from './gated-service.ts'
 
 /** How often a module is enabled and disabled; `ROUNDS=2000` tests for longer. */
@@ -233,7 +233,7 @@ describe('a route behind a module', () => {
 })
 
 test('a gate in one process with modules calls it in memory, and follows changes as promptly', async () => {
-  const system = await inProcess()
+  const system = await inThisProcess()
   const gated = await startGatedService(system, ['billing'], {
     send: (request, name) => system.app(name).handle(request),
   })
