@@ -1,5 +1,6 @@
 import type { Database } from 'bun:sqlite'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
+import { DatabaseUnavailable } from '../../services/kit/database-unavailable.ts'
 import { DatabaseError } from '../database-error.ts'
 import {
   type Body,
@@ -24,6 +25,9 @@ interface Job {
   run(tx: Transaction): void
   settle(error?: unknown): void
 }
+
+/** Calls that run as one write, by key. */
+type Group<Call, Result> = Map<string, { call: Call; resolve(result: Result): void; reject(error: unknown): void }>
 
 /**
  * One open SQLite file. Reads run at once. Writes are grouped: those that arrive in one turn of the event loop share one
@@ -114,14 +118,37 @@ export class Sqlite implements Engine {
     })
   }
 
-  /** Runs each call as a write: writes are grouped anyway. */
+  /** Runs the calls of one turn of the event loop as one write; each alone when one of them throws. */
   grouped<Call, Result>(
     body: (tx: Transaction, calls: readonly Call[]) => Body<readonly Result[]>,
+    keyOf: (call: Call) => string,
   ): (call: Call) => Promise<Result> {
+    let group: Group<Call, Result> | undefined
+    const runTogether = async (calls: Group<Call, Result>) => {
+      try {
+        const results = await this.write((tx) => {
+          // Later calls are for the next group.
+          if (group === calls) group = undefined
+          return body(
+            tx,
+            [...calls.values()].map(({ call }) => call),
+          )
+        })
+        for (const [index, { resolve }] of [...calls.values()].entries()) resolve(results[index] as Result)
+      } catch (error) {
+        if (group === calls) group = undefined
+        if (calls.size === 1 || error instanceof DatabaseUnavailable)
+          for (const { reject } of calls.values()) reject(error)
+        else for (const [key, each] of calls) void runTogether(new Map([[key, each]]))
+      }
+    }
     return (call) =>
-      this.write(function* (tx) {
-        const [result] = yield* body(tx, [call])
-        return result as Result
+      new Promise((resolve, reject) => {
+        const key = keyOf(call)
+        const isJoining = group !== undefined && !group.has(key)
+        if (!isJoining) group = new Map()
+        group?.set(key, { call, resolve, reject })
+        if (group && !isJoining) void runTogether(group)
       })
   }
 

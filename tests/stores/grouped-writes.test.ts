@@ -1,11 +1,14 @@
-import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { afterAll, describe, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
 import type { AuthStore, Session } from '../../services/auth/store/index.ts'
 import { startPostgresProxy } from '../support/postgres-proxy.ts'
 import { newDatabaseConfig } from '../support/shared-postgres.ts'
 import { account, event, NOW, rotation, session } from './auth-suite.ts'
 
-// Logins, refreshes and logouts that arrive together share a transaction on PostgreSQL: one alone takes a commit each.
+// Logins, refreshes and logouts that arrive together share a commit.
 
 const AT_ONCE = 50
 
@@ -17,16 +20,16 @@ const proxy = await startPostgresProxy(Number(new URL(config.databaseUrl).port),
     return undefined
   },
 })
-let store: AuthStore
-beforeAll(async () => {
-  store = await openAuthStore({ ...config, databaseUrl: proxy.addressOf(config.databaseUrl) })
-})
+const dataDir = mkdtempSync(join(tmpdir(), 'ch202-grouped-'))
+const onPostgres = await openAuthStore({ ...config, databaseUrl: proxy.addressOf(config.databaseUrl) })
+const onSqlite = await openAuthStore({ dataDir })
 afterAll(async () => {
-  await store?.close()
+  for (const store of [onPostgres, onSqlite]) await store.close()
   proxy.stop()
+  rmSync(dataDir, { recursive: true })
 })
 
-const newUsers = () =>
+const newUsers = (store: AuthStore) =>
   Promise.all(
     Array.from({ length: AT_ONCE }, async () => {
       const user = account()
@@ -42,8 +45,9 @@ async function atOnce<Item, Result>(items: readonly Item[], call: (item: Item) =
   return { results, commits: commits - before }
 }
 
-test('fifty logins, refreshes and logouts at once take a few commits', async () => {
-  const opened = (await newUsers()).map(({ userId }) => session(userId))
+test('fifty logins, refreshes and logouts at once take a few commits on PostgreSQL', async () => {
+  const store = onPostgres
+  const opened = (await newUsers(store)).map(({ userId }) => session(userId))
   const calls: ((one: Session) => Promise<unknown>)[] = [
     (one) => store.openSession(one, event()),
     (one) => store.rotateSession(rotation(one.id, 0), (type) => event(type)),
@@ -56,20 +60,28 @@ test('fifty logins, refreshes and logouts at once take a few commits', async () 
   }
 })
 
-test('a login that fails among them fails alone', async () => {
-  const opened = (await newUsers()).map(({ userId }, n) => session(userId, n === 7 ? { kind: 'v9' as 'v1' } : {}))
-  const { results } = await atOnce(opened, (one) => store.openSession(one, event()))
-  expect(results.flatMap(({ status }, n) => (status === 'rejected' ? [n] : []))).toEqual([7])
-  for (const [n, { id }] of opened.entries()) expect([n, (await store.sessionById(id)) !== null]).toEqual([n, n !== 7])
-})
+describe.each([
+  ['SQLite', onSqlite],
+  ['PostgreSQL', onPostgres],
+])('on %s', (_, store) => {
+  test('a login that fails among them fails alone', async () => {
+    const opened = (await newUsers(store)).map(({ userId }, n) =>
+      session(userId, n === 7 ? { kind: 'v9' as 'v1' } : {}),
+    )
+    const { results } = await atOnce(opened, (one) => store.openSession(one, event()))
+    expect(results.flatMap(({ status }, n) => (status === 'rejected' ? [n] : []))).toEqual([7])
+    for (const [n, { id }] of opened.entries())
+      expect([n, (await store.sessionById(id)) !== null]).toEqual([n, n !== 7])
+  })
 
-test('uses of one refresh token at once make one successor', async () => {
-  const [user] = await newUsers()
-  const opened = session(user?.userId ?? '')
-  await store.openSession(opened, event())
-  const uses = Array.from({ length: AT_ONCE }, () => opened)
-  const { results } = await atOnce(uses, (one) => store.rotateSession(rotation(one.id, 0), (type) => event(type)))
-  const outcomes = results.map((result) => (result.status === 'fulfilled' ? result.value.outcome : result.reason))
-  expect(outcomes.toSorted()).toEqual([...Array(AT_ONCE - 1).fill('repeated'), 'rotated'])
-  expect(await store.sessionById(opened.id)).toMatchObject({ counter: 1 })
+  test('uses of one refresh token at once make one successor', async () => {
+    const [user] = await newUsers(store)
+    const opened = session(user?.userId ?? '')
+    await store.openSession(opened, event())
+    const uses = Array.from({ length: AT_ONCE }, () => opened)
+    const { results } = await atOnce(uses, (one) => store.rotateSession(rotation(one.id, 0), (type) => event(type)))
+    const outcomes = results.map((result) => (result.status === 'fulfilled' ? result.value.outcome : result.reason))
+    expect(outcomes.toSorted()).toEqual([...Array(AT_ONCE - 1).fill('repeated'), 'rotated'])
+    expect(await store.sessionById(opened.id)).toMatchObject({ counter: 1 })
+  })
 })

@@ -10,8 +10,11 @@ export type Cut = 'before' | 'after'
 export interface PostgresProxyOptions {
   /** Milliseconds that bytes take in each direction. */
   delay?: number
-  /** Decides the fate of the next COMMIT; undefined lets it pass. */
-  atCommit?(): Cut | undefined
+  /**
+   * Decides the fate of a COMMIT; undefined lets it pass.
+   * @param statements the texts of the statements of the transaction
+   */
+  atCommit?(statements: readonly string[]): Cut | undefined
 }
 
 /** A proxy before a PostgreSQL server, on the level of its wire protocol. */
@@ -29,7 +32,7 @@ export async function startPostgresProxy(
   const sockets = new Set<Socket>()
   const server = createServer({ noDelay: true }, (client) => {
     const upstream = connect({ port, host: '127.0.0.1', noDelay: true })
-    const isCommit = commitDetector()
+    const committed = commitReader()
     let isCut = false
     let answersAreHeldBack = false
     const cut = () => {
@@ -39,7 +42,8 @@ export async function startPostgresProxy(
     }
     const later = (work: () => void) => (delay > 0 ? setTimeout(work, delay) : work())
     client.on('data', (bytes: Buffer) => {
-      const fate = !isCut && isCommit(bytes) ? atCommit() : undefined
+      const statements = isCut ? undefined : committed(bytes)
+      const fate = statements && atCommit(statements)
       if (fate === 'before') return cut()
       if (fate === 'after') answersAreHeldBack = true
       later(() => upstream.writable && upstream.write(bytes))
@@ -76,34 +80,37 @@ export async function startPostgresProxy(
 }
 
 /**
- * Reads the messages of a client: a first one without a type, then a letter and a length each. A COMMIT is a query (`Q`) of
- * that text, or the execution (`B`) of a prepared statement (`P`) of that text.
- * @returns a function that takes the next bytes and says whether a COMMIT is among them
+ * Reads the messages of a client: a first one without a type, then a letter and a length each. A statement is a query (`Q`),
+ * or the execution (`B`) of a prepared one (`P`).
+ * @returns a function that takes the next bytes. It gives the statements before a COMMIT that is among them
  */
-function commitDetector(): (bytes: Buffer) => boolean {
+function commitReader(): (bytes: Buffer) => string[] | undefined {
   let rest: Buffer = Buffer.alloc(0)
   let isFirst = true
-  const commits = new Set<string>()
+  const prepared = new Map<string, string>()
+  let statements: string[] = []
   return (bytes) => {
     rest = Buffer.concat([rest, bytes])
-    let seen = false
+    let committed: string[] | undefined
+    const execute = (text = '') => {
+      if (/^\s*commit\b/i.test(text)) {
+        committed = statements
+        statements = []
+      } else statements.push(text)
+    }
     for (;;) {
       const head = isFirst ? 0 : 1
-      if (rest.length < head + 4) return seen
+      if (rest.length < head + 4) return committed
       const end = head + rest.readInt32BE(head)
-      if (rest.length < end) return seen
+      if (rest.length < end) return committed
       const type = isFirst ? '' : String.fromCharCode(rest[0] ?? 0)
-      const fields = rest
+      const [first = '', second = ''] = rest
         .subarray(head + 4, end)
         .toString('latin1')
         .split('\0')
-      const isText = (text = '') => /^\s*commit\b/i.test(text)
-      if (type === 'Q') seen ||= isText(fields[0])
-      if (type === 'P') {
-        if (isText(fields[1])) commits.add(fields[0] ?? '')
-        else commits.delete(fields[0] ?? '')
-      }
-      if (type === 'B') seen ||= commits.has(fields[1] ?? '')
+      if (type === 'P') prepared.set(first, second)
+      if (type === 'Q') execute(first)
+      if (type === 'B') execute(prepared.get(second))
       rest = rest.subarray(end)
       isFirst = false
     }
