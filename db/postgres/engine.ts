@@ -55,16 +55,16 @@ export class Postgres implements Engine {
   }
 
   async get<Row>(statement: Statement<Row>, values: Values = {}): Promise<Row | undefined> {
-    return this.pools.use((pool) => this.connectionOf(pool).get(statement, values)) as Promise<Row | undefined>
+    return this.repeated((pool) => this.connectionOf(pool).get(statement, values)) as Promise<Row | undefined>
   }
 
   async all<Row>(statement: Statement<Row>, values: Values = {}): Promise<Row[]> {
-    return this.pools.use((pool) => this.connectionOf(pool).all(statement, values)) as Promise<Row[]>
+    return this.repeated((pool) => this.connectionOf(pool).all(statement, values)) as Promise<Row[]>
   }
 
   /** Runs reads in a snapshot (REPEATABLE READ, which PostgreSQL never aborts when it only reads). */
   read<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result> {
-    return this.pools.use((pool) => this.transaction(pool, 'ISOLATION LEVEL REPEATABLE READ READ ONLY', body))
+    return this.repeated((pool) => this.transaction(pool, 'ISOLATION LEVEL REPEATABLE READ READ ONLY', body))
   }
 
   /** Runs a body at SERIALIZABLE, again from the start when it conflicts with another transaction. */
@@ -86,7 +86,7 @@ export class Postgres implements Engine {
   /** Caches nothing: other nodes write the rows too. */
   rowCache<Row extends object>(read: (tx: Transaction, key: string) => Body<Row | null>): RowCache<Row> {
     return {
-      get: (key) => this.pools.use((pool) => runAsync(read(new Transaction(this.connectionOf(pool)), key))),
+      get: (key) => this.repeated((pool) => runAsync(read(new Transaction(this.connectionOf(pool)), key))),
       forget: () => undefined,
       forgetAll: () => undefined,
     }
@@ -98,10 +98,19 @@ export class Postgres implements Engine {
 
   /** @param since when the caller began to wait, by the monotonic clock */
   private writeSince<Result>(since: number, body: (tx: Transaction) => Body<Result>): Promise<Result> {
+    return this.repeated((pool) => this.transaction(pool, 'ISOLATION LEVEL SERIALIZABLE', body), since)
+  }
+
+  /**
+   * Runs a transaction, again from the start when it conflicts with another one. A statement outside of a transaction is one
+   * too: at SERIALIZABLE, which the database may have as its default, it can conflict even when it only reads.
+   * @param since when the caller began to wait, by the monotonic clock
+   */
+  private repeated<Result>(run: (pool: SQL) => Promise<Result>, since = performance.now()): Promise<Result> {
     return this.pools.use(async (pool, hasTimedOut) => {
       for (let tries = 1; ; tries++)
         try {
-          return await this.transaction(pool, 'ISOLATION LEVEL SERIALIZABLE', body)
+          return await run(pool)
         } catch (error) {
           if (!isConflict(error) || tries >= TRIES || hasTimedOut()) throw error
           await Bun.sleep(Math.random() * Math.min(2 ** tries, LONGEST_WAIT))

@@ -18,6 +18,8 @@ export const TRAITS = ['npm', 'pooler', 'serializable', 'slow', 'unprivileged'] 
 export type Trait = (typeof TRAITS)[number]
 
 const LATENCY = 10
+/** The role of `unprivileged`. */
+export const OWNER = 'plain'
 
 export interface TestDatabases {
   server: PostgresServer
@@ -68,7 +70,7 @@ export async function runStatements(address: string, ...statements: string[]): P
 
 async function startDatabases(traits: ReadonlySet<Trait>): Promise<TestDatabases> {
   const server = await startPostgres({}, traits.has('npm') ? 'npm' : 'debian')
-  if (traits.has('unprivileged')) await server.run('postgres', 'CREATE ROLE plain LOGIN')
+  if (traits.has('unprivileged')) await server.run('postgres', `CREATE ROLE ${OWNER} LOGIN`)
   // The bytes of the pooler's clients are late too.
   const pooler = traits.has('pooler') ? await startPooler(server.port) : undefined
   const portOf = (address: string) => Number(new URL(address).port)
@@ -83,9 +85,9 @@ async function startDatabases(traits: ReadonlySet<Trait>): Promise<TestDatabases
       if (traits.has('serializable'))
         await server.run('postgres', `ALTER DATABASE ${name} SET default_transaction_isolation = 'serializable'`)
       if (traits.has('unprivileged')) {
-        const schemas = ['auth', 'users', 'modules'].map((schema) => `CREATE SCHEMA ${schema} AUTHORIZATION plain`)
+        const schemas = ['auth', 'users', 'modules'].map((schema) => `CREATE SCHEMA ${schema} AUTHORIZATION ${OWNER}`)
         await server.run(name, ...schemas)
-        address = withUser(address, 'plain')
+        address = withUser(address, OWNER)
       }
       if (pooler) address = pooler.addressOf(address)
       return proxy ? proxy.addressOf(address) : address

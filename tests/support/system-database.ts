@@ -1,6 +1,6 @@
 import { SERVICE_NAMES } from '../../services/registry.ts'
 import type { Layout, Name } from './settings.ts'
-import { sharedPostgres } from './shared-postgres.ts'
+import { OWNER, postgresTraits, sharedPostgres } from './shared-postgres.ts'
 
 export type DatabaseKind = 'sqlite' | 'postgres'
 
@@ -40,9 +40,13 @@ export async function newSystemDatabase(layout: Layout): Promise<SystemDatabase>
   const roleOf = (name: Name) => (layout === 'together' ? `${database}_all` : `${database}_${name}`)
   const roles = [...new Set(SERVICE_NAMES.map(roleOf))]
   const run = (...statements: string[]) => server.run('postgres', ...statements)
-  for (const role of roles) await run(`CREATE ROLE ${role} LOGIN`, `GRANT CREATE ON DATABASE ${database} TO ${role}`)
-  // The migration of users creates an extension in the schema of the database's owner.
-  await run(`ALTER DATABASE ${database} OWNER TO ${roleOf('users')}`)
+  for (const role of roles) await run(`CREATE ROLE ${role} LOGIN`)
+  if (postgresTraits().has('unprivileged')) for (const role of roles) await run(`GRANT ${OWNER} TO ${role}`)
+  else {
+    for (const role of roles) await run(`GRANT CREATE ON DATABASE ${database} TO ${role}`)
+    // The migration of users creates an extension in the schema of the database's owner.
+    await run(`ALTER DATABASE ${database} OWNER TO ${roleOf('users')}`)
+  }
   return {
     name: database,
     adminUrl: server.addressOf(database),
