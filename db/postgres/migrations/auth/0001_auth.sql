@@ -59,13 +59,6 @@ CREATE TABLE revocations (
 );
 CREATE INDEX revocations_until ON revocations (until);
 
--- The subscribers of the feed, for the nodes that publish it together. A row changes with each poll.
-CREATE TABLE subscribers (
-  name text COLLATE "C" PRIMARY KEY,
-  acked bigint NOT NULL,
-  renewal bigint NOT NULL
-) WITH (fillfactor = 50);
-
 CREATE TABLE signing_keys (
   kid text COLLATE "C" PRIMARY KEY,
   alg text COLLATE "C" NOT NULL,
@@ -97,11 +90,9 @@ CREATE TABLE mail_requests (
   tries bigint NOT NULL DEFAULT 0,
   next_at bigint NOT NULL DEFAULT 0,
   link_at bigint,
-  last_error text COLLATE "C",
-  -- The node that sends the mail: the one that was asked for it, until it dies.
-  owner text COLLATE "C" NOT NULL DEFAULT ''
+  last_error text COLLATE "C"
 );
-CREATE INDEX mail_requests_next ON mail_requests (owner, next_at);
+CREATE INDEX mail_requests_next ON mail_requests (next_at);
 
 CREATE TABLE webhooks (
   id text COLLATE "C" PRIMARY KEY,
@@ -178,16 +169,3 @@ CREATE TABLE limits (
   PRIMARY KEY (rule, subject)
 );
 CREATE INDEX limits_window ON limits (window_start);
-
--- The nodes that run, and the work that one of them at a time does. A node renews its row; one that stopped doing so is
--- removed by the others.
-CREATE TABLE nodes (name text COLLATE "C" PRIMARY KEY, renewals bigint NOT NULL) WITH (fillfactor = 25);
-CREATE TABLE leases (name text COLLATE "C" PRIMARY KEY, owner text COLLATE "C" NOT NULL);
-
--- Logins whose password is being checked, each once for its account and once for its address.
-CREATE TABLE login_attempts (
-  subject text COLLATE "C" NOT NULL,
-  owner text COLLATE "C" NOT NULL,
-  attempt bigint NOT NULL,
-  PRIMARY KEY (subject, owner, attempt)
-);

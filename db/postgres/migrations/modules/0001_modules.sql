@@ -29,12 +29,10 @@ CREATE TABLE outbox (
   target text COLLATE "C" NOT NULL,
   kind text COLLATE "C" NOT NULL,
   subject text COLLATE "C" NOT NULL,
-  payload text COLLATE "C" NOT NULL,
-  -- The node that delivers the notice: the one that wrote it, until it dies.
-  owner text COLLATE "C" NOT NULL DEFAULT ''
+  payload text COLLATE "C" NOT NULL
 );
-CREATE INDEX outbox_target ON outbox (target, owner, seq);
-CREATE INDEX outbox_subject ON outbox (target, subject, seq);
+CREATE INDEX outbox_target ON outbox (target, seq);
+CREATE INDEX outbox_subject ON outbox (target, subject);
 
 CREATE TABLE feed (epoch text COLLATE "C" NOT NULL, seq bigint NOT NULL);
 INSERT INTO feed VALUES ('', 0);
@@ -52,15 +50,3 @@ CREATE TABLE choice_changes (
   PRIMARY KEY (module_id, user_id)
 );
 CREATE INDEX choice_changes_by_seq ON choice_changes (module_id, seq);
-
--- The nodes that run, and the work that one of them at a time does. A node renews its row; one that stopped doing so is
--- removed by the others.
-CREATE TABLE nodes (name text COLLATE "C" PRIMARY KEY, renewals bigint NOT NULL) WITH (fillfactor = 25);
-CREATE TABLE leases (name text COLLATE "C" PRIMARY KEY, owner text COLLATE "C" NOT NULL);
-
--- The subscribers of the feed, for the nodes that publish it together. A row changes with each poll.
-CREATE TABLE subscribers (
-  name text COLLATE "C" PRIMARY KEY,
-  acked bigint NOT NULL,
-  renewal bigint NOT NULL
-) WITH (fillfactor = 50);

@@ -60,12 +60,10 @@ CREATE TABLE outbox (
   target text COLLATE "C" NOT NULL,
   kind text COLLATE "C" NOT NULL,
   subject text COLLATE "C" NOT NULL,
-  payload text COLLATE "C" NOT NULL,
-  -- The node that delivers the notice: the one that wrote it, until it dies.
-  owner text COLLATE "C" NOT NULL DEFAULT ''
+  payload text COLLATE "C" NOT NULL
 );
-CREATE INDEX outbox_target ON outbox (target, owner, seq);
-CREATE INDEX outbox_subject ON outbox (target, subject, seq);
+CREATE INDEX outbox_target ON outbox (target, seq);
+CREATE INDEX outbox_subject ON outbox (target, subject);
 
 CREATE TABLE limits (
   rule text COLLATE "C" NOT NULL,
@@ -75,8 +73,3 @@ CREATE TABLE limits (
   PRIMARY KEY (rule, subject)
 );
 CREATE INDEX limits_window ON limits (window_start);
-
--- The nodes that run, and the work that one of them at a time does. A node renews its row; one that stopped doing so is
--- removed by the others.
-CREATE TABLE nodes (name text COLLATE "C" PRIMARY KEY, renewals bigint NOT NULL) WITH (fillfactor = 25);
-CREATE TABLE leases (name text COLLATE "C" PRIMARY KEY, owner text COLLATE "C" NOT NULL);

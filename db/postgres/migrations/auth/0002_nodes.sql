@@ -1,0 +1,24 @@
+-- The nodes that run, and the work that one of them at a time does. A node renews its row; one that stopped doing so is
+-- removed by the others.
+CREATE TABLE nodes (name text COLLATE "C" PRIMARY KEY, renewals bigint NOT NULL) WITH (fillfactor = 25);
+CREATE TABLE leases (name text COLLATE "C" PRIMARY KEY, owner text COLLATE "C" NOT NULL);
+
+-- The subscribers of the feed, for the nodes that publish it together. A row changes with each poll.
+CREATE TABLE subscribers (
+  name text COLLATE "C" PRIMARY KEY,
+  acked bigint NOT NULL,
+  renewal bigint NOT NULL
+) WITH (fillfactor = 50);
+
+-- The node that sends a mail: the one that was asked for it, until it dies.
+ALTER TABLE mail_requests ADD COLUMN owner text COLLATE "C" NOT NULL DEFAULT '';
+DROP INDEX mail_requests_next;
+CREATE INDEX mail_requests_next ON mail_requests (owner, next_at);
+
+-- Logins whose password is being checked, each once for its account and once for its address.
+CREATE TABLE login_attempts (
+  subject text COLLATE "C" NOT NULL,
+  owner text COLLATE "C" NOT NULL,
+  attempt bigint NOT NULL,
+  PRIMARY KEY (subject, owner, attempt)
+);
