@@ -35,6 +35,8 @@ const statements = {
   holds: shared<{ name: string }>('SELECT name FROM leases WHERE name = $name AND owner = $node FOR SHARE'),
 }
 
+/** The column, of tables on PostgreSQL alone, with the name of the node that works on a row. */
+export const OWNER = 'owner'
 /** The condition that no running node owns a row. */
 export const ABANDONED = 'owner NOT IN (SELECT name FROM nodes)'
 

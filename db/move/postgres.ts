@@ -1,3 +1,4 @@
+import { OWNER } from '../nodes.ts'
 import { type ConnectedNode, connectedNodes, type Executor, withConnection } from '../postgres/inspect/server.ts'
 import { migrate, plannedMigrations } from '../postgres/migrate.ts'
 import { withoutTimeouts } from '../postgres/time-limits.ts'
@@ -220,14 +221,17 @@ class PostgresSide implements TargetSide {
     return `SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM ${row.name}`
   }
 
-  /** A column that this copy does not know would be lost. */
+  /** A column that this copy does not know would be lost. Which node works on a row is not copied: no node runs. */
   private async refuseOtherColumns({ columns, name }: Table): Promise<void> {
     const rows = await this.tx.unsafe(
       `SELECT column_name AS name FROM information_schema.columns
        WHERE table_schema = $1 AND table_name = $2 AND is_generated = 'NEVER'`,
       [this.schema, name],
     )
-    const names = [...rows].map((row) => String(row.name)).sort()
+    const names = [...rows]
+      .map((row) => String(row.name))
+      .filter((column) => column !== OWNER)
+      .sort()
     const expected = columns.map((column) => column.name).sort()
     if (names.join() !== expected.join())
       throw new MoveError(

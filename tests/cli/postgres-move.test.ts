@@ -174,6 +174,9 @@ test('move says that it cannot see every node behind a pooler', async () => {
   expect(await seen(`sqlite:${folder.fresh()}`, ownSettings(folder.fresh(), { DATABASE_URL: url }))).toEqual(expected)
 })
 
+/** Tables of PostgreSQL alone: they say which nodes run, and what these do at the moment. */
+const OF_RUNNING_NODES: unknown[] = ['leases', 'login_attempts', 'nodes', 'subscribers']
+
 test('both kinds of database have the same tables: a table that only one has would not be moved', async () => {
   const url = await server.newDatabase()
   expect((await runTool(['migrate'], { env: ownSettings(folder.fresh(), { DATABASE_URL: url }) })).status).toBe(0)
@@ -183,7 +186,8 @@ test('both kinds of database have the same tables: a table that only one has wou
       "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1",
     )
     const sql = `SELECT table_name FROM information_schema.tables WHERE table_schema = '${name}' ORDER BY table_name COLLATE "C"`
-    expect([name, (await server.run(databaseOf(url), sql)).flat()]).toEqual([name, tables.flat()])
+    const moved = (await server.run(databaseOf(url), sql)).flat().filter((table) => !OF_RUNNING_NODES.includes(table))
+    expect([name, moved]).toEqual([name, tables.flat()])
   }
 })
 
