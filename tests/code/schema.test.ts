@@ -183,6 +183,8 @@ const OWNER = { owner: { type: 'text C', notNull: true, primaryKey: 0 } }
 
 /** The services with a feed. Only PostgreSQL has a table of its subscribers. */
 const FEEDS = new Set(['auth', 'modules'])
+/** The services whose nodes share work. */
+const WITH_NODES = new Set(['auth', 'modules', 'users'])
 
 interface TableShape {
   columns: Record<string, { type: string; notNull: boolean; primaryKey: number }>
@@ -262,7 +264,7 @@ describe.each(databases)('the database of $name on PostgreSQL', ({ name, postgre
   test('has the tables, columns, keys and unique indexes of schema.ts; texts are compared by their bytes', async () => {
     const typed = await databaseOf({
       ...schema,
-      ...nodeSchema,
+      ...(WITH_NODES.has(name) && nodeSchema),
       ...(FEEDS.has(name) && subscriberSchema),
       ...(name === 'auth' && attemptSchema),
     })
