@@ -34,7 +34,7 @@ import { EventDispatcher } from './webhooks/dispatcher.ts'
 
 const NAME = 'auth'
 /** The longest time for which a start waits for users to send what auth missed. */
-const CATCH_UP = 2 * SECOND
+const CATCH_UP = 4 * SECOND
 const TIDY_EVERY = MINUTE
 /** The lease of the node that deletes what has expired. */
 const TIDY = 'tidy'

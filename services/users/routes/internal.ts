@@ -25,8 +25,11 @@ import { userParams } from '../schemas/users.ts'
 
 /** Records on a page of a walk, if the query names no limit. */
 const PAGE_SIZE = 200
-/** Milliseconds that auth, when it starts, waits for the notices that it missed. */
-const CATCH_UP_MS = 2000
+/**
+ * Milliseconds that auth, when it starts, waits for the notices that it missed. On PostgreSQL those of a node that crashed
+ * are taken over after 2 s.
+ */
+const CATCH_UP_MS = 4000
 
 /** Mounts the operations for the other services. */
 export function internalRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
