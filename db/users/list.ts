@@ -7,6 +7,7 @@ import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { users } from '../schema/users.ts'
 import type { Row } from './rows.ts'
 import { BY_INDEX, contains, INDEX, inIndex, PLAN_BY_VALUES } from './search.ts'
+import { STATEMENTS as statements } from './statements.ts'
 import { userTotals } from './totals.ts'
 
 const COLUMNS = getTableColumns(users)
@@ -33,7 +34,7 @@ interface Condition {
  */
 export function userLists(engine: Engine) {
   const { dialect } = engine
-  const totals = userTotals(engine)
+  const totalOf = userTotals(async () => (await engine.get(statements.lastChange))?.value ?? 0)
 
   function* pageOf(tx: Transaction, filter: UserFilter, condition: Condition, request: PageRequest): Body<Row[]> {
     const isDescending = filter.sort.startsWith('-')
@@ -57,15 +58,13 @@ export function userLists(engine: Engine) {
   }
 
   return {
-    changed: totals.changed,
-
     async listUsers(filter: UserFilter, request: PageRequest): Promise<Slice<Row>> {
       const condition = conditionOf(dialect, filter)
       const rows = await engine.read((tx) => pageOf(tx, filter, condition, request))
       return sliceOf(
         rows,
         request,
-        () => totals.of(filter, () => countMatches(engine, condition)),
+        () => totalOf(filter, () => countMatches(engine, condition)),
         (row) => [filter.sort.endsWith('email') ? row.emailKey : row.seq],
       )
     },

@@ -65,6 +65,7 @@ export const STATEMENTS = {
       .orderBy(asc(users.change))
       .limit(placeholder('limit')),
   ),
+  lastChange: built((db) => db.select({ value: counters.value }).from(counters).where(eq(counters.name, 'change'))),
   /** Reserves the numbers of the next changes, and gives the last of them. */
   nextChanges: built((db) =>
     db

@@ -42,7 +42,6 @@ function usersStore(engine: Engine): UsersStore {
 
   const usersChanged = (tx: Transaction, id?: string) => {
     if (id !== undefined) userById.forget(tx, id)
-    lists.changed(tx)
     search.changed(tx)
   }
 
@@ -125,6 +124,8 @@ function usersStore(engine: Engine): UsersStore {
         if (yield* takesLastAdmin(tx, current, null)) return 'last_admin' as const
         yield* tx.run(statements.remove, { id })
         yield* tx.run(statements.addDeletedId, { id })
+        // No row has the number, but whoever cached what lists contain sees that it grew.
+        yield* nextChange(tx)
         usersChanged(tx, id)
         yield* outbox.addNotices(tx, notices)
         return 'removed' as const

@@ -1,43 +1,36 @@
 import { foldForSearch } from '../../services/kit/schema/search-text.ts'
 import type { UserFilter } from '../../services/users/store.ts'
-import type { Engine, Transaction } from '../engine.ts'
 
 /** Totals that are cached. */
 const MOST_TOTALS = 200
-/** Milliseconds for which a total is cached when other nodes may change users too. */
-const SHARED_FOR = 3000
 
 interface Total {
   count: Promise<number>
-  /** When it is to be counted again, in milliseconds of the monotonic clock. */
-  until: number
+  /** The number of the last change when the count began: the count has this change, and perhaps later ones. */
+  change: number
 }
 
 /**
- * Totals of lists by filter, cached until a user changes. Pending ones are shared too: of many requests for one total,
- * only one counts.
- * @param now gives milliseconds of a monotonic clock
+ * Makes totals of lists by filter, cached until a user changes, at whichever node. Pending ones are shared too: of many
+ * requests for one total, only one counts.
+ * @param lastChange reads the number of the last change of any user
  */
-export function userTotals({ dialect }: Pick<Engine, 'dialect'>, now = () => performance.now()) {
+export function userTotals(lastChange: () => Promise<number>) {
   const totals = new Map<string, Total>()
-  return {
-    /** Drops the cached totals after a transaction that adds, changes or removes a user. */
-    changed: (tx: Transaction) => tx.afterCommit(() => totals.clear()),
-
-    of(filter: UserFilter, count: () => Promise<number>): Promise<number> {
-      const { emailVerified, hasPassword, role, search, status } = filter
-      const part = search === undefined ? undefined : foldForSearch(search)
-      const key = JSON.stringify([role, part, status, hasPassword, emailVerified])
-      const cached = totals.get(key)
-      if (cached !== undefined && now() < cached.until) return cached.count
-      const total = { count: count(), until: dialect === 'sqlite' ? Infinity : now() + SHARED_FOR }
-      if (totals.size >= MOST_TOTALS) totals.clear()
-      totals.set(key, total)
-      // A count that failed must be repeated.
-      total.count.catch(() => {
-        if (totals.get(key) === total) totals.delete(key)
-      })
-      return total.count
-    },
+  return async (filter: UserFilter, count: () => Promise<number>): Promise<number> => {
+    const { emailVerified, hasPassword, role, search, status } = filter
+    const part = search === undefined ? undefined : foldForSearch(search)
+    const key = JSON.stringify([role, part, status, hasPassword, emailVerified])
+    const change = await lastChange()
+    const cached = totals.get(key)
+    if (cached !== undefined && cached.change >= change) return await cached.count
+    const total = { count: count(), change }
+    if (totals.size >= MOST_TOTALS) totals.clear()
+    totals.set(key, total)
+    // A count that failed must be repeated.
+    total.count.catch(() => {
+      if (totals.get(key) === total) totals.delete(key)
+    })
+    return await total.count
   }
 }

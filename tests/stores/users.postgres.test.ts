@@ -222,4 +222,20 @@ describe('two nodes with one database', () => {
     expect(await nodes[1].replaceUser({ ...user, name: 'New', version: 2 }, [])).toBe('replaced')
     expect(await nodes[0].userById(user.id)).toMatchObject({ name: 'New' })
   })
+
+  test('count what the other added, changed or removed at once', async () => {
+    const totalAt = async (node: 0 | 1) =>
+      (await nodes[node].listUsers({ sort: 'email', search: 'counted', status: 'active' }, { size: 1, page: 1 })).total
+    const user = userOf(300, { email: 'counted@example.org' })
+    const totals: unknown[] = [[await totalAt(0), await totalAt(1)]]
+    await nodes[0].addUser(user, [])
+    totals.push([await totalAt(0), await totalAt(1)])
+    await nodes[1].replaceUser({ ...user, status: 'disabled', version: 2 }, [])
+    totals.push([await totalAt(0), await totalAt(1)])
+    await nodes[0].replaceUser({ ...user, version: 3 }, [])
+    totals.push([await totalAt(0), await totalAt(1)])
+    await nodes[1].removeUser(user.id, [])
+    totals.push([await totalAt(0), await totalAt(1)])
+    expect(totals).toEqual([0, 1, 0, 1, 0].map((count) => [count, count]))
+  })
 })
