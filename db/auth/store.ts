@@ -6,6 +6,7 @@ import { type DatabaseConfig, type DatabaseDefinition, openStore } from '../open
 import { authMigrations as postgres } from '../postgres/migrations/auth.ts'
 import * as schema from '../schema/auth.ts'
 import * as attemptSchema from '../schema/login-attempts.ts'
+import * as refusalSchema from '../schema/refused-logins.ts'
 import { authMigrations as sqlite } from '../sqlite/migrations/auth.ts'
 import { accountStore } from './accounts.ts'
 import { auditStore } from './audit.ts'
@@ -15,12 +16,18 @@ import { factStore } from './facts.ts'
 import { failureStore } from './failures.ts'
 import { keyStore } from './keys.ts'
 import { mailRequestStore } from './mail-requests.ts'
+import { refusedLoginStore } from './refused-logins.ts'
 import { resetStore } from './resets.ts'
 import { feedStore } from './revocations.ts'
 import { sessionStore } from './sessions.ts'
 import { webhookStore } from './webhooks.ts'
 
-const DATABASE: DatabaseDefinition = { name: 'auth', schema: { ...schema, ...attemptSchema }, sqlite, postgres }
+const DATABASE: DatabaseDefinition = {
+  name: 'auth',
+  schema: { ...schema, ...attemptSchema, ...refusalSchema },
+  sqlite,
+  postgres,
+}
 
 interface AuthStoreOptions {
   /** Whether every event also goes to a message broker. */
@@ -51,6 +58,7 @@ async function authStore(engine: Engine, { amqp }: AuthStoreOptions): Promise<Au
     ...webhookStore(engine, { audit, events }),
     ...deliveryStore(engine, { audit, events }),
     ...failureStore(engine, audit),
+    ...refusedLoginStore(engine),
     ...limitStore(engine),
     ...nodeStore(engine),
     close: () => engine.close(),

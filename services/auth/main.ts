@@ -122,7 +122,13 @@ export async function authService(
       feed.prune(),
       // Two nodes that do it at once, when one froze in it, do no harm: what has expired is deleted once.
       ...(nodes.holds(TIDY)
-        ? [store.forgetExpired(now), store.forgetFailures(now), store.forgetResets(now), dispatcher.tidy()]
+        ? [
+            store.forgetExpired(now),
+            store.forgetFailures(now),
+            store.forgetRefusedLogins(),
+            store.forgetResets(now),
+            dispatcher.tidy(),
+          ]
         : []),
     ]).catch((error) => log.error({ event: 'tidy.failed', err: error }))
   }

@@ -127,7 +127,7 @@ const databaseRules: ImportRule[] = [
       `db/${name}/**`,
       'db/*.ts',
       `db/schema/${name}.ts`,
-      'db/schema/{audit-chain,login-attempts}.ts',
+      'db/schema/{audit-chain,login-attempts,refused-logins}.ts',
       pureRules(name),
       ...PLAIN_KIT,
       ...QUERIES,

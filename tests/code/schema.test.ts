@@ -8,6 +8,7 @@ import { generateSQLiteDrizzleJson, generateSQLiteMigration } from 'drizzle-kit/
 import { migrate } from '../../db/postgres/migrate.ts'
 import * as attemptSchema from '../../db/schema/login-attempts.ts'
 import * as nodeSchema from '../../db/schema/nodes.ts'
+import * as refusalSchema from '../../db/schema/refused-logins.ts'
 import * as subscriberSchema from '../../db/schema/subscribers.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { databases as databaseFiles } from '../../services/databases.ts'
@@ -266,7 +267,7 @@ describe.each(databases)('the database of $name on PostgreSQL', ({ name, postgre
       ...schema,
       ...(WITH_NODES.has(name) && nodeSchema),
       ...(FEEDS.has(name) && subscriberSchema),
-      ...(name === 'auth' && attemptSchema),
+      ...(name === 'auth' && { ...attemptSchema, ...refusalSchema }),
     })
     await onPostgres({ name, migrations: postgres }, async (sql) => {
       expect(await postgresTables(sql, name)).toEqual(expectedTables(typed))

@@ -2,8 +2,10 @@ import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { LoginLimits } from '../../services/auth/login/limits.ts'
 import { LoginLockout } from '../../services/auth/login/refused-logins.ts'
-import type { AuthStore } from '../../services/auth/store/index.ts'
+import type { AuthStore, RefusedLogin } from '../../services/auth/store/index.ts'
+import type { Caller } from '../../services/kit/caller.ts'
 import { systemClock } from '../../services/kit/clock.ts'
+import { Problem } from '../../services/kit/problem.ts'
 import { eventually } from '../support/eventually.ts'
 import { newDatabaseConfig } from '../support/shared-postgres.ts'
 import { type TestNode, testNode } from './cluster.ts'
@@ -97,4 +99,45 @@ test('places of a node that dies are free as soon as the others miss it', async 
   expect(isOver).toBe(false)
   await eventually(() => isOver)
   ;(await waiting).abandoned()
+}, 120_000)
+
+/** A refused login as the routes report it. */
+function refuse(node: Node, name: string, ip: string) {
+  const anyone = { userId: null, sessionId: null, roles: [], operator: false, internal: false, actor: 'anyone' }
+  const caller: Caller = { ...anyone, ip, userAgent: null, requestId: name }
+  const error = new Problem('rate_limited')
+  return node.limits.refused.add(error, { key: 'account', userId: null, caller, now: systemClock.now() })
+}
+
+const namesOf = (logins: RefusedLogin[]) => logins.map(({ requestId }) => requestId)
+
+test('a refused login is listed by every node: the last of each address at all nodes, whatever comes from others', async () => {
+  const names = Array.from({ length: 70 }, (_, n) => `request ${n}`)
+  for (const [n, name] of names.entries()) {
+    await refuse(all[n % all.length] as Node, name, '192.0.2.1')
+    // Two nodes may refuse in the same millisecond.
+    await Bun.sleep(1)
+  }
+  await Promise.all(
+    Array.from({ length: 600 }, (_, n) => refuse(all[n % 2] as Node, `other ${n}`, `198.51.${n >> 8}.${n & 255}`)),
+  )
+  for (const { limits } of all) {
+    const ofAddress = await limits.refused.find({ by: 'address', value: '192.0.2.1' })
+    expect(namesOf(ofAddress)).toEqual(names.slice(-20).reverse())
+    expect(ofAddress[0]).toMatchObject({ code: 'rate_limited', lockedBy: null, ip: '192.0.2.1' })
+    expect(namesOf(await limits.refused.find({ by: 'requestId', value: 'other 599' }))).toEqual(['other 599'])
+    expect((await limits.refused.find({ by: 'key', value: 'account' })).length).toBe(620)
+  }
+}, 120_000)
+
+test('refused logins of an address that 500 others displaced, and of a node that has stopped, are deleted', async () => {
+  const [first, second, third] = all as [Node, Node, Node]
+  const ofAddress = async (value: string) => namesOf(await third.limits.refused.find({ by: 'address', value }))
+  await refuse(first, 'displaced', '192.0.2.1')
+  await refuse(second, 'of another node', '192.0.2.1')
+  await Promise.all(Array.from({ length: 500 }, (_, n) => refuse(first, `${n}`, `198.51.${n >> 8}.${n & 255}`)))
+  expect(await ofAddress('192.0.2.1')).toEqual(['of another node'])
+  await second.nodes.stop()
+  await third.store.forgetRefusedLogins()
+  expect([await ofAddress('192.0.2.1'), await ofAddress('198.51.0.1')]).toEqual([[], ['1']])
 }, 120_000)

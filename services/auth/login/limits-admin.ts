@@ -4,10 +4,9 @@ import { timestamp } from '../../kit/clock.ts'
 import { exactlyOne, type FieldError } from '../../kit/field-errors.ts'
 import { invalid, invalidField } from '../../kit/problem.ts'
 import { withoutBlanks } from '../../kit/schema/email.ts'
-import type { AccountStore } from '../store/index.ts'
+import type { AccountStore, RefusedBy, RefusedLogin } from '../store/index.ts'
 import { failureKey, findAccount, identifier } from './identifier.ts'
 import type { LoginLimits } from './limits.ts'
-import type { RefusedLogin } from './refused-logins.ts'
 
 export interface LoginLimitsContext {
   store: AccountStore
@@ -58,12 +57,12 @@ export async function loginLimitOf(context: LoginLimitsContext, query: LimitQuer
 export async function refusedLoginsOf(context: LoginLimitsContext, query: LimitQuery & { request_id?: string }) {
   throwIfAny(refusedErrors(query))
   const { key } = await subjectOf(context, query)
-  const address = query.address === undefined ? null : addressIn(query.address)
-  const logins = context.limits.refused.find((refused) => {
-    if (query.request_id !== undefined) return refused.requestId === query.request_id
-    if (address !== null) return refused.ip !== null && limitKey(refused.ip) === address
-    return refused.key === key
-  })
+  const which = (): RefusedBy => {
+    if (query.request_id !== undefined) return { by: 'requestId', value: query.request_id }
+    if (query.address !== undefined) return { by: 'address', value: addressIn(query.address) }
+    return { by: 'key', value: key }
+  }
+  const logins = await context.limits.refused.find(which())
   return { items: logins.map(refusedRead) }
 }
 

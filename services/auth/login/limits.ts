@@ -3,7 +3,7 @@ import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import type { LoginFailures, LoginLimitStore } from '../store/index.ts'
 import { LOCKOUT_RULES, lockedUntil, type Subject } from './lockout.ts'
 import { type Counted, LocalPlaces, type Places } from './places.ts'
-import { RefusedLogins } from './refused-logins.ts'
+import { LocalRefusedLogins, type RefusedLogins, SharedRefusedLogins } from './refused-logins.ts'
 import { SharedPlaces } from './shared-places.ts'
 
 /** The ends of the lockouts after a failed login, in milliseconds since the epoch; 0: not locked. */
@@ -27,7 +27,7 @@ export interface Attempt {
  * guesses that arrive at once too: only as many are checked at a time as could all fail, the others wait.
  */
 export class LoginLimits {
-  readonly refused = new RefusedLogins()
+  readonly refused: RefusedLogins
   private readonly places: Places
 
   constructor(
@@ -38,6 +38,7 @@ export class LoginLimits {
     /** RATE_LIMIT. */
     private readonly enabled: boolean,
   ) {
+    this.refused = store.isShared ? new SharedRefusedLogins(store) : new LocalRefusedLogins()
     this.places = store.isShared ? new SharedPlaces(store, clock, queue) : new LocalPlaces(store, clock, queue)
   }
 

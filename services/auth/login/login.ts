@@ -51,7 +51,7 @@ export async function login(
     return await tryLogin(context, { identifier, account, key, password: body.password }, caller, kind)
   } catch (error) {
     const now = context.clock.now()
-    context.limits.refused.add(error, { key, userId: account?.userId ?? null, caller, now })
+    await context.limits.refused.add(error, { key, userId: account?.userId ?? null, caller, now })
     throw error
   }
 }

@@ -26,7 +26,7 @@ export type {
 export type { EventStore } from './events.ts'
 export type { FactStore } from './facts.ts'
 export type { KeyStore, StoredKey } from './keys.ts'
-export type { LoginFailures, LoginLimitStore } from './login-limits.ts'
+export type { LoginFailures, LoginLimitStore, RefusedBy, RefusedLogin, RefusedPosition } from './login-limits.ts'
 export type { MailKind, MailRequest, MailStore } from './mails.ts'
 export type { Reset, ResetStore } from './resets.ts'
 export type { Ended, RevocationStore } from './revocations.ts'

@@ -1,4 +1,5 @@
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
+import type { ProblemCode } from '../../kit/problem.ts'
 
 /** Failed logins of one account or address. Times are milliseconds since the epoch. */
 export interface LoginFailures {
@@ -6,6 +7,36 @@ export interface LoginFailures {
   times: number[]
   /** Failures before this time no longer lead to a lockout. */
   clearedAt: number
+}
+
+/** A login that was refused before the password was checked. Times are milliseconds since the epoch. */
+export interface RefusedLogin {
+  at: number
+  code: ProblemCode
+  /** The lockout that refused the login; null for another reason. */
+  lockedBy: 'account' | 'address' | null
+  lockedUntil: number | null
+  /** The key by which a failure of this login would be counted (see `failureKey`). */
+  key: string
+  userId: string | null
+  ip: string | null
+  requestId: string
+  /** The address as `limitKey` returns it; empty for a login without one. */
+  address: string
+}
+
+/** Where a node stores a refused login, among those of the address. */
+export interface RefusedPosition {
+  /** One of a few: the login that has it is replaced. */
+  place: number
+  /** Grows with each login. */
+  number: number
+}
+
+/** Selects refused logins, by one of their properties. */
+export interface RefusedBy {
+  by: 'address' | 'key' | 'requestId'
+  value: string
 }
 
 /** Failed logins, by subject: `account:` or `address:` with a key (see `LoginLimits`). */
@@ -35,4 +66,13 @@ export interface LoginLimitStore {
   clearFailures(subject: string, now: number, times: 'keep' | 'forget'): Promise<void>
   /** Deletes failures older than a day. */
   forgetFailures(now: number): Promise<void>
+  /**
+   * Stores a refused login for the operators who ask any node. Alone on a database, a node keeps them in memory.
+   * @param forgotten an address whose refused logins of this node are deleted
+   */
+  storeRefusedLogin(login: RefusedLogin, position: RefusedPosition, forgotten: string | null): Promise<void>
+  /** The refused logins of all nodes, oldest first. */
+  refusedLogins(which: RefusedBy): Promise<RefusedLogin[]>
+  /** Deletes the refused logins of nodes that are gone. */
+  forgetRefusedLogins(): Promise<void>
 }

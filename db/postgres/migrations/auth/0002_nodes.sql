@@ -22,3 +22,20 @@ CREATE TABLE login_attempts (
   attempt bigint NOT NULL,
   PRIMARY KEY (subject, owner, attempt)
 );
+
+-- Recent logins that were refused before the password was checked. Each node has a few places for each client address.
+CREATE TABLE refused_logins (
+  owner text COLLATE "C" NOT NULL,
+  address text COLLATE "C" NOT NULL,
+  place bigint NOT NULL,
+  number bigint NOT NULL,
+  at bigint NOT NULL,
+  code text COLLATE "C" NOT NULL,
+  locked_by text COLLATE "C",
+  locked_until bigint,
+  key text COLLATE "C" NOT NULL,
+  user_id text COLLATE "C",
+  ip text COLLATE "C",
+  request_id text COLLATE "C" NOT NULL,
+  PRIMARY KEY (owner, address, place)
+);
