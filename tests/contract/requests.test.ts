@@ -7,7 +7,7 @@ import { expectFields, expectProblem, FIELDS, UUID } from '../support/expectatio
 import { as, call } from '../support/http.ts'
 import { running } from '../support/running.ts'
 import type { Name } from '../support/settings.ts'
-import { inProcessApart } from '../support/system.ts'
+import { inProcessApart, nodeAddresses } from '../support/system.ts'
 
 const SECRET = 'canary of a password'
 const JSON_TYPE = { 'content-type': 'application/json' }
@@ -335,11 +335,17 @@ describe('with other settings', () => {
           const answer = await here[name](request, { headers: { authorization } })
           expect([request, answer.status]).toEqual([request, answer.body.code === 'invalid_token' ? 401 : 503])
         }
-      // Each service counts from its last poll.
-      for (const ask of [read, () => here.modules('GET /modules/', { headers })]) {
-        await eventually(async () => (await ask()).status === 503)
-        expectProblem(await ask(), 503, 'auth_unavailable')
-      }
+      // Each node of each service counts from its last poll.
+      for (const [name, request] of [
+        ['users', `GET /users/${ana.id}`],
+        ['modules', 'GET /modules/'],
+      ] as const)
+        for (const url of nodeAddresses(here.system, name)) {
+          const ask = () => call(url, request, { headers })
+          await eventually(async () => (await ask()).status === 503)
+          expectProblem(await ask(), 503, 'auth_unavailable')
+        }
+      expectProblem(await read(), 503, 'auth_unavailable')
       expect((await users(`GET /users/${ana.id}`, { headers: as.operator })).status).toBe(200)
       expectProblem(await users(`GET /users/${ana.id}`), 401, 'missing_token')
     } finally {

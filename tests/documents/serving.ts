@@ -6,14 +6,14 @@ import { mailsTo, resetLinkIn } from '../support/mails.ts'
 import { overProcesses } from '../support/processes.ts'
 import { running } from '../support/running.ts'
 import type { Name } from '../support/settings.ts'
-import type { System } from '../support/system.ts'
+import { replaceable, type System } from '../support/system.ts'
 
 /**
- * Starts three processes for the `describe` that calls it, with a client for each service that sends paths as the
+ * Starts three processes for the `describe` that calls it, or what replaces systems of tests, with a client for each service that sends paths as the
  * documents print them.
  */
 export function serving(env: Record<string, string> = {}) {
-  const here = running(overProcesses('apart'), env)
+  const here = running(replaceable(overProcesses('apart')), env)
   const client =
     (name: Name): Client =>
     (request, options) =>

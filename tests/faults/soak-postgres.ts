@@ -37,7 +37,9 @@ const STORES: Trait[][] = [
 const CONTRACT: Trait[][] = [[], ['npm'], ['pooler'], ['serializable'], ['slow'], ['unprivileged']]
 const COMMITS: Trait[][] = [[], ['serializable']]
 /** Files of `tests/cluster`, over the balancer of the tests and over Caddy. */
-const CLUSTER = ['cluster', 'contract', 'revocation', 'refresh', 'limits', 'keys', 'deliveries']
+const CLUSTER = ['cluster', 'contract', 'documents', 'revocation', 'refresh', 'limits', 'keys', 'deliveries']
+/** Files of `tests/cluster` that start servers of their own, over the balancer of the tests. */
+const HIGH_AVAILABILITY = ['failover', 'patroni']
 
 /** Parts of `bun run soak --postgres`. */
 export const PARTS: readonly Part[] = [
@@ -63,6 +65,7 @@ export const PARTS: readonly Part[] = [
       }),
     ),
   ),
+  ...HIGH_AVAILABILITY.map((file): Part => ({ name: 'cluster', traits: [], files: `./tests/cluster/${file}.soak.ts` })),
 ]
 
 /**

@@ -35,6 +35,8 @@ export interface System {
   url: Record<Name, string>
   /** The PostgreSQL database; undefined with SQLite files. */
   database?: SystemDatabase | undefined
+  /** The nodes of each service, where `url` is that of a balancer before several. */
+  nodes?: Record<Name, readonly { url: string }[]>
   /** The log lines so far. */
   output(): string
   /**
@@ -50,13 +52,16 @@ export interface System {
   stop(): Promise<void>
 }
 
-type Replacement = (env: Record<string, string>, options: Pick<InProcessOptions, 'settingsOf'>) => Promise<System>
+type Replacement = (
+  env: Record<string, string>,
+  options: Pick<InProcessOptions, 'clock' | 'settingsOf'>,
+) => Promise<System>
 
 let replacement: Replacement | undefined
 
 /**
  * Starts other systems where tests ask for one in their process, from now on: for another run of the same tests. Those
- * that pass a clock or a mailer, or use an app, need their process and fail.
+ * that pass a mailer, or use an app, need their process and fail.
  * @param start undefined: none any more
  */
 export function replaceInProcess(start: Replacement | undefined): void {
@@ -81,13 +86,23 @@ export interface InProcessOptions {
 let umaskBefore = 0
 let openSystems = 0
 
+/** Starts what replaces systems in the process of the tests (`replaceInProcess`), or else calls `start`. */
+export function replaceable(start: (env?: Record<string, string>) => Promise<System>): typeof start {
+  return (env = {}) => (replacement ? replacement(env, {}) : start(env))
+}
+
+/** The addresses of the nodes of a service: usually of its only one. */
+export function nodeAddresses({ nodes, url }: Pick<System, 'nodes' | 'url'>, name: Name): string[] {
+  return nodes?.[name].map((node) => node.url) ?? [url[name]]
+}
+
 /** Serves all services from this process, or starts what replaces that (`replaceInProcess`). */
 export async function inProcess(
   env: Record<string, string> = {},
   options: InProcessOptions = {},
 ): Promise<InProcessSystem> {
   if (!replacement) return await inThisProcess(env, options)
-  if (options.clock || options.mailer) throw new Error('A clock or a mailer is of one process')
+  if (options.mailer) throw new Error('A mailer is of one process')
   const app = () => {
     throw new Error('The apps are those of other processes')
   }

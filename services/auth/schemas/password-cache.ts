@@ -31,9 +31,11 @@ export const cacheSynced = strict({
 
 export const cacheHealth = strict({
   entries: described(integer(), 'How many users are cached'),
-  hits: described(integer(), 'Logins answered from the cache since the start'),
-  misses: described(integer(), 'Logins that asked users since the start'),
+  hits: described(integer(), 'Logins that this node answered from the cache since its start'),
+  misses: described(integer(), 'Logins for which this node asked users since its start'),
   hit_ratio: described(number(), 'The share of hits, from 0 to 1', 0.98),
-  last_sync_at: t.Nullable(time(), { description: 'When users last sent a record; null: not since the start' }),
-  pending: described(integer(), 'How many rehashed passwords are on their way to users'),
+  last_sync_at: t.Nullable(time(), {
+    description: 'When users last sent this node a record; null: not since its start',
+  }),
+  pending: described(integer(), 'How many rehashed passwords are on their way from this node to users'),
 })
