@@ -38,8 +38,8 @@ export interface ServeOptions {
 }
 
 /**
- * Serves some services in this process on one port: a single service at its own address, several at CH202_URL. They
- * call each other in memory, and services of other processes at their addresses.
+ * Serves some services in this process on one port: a single service at its own address, several at CH202_URL, or where
+ * the settings say to listen. They call each other in memory, and services of other processes at their addresses.
  * @throws DatabaseError; InternalError; Error with a message for the operator when the port can't be opened
  */
 export async function serve(
@@ -48,14 +48,15 @@ export async function serve(
   { runtime: overrides = {}, mailer }: ServeOptions = {},
 ): Promise<Served> {
   const config = names.length === SERVICE_NAMES.length ? atOneAddress(settings) : settings
-  const address = names.length === 1 && names[0] ? config.addresses[names[0]] : config.url
-  const runtime = { ...newRuntime(config, names), ...overrides }
+  const address = names.length === 1 && names[0] ? config.listen[names[0]] : config.listenAll
   // Only the owner may read the files that a service creates, those that SQLite creates beside its database included.
   process.umask(0o077)
 
   const services: Service[] = []
   const link = linkFinder(config, names, services)
   const { server, answerWith, closeConnections } = listen(address, config.idleTimeout)
+  const url = address.replace(/:0$/, `:${server.port}`)
+  const runtime = { ...newRuntime(config, url, names), ...overrides }
   try {
     const peers = { ...createPeers(link, DELETION_SUBSCRIBERS), ...(mailer ? { mailer } : {}) }
     for (const name of names) services.push(await build(name, runtime, peers))
@@ -69,7 +70,6 @@ export async function serve(
   for (const app of apps) app.server = server
   answerWith(router(apps))
   await Promise.all(services.map((service) => service.start()))
-  const url = address.replace(/:0$/, `:${server.port}`)
   const removeRunFiles = writeRunFiles(config.dataDir, names, { url, startedAt: timestamp(runtime.clock.now()) })
   return {
     url,
@@ -83,7 +83,7 @@ export async function serve(
   }
 }
 
-function newRuntime(config: Config, names: readonly ServiceName[]): Runtime {
+function newRuntime(config: Config, address: string, names: readonly ServiceName[]): Runtime {
   const log = (service: string) => openLog(service, config, { showsService: names.length > 1 })
   return {
     config,
@@ -93,6 +93,7 @@ function newRuntime(config: Config, names: readonly ServiceName[]): Runtime {
     metrics: new MetricsRegistry(),
     log,
     version,
+    address,
     tags: SERVICE_TAGS,
   }
 }

@@ -16,14 +16,14 @@ export const portsChecks: Check[] = [
       const names = up.map(({ running }) => running.service)
       const down = SERVICE_NAMES.filter((service) => !names.includes(service))
       if (down.length === 0) return ok('Every service is listening')
-      const { addresses } = config
-      const results = await Promise.all(down.map(async (service) => portProblem(service, addresses[service])))
+      const { listen } = config
+      const results = await Promise.all(down.map(async (service) => portProblem(service, listen[service])))
       const faults = results.filter((fault) => fault !== undefined)
       if (faults.length > 0) return failed(faults.join('; '), 'ch202 ps')
       // `ch202 serve` needs this address too, unless a process per service runs already.
-      const combined = up.length === 0 ? await portProblem('ch202 serve', config.url) : undefined
+      const combined = up.length === 0 ? await portProblem('ch202 serve', config.listenAll) : undefined
       return combined === undefined
-        ? ok(`Free: ${down.map((service) => addresses[service]).join(', ')}`)
+        ? ok(`Free: ${down.map((service) => listen[service]).join(', ')}`)
         : warning(combined, 'ch202 ps')
     },
   },

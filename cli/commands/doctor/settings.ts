@@ -157,7 +157,9 @@ async function storedIssuer({ databaseUrl, files, has, open }: DoctorContext): P
 function isExposed(config: Settings): boolean {
   return (
     config.production ||
-    [config.publicUrl, ...listenAddresses(config)].some((url) => !LOCAL.test(new URL(url).hostname))
+    [config.publicUrl, config.url, ...Object.values(config.addresses), ...listenAddresses(config)].some(
+      (url) => !LOCAL.test(new URL(url).hostname),
+    )
   )
 }
 
@@ -166,6 +168,6 @@ function isBehindProxy(config: Settings): boolean {
   return config.publicUrl.startsWith('https:') && listenAddresses(config).every((url) => url.startsWith('http:'))
 }
 
-function listenAddresses({ addresses, url }: Settings): string[] {
-  return [...Object.values(addresses), url]
+function listenAddresses({ listen, listenAll }: Settings): string[] {
+  return [...Object.values(listen), listenAll]
 }

@@ -20,6 +20,8 @@ export interface Runtime {
   log(service: string): Log
   version: string
   /** The chapters of the services in the OpenAPI document, with a sentence about each. */
+  /** Where the process listens. */
+  address: string
   tags: Record<string, string>
 }
 

@@ -39,6 +39,8 @@ test('with only the secrets set, the others have their defaults', () => {
     nodeName: undefined,
     addresses: ADDRESSES,
     url: 'http://127.0.0.1:3000',
+    listen: ADDRESSES,
+    listenAll: 'http://127.0.0.1:3000',
     hosts: ['127.0.0.1'],
     publicUrl: 'http://127.0.0.1:3000',
     issuer: undefined,
@@ -72,6 +74,21 @@ test('with only the secrets set, the others have their defaults', () => {
     logFormat: 'json',
     logColor: false,
   })
+})
+
+test('a service listens at its address, or where its setting says, which changes no address', () => {
+  const config = read({ AUTH_URL: 'https://auth.example.org', AUTH_LISTEN: '10.0.0.1:3001', CH202_LISTEN: '[::1]:80' })
+  expect(config).toMatchObject({
+    addresses: { ...ADDRESSES, auth: 'https://auth.example.org' },
+    url: 'http://127.0.0.1:3000',
+    listen: { ...ADDRESSES, auth: 'http://10.0.0.1:3001' },
+    listenAll: 'http://[::1]:80',
+  })
+  expect(atOneAddress(config).listenAll).toBe('http://[::1]:80')
+  for (const wrong of ['10.0.0.1', ':3001', 'http://10.0.0.1:3001', '10.0.0.1:0', '10.0.0.1:70000', 'a b:1', 'h:1/x'])
+    expect(faultsOf({ ...SECRETS, USERS_LISTEN: wrong })).toEqual([
+      'USERS_LISTEN must be a host and a port such as 10.0.0.1:3001, without http://',
+    ])
 })
 
 test('S2: on a terminal the log is pretty, unless a setting says otherwise', () => {

@@ -5,7 +5,7 @@ import { hasWildcardHost, hostOf } from '../outgoing.ts'
 import { originFault } from './base-url.ts'
 import { readDatabaseUrl } from './database-url.ts'
 import { readSender } from './sender.ts'
-import { addressSetting, defaultAddress, type NumberedService } from './service-address.ts'
+import { addressSetting, defaultAddress, LISTEN_ALL, listenSetting, type NumberedService } from './service-address.ts'
 import { type Environment, type SettingListener, SettingReader } from './setting-reader.ts'
 import { readSmtpUrl } from './smtp-url.ts'
 
@@ -21,6 +21,10 @@ export interface Config<Name extends string = string> {
   addresses: { auth: string } & Record<Name, string>
   /** The base address of a process that serves all of them. */
   url: string
+  /** Where each service listens. Not at its address if a balancer does. */
+  listen: Record<Name, string>
+  /** Where a process that serves all of them listens. */
+  listenAll: string
   /** The hosts of all addresses in the settings. Calls to them never go through a proxy. */
   hosts: string[]
   /** The base address of links in mails. */
@@ -117,6 +121,10 @@ export function readConfig<Name extends string>(
   const addresses = mapValues(services, (service, name) =>
     settings.address(addressSetting(name), defaultAddress(service)),
   ) as Config<Name>['addresses']
+  const listen = mapValues(services, (_, name) =>
+    settings.listenAddress(listenSetting(name), addresses[name as Name]),
+  ) as Config<Name>['listen']
+  const listenAll = settings.listenAddress(LISTEN_ALL, combinedUrl)
   // A URN is a valid issuer (RFC 7519, 4.1.1), although nobody can connect to it.
   const issuerRules = { example: 'https://id.example.org', protocols: ['http:', 'https:', 'urn:'] }
   const issuer = settings.publicAddress('ISSUER', issuerRules)
@@ -130,6 +138,8 @@ export function readConfig<Name extends string>(
     nodeName: nodeName && checkedNodeName(nodeName, faults),
     addresses,
     url: combinedUrl,
+    listen,
+    listenAll,
     hosts: [...new Set(allAddresses.flatMap((url) => hostOf(url ?? '') || []))],
     publicUrl:
       publicUrl === undefined ? linksTo(combinedUrl, issuer) : (URL.parse(publicUrl)?.href ?? '').replace(/\/+$/, ''),

@@ -1,4 +1,4 @@
-import { addressSetting } from './service-address.ts'
+import { addressSetting, listenSetting } from './service-address.ts'
 
 interface SettingDescription {
   /** The heading in `docs/operate/settings.md`. */
@@ -23,7 +23,14 @@ export function settingDescriptions(services: readonly string[]): Record<string,
     addressSetting(name),
     { group: 'Addresses and files', text: `The address at which ${name} listens, and at which the others call it` },
   ])
-  return { ...DESCRIPTIONS, ...Object.fromEntries(addresses) }
+  const listening = services.map((name): [string, SettingDescription] => [
+    listenSetting(name),
+    {
+      group: 'Addresses and files',
+      text: `Where ${name} listens if \`${addressSetting(name)}\` is the address of a balancer, such as \`10.0.0.1:3001\``,
+    },
+  ])
+  return { ...DESCRIPTIONS, ...Object.fromEntries([...addresses, ...listening]) }
 }
 
 /** The settings that do not depend on which services there are. */
@@ -47,6 +54,10 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
   CH202_URL: {
     group: 'Addresses and files',
     text: 'The address of `ch202 serve`, which runs every service in one process',
+  },
+  CH202_LISTEN: {
+    group: 'Addresses and files',
+    text: 'Where `ch202 serve` listens if `CH202_URL` is the address of a balancer, such as `10.0.0.1:3000`',
   },
   PUBLIC_URL: {
     group: 'Addresses and files',

@@ -83,6 +83,15 @@ export class SettingReader {
     return value.replace(/\/+$/, '')
   }
 
+  /** Reads where a server listens, `host:port`. @param fallback the address otherwise @returns an address of http */
+  listenAddress(name: string, fallback: string): string {
+    const value = this.optional(name)
+    if (value === undefined) return fallback
+    const isValid = /^(\[[0-9a-f:.]+\]|[\w.-]+):[1-9]\d{0,4}$/i.test(value) && URL.canParse(`http://${value}`)
+    if (!isValid) this.faults.push(`${name} must be a host and a port such as 10.0.0.1:3001, without http://`)
+    return `http://${value}`
+  }
+
   /** Reads an address that is published to clients, and returns it unchanged. @param fallback as for `optional` */
   publicAddress(
     name: string,
