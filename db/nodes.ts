@@ -1,4 +1,4 @@
-import type { NodeStore, NodesSeen } from '../services/kit/nodes/nodes.ts'
+import type { NodeDescription, NodeStore, NodesSeen } from '../services/kit/nodes/nodes.ts'
 import { type Body, type Engine, type Transaction, text, type Values } from './engine.ts'
 import { BATCH, writeInBatches } from './write-in-batches.ts'
 
@@ -14,11 +14,17 @@ interface Seen {
   owner: string
 }
 
+/** The clock of the database, in milliseconds since the epoch. */
+const NOW = 'CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)'
+
 const statements = {
-  register: shared('INSERT INTO nodes (name, renewals) VALUES ($node, 0)'),
+  register: shared(`
+    INSERT INTO nodes (name, renewals, process, address, version, since, renewed_at, clock)
+    VALUES ($node, 0, $process, $address, $version, ${NOW}, ${NOW}, $clock)`),
   /** One statement, for it runs several times a second. The row of the node itself is read as it was before. */
   renew: shared<Seen & { isRegistered: boolean }>(`
-    WITH renewed AS (UPDATE nodes SET renewals = renewals + 1 WHERE name = $node RETURNING 1)
+    WITH renewed AS (
+      UPDATE nodes SET renewals = renewals + 1, renewed_at = ${NOW}, clock = $clock WHERE name = $node RETURNING 1)
     SELECT 'node' AS kind, name, renewals, '' AS owner, (SELECT count(*) FROM renewed) > 0 AS "isRegistered" FROM nodes
     UNION ALL SELECT 'lease', name, 0, owner, false FROM leases`),
   remove: shared<{ name: string }>('DELETE FROM nodes WHERE name = $name AND renewals = $renewals RETURNING name'),
@@ -80,12 +86,12 @@ export function nodeStore(engine: Engine): NodeStore {
   const name = () => node?.current ?? ''
   return {
     isShared: node !== null,
-    async registerNode() {
+    async registerNode({ address, process, version }: NodeDescription, clock) {
       node?.replace()
-      await engine.write((tx) => tx.run(statements.register, { node: name() }))
+      await engine.write((tx) => tx.run(statements.register, { node: name(), process, address, version, clock }))
     },
-    async renewNode(): Promise<NodesSeen> {
-      const rows = await engine.all(statements.renew, { node: name() })
+    async renewNode(clock): Promise<NodesSeen> {
+      const rows = await engine.all(statements.renew, { node: name(), clock })
       const nodes = rows.filter(({ kind }) => kind === 'node')
       const leases = rows.filter(({ kind }) => kind === 'lease')
       const running = new Set(nodes.map((row) => row.name))

@@ -63,9 +63,9 @@ export async function authService(
   { users, mailer }: { users: UsersPeer; mailer?: Mailer },
 ): Promise<Service> {
   const { clock, config, hasher, random, tags, version } = runtime
-  const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
+  const { clientAddress, description, log, metrics } = serviceRuntime(NAME, runtime)
   const store = await openAuthStore(config, { amqp: config.amqpUrl !== undefined })
-  const nodes = new Nodes({ store, clock, log })
+  const nodes = new Nodes({ store, description, clock, log })
   const services = await openServices(runtime, { store, nodes, users, log })
   const { context, dispatcher, feed, heartbeat, revocations, rotation } = services
   const sender = mailer ?? openMailer(runtime, log)

@@ -27,9 +27,9 @@ export async function modulesService(
   { auth, feed, users }: { auth: AuthPeer; feed: FeedSource; users: UsersPeer },
 ): Promise<Service> {
   const { clock, config, random, tags, version } = runtime
-  const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
+  const { clientAddress, description, log, metrics } = serviceRuntime(NAME, runtime)
   const store = await openModulesStore(config)
-  const nodes = new Nodes({ store, clock, log })
+  const nodes = new Nodes({ store, description, clock, log })
   const outbox = new Outbox({
     target: 'auth',
     store,

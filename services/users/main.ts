@@ -32,9 +32,9 @@ export async function usersService(
   { auth, feed, listeners }: { auth: AuthPeer; feed: FeedSource; listeners: readonly DeletionListener[] },
 ): Promise<Service> {
   const { clock, config, hasher, random, tags, version } = runtime
-  const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
+  const { clientAddress, description, log, metrics } = serviceRuntime(NAME, runtime)
   const store = await openUsersStore(config)
-  const nodes = new Nodes({ store, clock, log })
+  const nodes = new Nodes({ store, description, clock, log })
   const outboxes = outboxesFor({ store, nodes, clock, log }, auth, listeners)
   const revocations = new RevocationSubscriber({
     name: `${NAME}-${random.id()}`,

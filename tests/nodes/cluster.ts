@@ -41,7 +41,8 @@ export async function testNode<Store extends NodeStore & object>(
       }
     },
   })
-  const nodes = new Nodes({ store, clock: systemClock, log: silentLog })
+  const description = { process: '', address: '', version: '' }
+  const nodes = new Nodes({ store, description, clock: systemClock, log: silentLog })
   return {
     name,
     store,

@@ -69,7 +69,7 @@ test('the work of a node that freezes is taken over; when it returns, it does no
     await Bun.sleep(10)
   }
   // It is a node again, with another name, and would take the work over in its turn.
-  await eventually(async () => first.nodes.isSure() && (await second.opened.renewNode()).others.length === 1)
+  await eventually(async () => first.nodes.isSure() && (await second.opened.renewNode(Date.now())).others.length === 1)
   expect([both, first.nodes.holds('work'), second.nodes.holds('work')]).toEqual([0, false, true])
   expect(takenAfter).toBeGreaterThan(1500)
   console.info(`taken over after ${Math.round(takenAfter)} ms`)
@@ -82,7 +82,7 @@ test('a node that froze, and does not know it yet, is refused by the transaction
   first.freeze()
   await eventually(() => second.nodes.holds('work'))
   expect(await first.opened.claimLeases(['work'])).toEqual([])
-  expect((await first.opened.renewNode()).isRegistered).toBe(false)
+  expect((await first.opened.renewNode(Date.now())).isRegistered).toBe(false)
 })
 
 test('nodes that were all cut off from the database hold each other for alive when they return', async () => {
@@ -90,9 +90,10 @@ test('nodes that were all cut off from the database hold each other for alive wh
   await first.nodes.claim('work')
   await second.nodes.claim('work')
   const observer = await openUsersStore(config)
-  const namesOf = async () => (await observer.renewNode()).others.map(({ name }) => name).toSorted()
+  const namesOf = async () => (await observer.renewNode(Date.now())).others.map(({ name }) => name).toSorted()
   const names = await namesOf()
-  const renewals = async () => (await observer.renewNode()).others.reduce((sum, other) => sum + other.renewals, 0)
+  const renewals = async () =>
+    (await observer.renewNode(Date.now())).others.reduce((sum, other) => sum + other.renewals, 0)
   first.freeze()
   const before = await renewals()
   // The second node sees that the first one stands still, before it is cut off as well.
@@ -112,7 +113,7 @@ test('nodes that were all cut off from the database hold each other for alive wh
 test('two processes with the same name are two nodes', async () => {
   config.nodeName = 'ch202'
   const [first, second] = [await openNode(), await openNode()]
-  const rows = (await first.opened.renewNode()).others
+  const rows = (await first.opened.renewNode(Date.now())).others
   expect(rows.map(({ name }) => name.split('/')[0])).toEqual(['ch202'])
-  expect((await second.opened.renewNode()).others[0]?.name).not.toBe(rows[0]?.name)
+  expect((await second.opened.renewNode(Date.now())).others[0]?.name).not.toBe(rows[0]?.name)
 })

@@ -159,7 +159,9 @@ test('nodes are killed and frozen in the middle: no notice is missing or out of 
     node.freeze()
     interrupted++
     await overtakes(receiver.count)
-    await eventually(async () => (await running()[0]?.opened.renewNode())?.others.length === running().length - 1)
+    await eventually(
+      async () => (await running()[0]?.opened.renewNode(Date.now()))?.others.length === running().length - 1,
+    )
     if (event === 'freeze') node.thaw()
     else await openNode()
     await overtakes(receiver.count)

@@ -3,6 +3,7 @@ import type { Check } from './check.ts'
 import { clockChecks } from './clock.ts'
 import { databasesChecks } from './databases.ts'
 import { filesChecks } from './files.ts'
+import { nodesChecks } from './nodes.ts'
 import { portsChecks } from './ports.ts'
 import { postgresChecks } from './postgres.ts'
 import { propagationChecks } from './propagation.ts'
@@ -18,6 +19,7 @@ export const CHECKS: readonly Check[] = [
   ...portsChecks,
   ...clockChecks,
   ...postgresChecks,
+  ...nodesChecks,
   ...databasesChecks,
   ...propagationChecks,
   ...auditChecks,

@@ -1,8 +1,8 @@
 import { PostgresFailure } from '../../../db/postgres/failure.ts'
-import { inspecting, type ServerState, serverState } from '../../../db/postgres/inspect/server.ts'
+import { inspecting, type ServerState, type Standby, serverState } from '../../../db/postgres/inspect/server.ts'
 import { readDatabaseUrl } from '../../../services/kit/process/database-url.ts'
 import { SERVICE_NAMES } from '../../../services/registry.ts'
-import { counted } from '../../terminal/terminal.ts'
+import { count, counted } from '../../terminal/terminal.ts'
 import { type Check, type DoctorContext, type Finding, failed, ok, skipped, UNREACHABLE, warning } from './check.ts'
 
 const VERSION_MIN = 15
@@ -10,6 +10,10 @@ const VERSION_MIN = 15
 const CONNECTIONS_HIGH = 0.8
 /** Milliseconds by which clocks of nodes may differ. */
 const DIFFERENCE_MAX = 2000
+
+const MEGABYTE = 1024 * 1024
+/** Bytes of changes by which a standby may be behind. */
+const BEHIND_MAX = 64 * MEGABYTE
 
 /** Checks of the PostgreSQL database, in place of those of the files. */
 export const postgresChecks: Check[] = [
@@ -50,26 +54,11 @@ export const postgresChecks: Check[] = [
       'CREATE INDEX CONCURRENTLY users_search ON users.users USING gin (search_text public.gin_trgm_ops)',
     )
   }),
-  check('replication', 'the database is a primary, and a failover loses nothing that was acknowledged', (state) => {
-    if (state.isStandby)
-      return failed('This server is a standby: it takes no writes', 'DATABASE_URL=postgres://… of the primary')
-    if (state.isReadOnly)
-      return failed('The database is read-only', 'ALTER DATABASE ch202 RESET default_transaction_read_only')
-    if (state.synchronousCommit === 'off')
-      return warning(
-        'synchronous_commit is off: a crash loses what was acknowledged, revocations included',
-        'ALTER SYSTEM SET synchronous_commit = on',
-      )
-    const { standbys, synchronousStandbys } = state
-    if (standbys === null) return ok('This server is a primary; its user may not see the standbys')
-    if (standbys === 0) return ok('This server is a primary without standbys')
-    if (synchronousStandbys > 0)
-      return ok(`A primary with ${counted(standbys, 'standby', 'standbys')}, ${synchronousStandbys} synchronous`)
-    return warning(
-      `A primary with ${counted(standbys, 'standby', 'standbys')}, none synchronous: a failover may lose what was acknowledged`,
-      "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'",
-    )
-  }),
+  check(
+    'replication',
+    'the database is a primary, a failover loses nothing that was acknowledged, and its standbys keep up',
+    replication,
+  ),
   check('connections', 'the server has connections left: a warning above 80 %', ({ connections, connectionsMax }) => {
     const message = `${connections} of ${connectionsMax} connections are in use`
     if (connections <= connectionsMax * CONNECTIONS_HIGH) return ok(message)
@@ -97,6 +86,56 @@ function check(id: string, describes: string, examine: (state: ServerState) => F
       return failed(`${state.message} (${state.code})`, 'ch202 config show --origin')
     },
   }
+}
+
+function replication(state: ServerState): Finding {
+  if (state.isStandby)
+    return failed('This server is a standby: it takes no writes', 'DATABASE_URL=postgres://… of the primary')
+  if (state.isReadOnly)
+    return failed('The database is read-only', 'ALTER DATABASE ch202 RESET default_transaction_read_only')
+  const { standbyCount, standbys, synchronousCommit, synchronousStandbyNames } = state
+  if (synchronousCommit === 'off')
+    return warning(
+      'synchronous_commit is off: a crash loses what was acknowledged, revocations included',
+      'ALTER SYSTEM SET synchronous_commit = on',
+    )
+  if (standbys === null)
+    return {
+      ...skipped(
+        `A primary with ${counted(standbyCount, 'standby', 'standbys')}. Its user may not see whether one is synchronous, or how far behind each is`,
+      ),
+      suggestion: `GRANT pg_monitor TO ${state.user}`,
+    }
+  const isSynchronous = standbys.some((standby) => standby.isSynchronous)
+  if (synchronousStandbyNames !== '' && !isSynchronous)
+    return failed(
+      `synchronous_standby_names is ${synchronousStandbyNames}, and no such standby is connected: every change waits for one`,
+      "start the standby, or: ALTER SYSTEM SET synchronous_standby_names = ''",
+    )
+  if (standbys.length === 0) return ok('This server is a primary without standbys')
+  const message = `A primary with ${counted(standbys.length, 'standby', 'standbys')}: ${standbys.map(standbyText).join('; ')}`
+  if (!isSynchronous)
+    return warning(
+      `${message}. None is synchronous: a failover may lose what was acknowledged`,
+      "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'",
+    )
+  if (synchronousCommit === 'local')
+    return warning(
+      `${message}. synchronous_commit is local, so that no change waits for a standby: a failover may lose what was acknowledged`,
+      'ALTER SYSTEM SET synchronous_commit = on',
+    )
+  const late = standbys.filter(({ behind, state: phase }) => phase !== 'streaming' || (behind ?? 0) > BEHIND_MAX)
+  if (late.length === 0) return ok(message)
+  return warning(`${message}. Behind: ${late.map(({ name }) => name).join(', ')}`, 'SELECT * FROM pg_stat_replication')
+}
+
+function standbyText({ behind, isSynchronous, name, state }: Standby): string {
+  const lag = behind === null ? '' : `, ${bytes(behind)} behind`
+  return `${name} is ${isSynchronous ? 'synchronous' : 'asynchronous'}${lag}${state === 'streaming' ? '' : ` (${state})`}`
+}
+
+function bytes(size: number): string {
+  return size < MEGABYTE ? `${Math.ceil(size / 1024)} kB` : `${count(Math.round(size / MEGABYTE))} MB`
 }
 
 const states = new WeakMap<DoctorContext, Promise<ServerState | PostgresFailure>>()

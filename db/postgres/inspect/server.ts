@@ -71,12 +71,25 @@ export async function connectedNodes(executor: Executor): Promise<ConnectedNode[
   }))
 }
 
+/** A server that replicates from the primary. */
+export interface Standby {
+  /** Its `application_name`, by which `synchronous_standby_names` names it. */
+  name: string
+  /** `streaming` when it has caught up. */
+  state: string
+  isSynchronous: boolean
+  /** Bytes of changes that it has not on its disk yet: what a failover to it would lose. Null: it has not begun. */
+  behind: number | null
+}
+
 export interface ServerState {
   /** The host and the port of the address. */
   host: string
   /** How long a statement took, with the way there and back. */
   latencyMs: number
   version: string
+  /** The role of this connection. */
+  user: string
   encoding: string
   /** Text columns of the services that do not compare byte by byte. */
   collatedColumns: string[]
@@ -88,9 +101,12 @@ export interface ServerState {
   /** Whether transactions are read-only by a setting. */
   isReadOnly: boolean
   synchronousCommit: string
-  /** Servers that replicate from this one; null: the user may not see them. */
-  standbys: number | null
-  synchronousStandbys: number
+  /** Which standbys commits wait for; empty: none. */
+  synchronousStandbyNames: string
+  /** How many servers replicate from this one. */
+  standbyCount: number
+  /** Those servers; null: the user may not see more than their number. */
+  standbys: Standby[] | null
   connections: number
   connectionsMax: number
   /** By how much the clock of the server is ahead of that of this machine. */
@@ -104,19 +120,22 @@ export async function serverState(tx: Executor, url: string, schemas: readonly s
   const [clock] = await tx.unsafe('SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS now')
   const latencyMs = performance.now() - startedAt
   const [server] = await tx.unsafe(
-    `SELECT current_setting('server_version') AS version,
+    `SELECT current_setting('server_version') AS version, current_user AS "user",
        (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()) AS encoding,
        EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm') AS trigrams,
        to_regclass('users.users_search') IS NOT NULL AS search_index,
        to_regclass('users.users') IS NOT NULL AS has_users,
        pg_is_in_recovery() AS standby,
        current_setting('synchronous_commit') AS synchronous_commit,
+       current_setting('synchronous_standby_names') AS synchronous_standby_names,
        (SELECT setting = 'on' FROM pg_settings WHERE name = 'default_transaction_read_only') AS read_only,
        (SELECT sum(numbackends) FROM pg_stat_database) AS connections,
-       CAST(current_setting('max_connections') AS bigint) AS connections_max,
-       (SELECT count(*) FROM pg_stat_replication) AS standbys,
-       (SELECT count(*) FROM pg_stat_replication WHERE state IS NOT NULL) AS seen_standbys,
-       (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')) AS synchronous_standbys`,
+       CAST(current_setting('max_connections') AS bigint) AS connections_max`,
+  )
+  const standbys = await tx.unsafe(
+    `SELECT application_name AS name, state, sync_state, pg_wal_lsn_diff(
+         CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END, flush_lsn) AS behind
+     FROM pg_stat_replication ORDER BY 1`,
   )
   const columns = await tx.unsafe(
     `SELECT table_schema || '.' || table_name || '.' || column_name AS name
@@ -125,11 +144,11 @@ export async function serverState(tx: Executor, url: string, schemas: readonly s
      ORDER BY 1`,
     [schemas.join()],
   )
-  const standbys = Number(server.standbys)
   return {
     host: new URL(url).host,
     latencyMs,
     version: String(server.version),
+    user: String(server.user),
     encoding: String(server.encoding),
     collatedColumns: [...columns].map(({ name }) => String(name)),
     hasTrigrams: server.trigrams,
@@ -138,12 +157,22 @@ export async function serverState(tx: Executor, url: string, schemas: readonly s
     isStandby: server.standby,
     isReadOnly: server.read_only,
     synchronousCommit: String(server.synchronous_commit),
+    synchronousStandbyNames: String(server.synchronous_standby_names),
+    standbyCount: standbys.length,
     // Another role's rows have no state unless this one may read all statistics.
-    standbys: Number(server.seen_standbys) < standbys ? null : standbys,
-    synchronousStandbys: Number(server.synchronous_standbys),
+    standbys: [...standbys].some((row) => row.state === null) ? null : [...standbys].map(standbyIn),
     connections: Number(server.connections),
     connectionsMax: Number(server.connections_max),
     // The server read its clock about halfway.
     aheadMs: Number(clock.now) - (sentAt + latencyMs / 2),
+  }
+}
+
+function standbyIn({ behind, name, state, sync_state }: Record<string, unknown>): Standby {
+  return {
+    name: String(name),
+    state: String(state),
+    isSynchronous: sync_state === 'sync' || sync_state === 'quorum',
+    behind: behind === null ? null : Math.max(0, Number(behind)),
   }
 }

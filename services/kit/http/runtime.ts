@@ -2,6 +2,7 @@ import type { AnyElysia } from 'elysia'
 import { ClientAddress } from '../client-address.ts'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import { type NodeDescription, processName } from '../nodes/nodes.ts'
 import type { Hasher } from '../passwords/hasher.ts'
 import type { Config } from '../process/config.ts'
 import { Metrics, type MetricsRegistry } from '../process/metrics.ts'
@@ -42,11 +43,13 @@ export interface Service {
   release(): void
 }
 
-/** The log, the metrics and the client addresses of a service. */
-export function serviceRuntime(name: string, { config, log, metrics }: Runtime) {
+/** The log, the metrics, the client addresses and the description of a service. */
+export function serviceRuntime(name: string, { address, config, log, metrics, version }: Runtime) {
+  const description: NodeDescription = { process: processName(process.pid), address, version }
   return {
     log: log(name),
     metrics: new Metrics(name, metrics),
+    description,
     clientAddress: new ClientAddress(config.trustedProxies),
   }
 }

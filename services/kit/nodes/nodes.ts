@@ -1,15 +1,33 @@
+import { hostname } from 'node:os'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { withTimeout } from '../timeout.ts'
+
+/** What operators see of a node. Nothing is decided by it. */
+export interface NodeDescription {
+  /** Its host and the id of its process. */
+  process: string
+  /** Where it listens. */
+  address: string
+  version: string
+}
+
+/** Names a process of this machine, or of another one, for operators. */
+export function processName(pid: number, host = hostname()): string {
+  return `${host}:${pid}`
+}
 
 /** The list of the nodes that run, and the work that one of them at a time does. */
 export interface NodeStore {
   /** Whether other nodes may use the database. */
   readonly isShared: boolean
-  /** Adds this node to the list of nodes, with a new name: what it owned with the previous one is not its own any more. */
-  registerNode(): Promise<void>
-  /** Renews the row of this node, and reads those of all. */
-  renewNode(): Promise<NodesSeen>
+  /**
+   * Adds this node to the list of nodes, with a new name: what it owned with the previous one is not its own any more.
+   * @param clock what the clock of this node shows (ms since the epoch), for operators: `doctor` compares clocks
+   */
+  registerNode(description: NodeDescription, clock: number): Promise<void>
+  /** Renews the row of this node, and reads those of all. @param clock as for `registerNode` */
+  renewNode(clock: number): Promise<NodesSeen>
   /**
    * Removes a node that has not renewed its row since `renewals` was read. @returns false if it did, or another node
    * removed it
@@ -75,7 +93,7 @@ export class Nodes {
   private readonly claims = new Set<string>()
   private readonly listeners = new Set<() => void>()
 
-  constructor(private readonly options: { store: NodeStore; clock: Clock; log: Log }) {}
+  constructor(private readonly options: { store: NodeStore; description: NodeDescription; clock: Clock; log: Log }) {}
 
   /** Whether other nodes may use the database. */
   get isShared(): boolean {
@@ -141,19 +159,19 @@ export class Nodes {
   }
 
   private async register(): Promise<void> {
-    const { clock, store } = this.options
+    const { clock, description, store } = this.options
     const sentAt = clock.monotonic()
     this.leases.clear()
     // What was seen of the others before is as old as the last renewal.
     this.others.clear()
-    await store.registerNode()
+    await store.registerNode(description, clock.now())
     this.renewedAt = sentAt
   }
 
   private async renew(): Promise<void> {
     const { clock, log, store } = this.options
     const sentAt = clock.monotonic()
-    const seen = await store.renewNode()
+    const seen = await store.renewNode(clock.now())
     if (!seen.isRegistered) {
       log.warn({ event: 'node.removed' })
       await this.register()
