@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SQL } from 'bun'
 import { generateSQLiteDrizzleJson, generateSQLiteMigration } from 'drizzle-kit/api'
+import { getTableName } from 'drizzle-orm'
 import { migrate } from '../../db/postgres/migrate.ts'
 import * as attemptSchema from '../../db/schema/login-attempts.ts'
 import * as nodeSchema from '../../db/schema/nodes.ts'
@@ -182,10 +183,16 @@ const NEVER_NULL = new Set(['audit.prev_hash'])
 const OWNED_TABLES = new Set(['mail_requests', 'outbox'])
 const OWNER = { owner: { type: 'text C', notNull: true, primaryKey: 0 } }
 
-/** The services with a feed. Only PostgreSQL has a table of its subscribers. */
-const FEEDS = new Set(['auth', 'modules'])
-/** The services whose nodes share work. */
-const WITH_NODES = new Set(['auth', 'modules', 'users'])
+/** Tables of PostgreSQL alone, for what its nodes share. A service has those that it needs. */
+const SHARED_TABLES = { ...attemptSchema, ...nodeSchema, ...refusalSchema, ...subscriberSchema }
+
+/** The shared tables that migrations create. */
+function sharedTablesOf(migrations: readonly { sql: string }[]) {
+  const created = new Set(
+    migrations.flatMap(({ sql }) => [...sql.matchAll(/^CREATE TABLE (\w+)/gm)].map(([, name]) => name)),
+  )
+  return Object.fromEntries(Object.entries(SHARED_TABLES).filter(([, table]) => created.has(getTableName(table))))
+}
 
 interface TableShape {
   columns: Record<string, { type: string; notNull: boolean; primaryKey: number }>
@@ -265,9 +272,7 @@ describe.each(databases)('the database of $name on PostgreSQL', ({ name, postgre
   test('has the tables, columns, keys and unique indexes of schema.ts; texts are compared by their bytes', async () => {
     const typed = await databaseOf({
       ...schema,
-      ...(WITH_NODES.has(name) && nodeSchema),
-      ...(FEEDS.has(name) && subscriberSchema),
-      ...(name === 'auth' && { ...attemptSchema, ...refusalSchema }),
+      ...sharedTablesOf(postgres),
     })
     await onPostgres({ name, migrations: postgres }, async (sql) => {
       expect(await postgresTables(sql, name)).toEqual(expectedTables(typed))
