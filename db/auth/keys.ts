@@ -43,11 +43,16 @@ export function keyStore(engine: Engine, { audit, feed }: { audit: Audit; feed: 
       throw new InternalError('Another node has taken over the rotation of keys')
   }
 
+  function* statusOf(tx: Transaction, id: string): Body<StoredKey['status'] | undefined> {
+    return (yield* tx.all(statements.all)).find((key) => key.kid === id)?.status
+  }
+
   return {
     signingKeys: (): Promise<StoredKey[]> => engine.all(statements.all),
     addSigningKey: (key: StoredKey, event: AuditEvent | null, lease?: string) =>
       engine.write(function* (tx) {
         yield* assertHeld(tx, lease)
+        if ((yield* tx.all(statements.all)).some(({ status }) => status === 'pending')) return null
         yield* tx.run(statements.insert, { ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey) })
         const seq = yield* announce(tx, key.kid, key.createdAt)
         if (event) yield* audit.writeEvents(tx, [event])
@@ -68,6 +73,8 @@ export function keyStore(engine: Engine, { audit, feed }: { audit: Audit; feed: 
     ) =>
       engine.write(function* (tx) {
         yield* assertHeld(tx, lease)
+        // Without this, no key would be active.
+        if ((yield* statusOf(tx, id)) !== 'pending') return null
         yield* tx.run(statements.retire, { goneAt: times.goneAt })
         yield* tx.run(statements.activate, { kid: id })
         const seq = yield* announce(tx, id, times.now)
@@ -75,7 +82,8 @@ export function keyStore(engine: Engine, { audit, feed }: { audit: Audit; feed: 
         return seq
       }),
     removeSigningKey: (id: string, until: number, event: AuditEvent | null) =>
-      engine.write(function* (tx) {
+      engine.write(function* (tx): Body<number | null | 'active'> {
+        if ((yield* statusOf(tx, id)) === 'active') return 'active'
         if (!(yield* tx.get(statements.remove, { kid: id }))) return null
         const seq = yield* announce(tx, id, until)
         if (event) yield* audit.writeEvents(tx, [event])

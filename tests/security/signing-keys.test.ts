@@ -189,7 +189,7 @@ describe('check 39: the ring and the feed', () => {
     // The change is written, and a poll reads it before the writer continues.
     ring = await ringOn(async () => kidsAtPublish.push(kids(ring)))
     const first = ring.active().kid
-    const { kid } = await ring.add()
+    const kid = String((await ring.add())?.kid)
     await ring.activate(kid, Number.POSITIVE_INFINITY, null)
     await ring.remove(first, null)
     expect(kidsAtPublish).toEqual([[first, kid], [kid]])

@@ -350,22 +350,23 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
   })
 
   describe('keys', () => {
+    const key = (kid: string) => ({
+      kid,
+      alg: 'EdDSA',
+      x: 'x',
+      sealedPrivateKey: new Uint8Array([1]),
+      status: 'pending' as const,
+      createdAt: NOW + counter++,
+      goneAt: null,
+    })
+
     test('one key signs, earlier ones retire; each change has an entry in the feed', async () => {
-      const key = (kid: string) => ({
-        kid,
-        alg: 'EdDSA',
-        x: 'x',
-        sealedPrivateKey: new Uint8Array([1]),
-        status: 'pending' as const,
-        createdAt: NOW + counter++,
-        goneAt: null,
-      })
       await store.addFirstSigningKey({ ...key('earlier'), status: 'active' })
       // Another node that starts at the same time has a key of its own.
       await store.addFirstSigningKey({ ...key('refused'), status: 'active' })
-      const first = await store.addSigningKey(key('first'), null)
+      const first = Number(await store.addSigningKey(key('first'), null))
       expect(await store.activateSigningKey('first', { now: NOW, goneAt: NOW }, null)).toBe(first + 1)
-      const second = await store.addSigningKey(key('second'), event())
+      const second = Number(await store.addSigningKey(key('second'), event()))
       expect(second).toBe(first + 2)
       const times = { now: NOW, goneAt: NOW + HOUR }
       expect(await store.activateSigningKey('second', times, event())).toBe(second + 1)
@@ -376,6 +377,27 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       ])
       expect(await store.removeSigningKey('first', NOW, null)).toBe(second + 2)
       expect(await store.removeSigningKey('first', NOW, null)).toBeNull()
+    })
+
+    test('at most one key is pending, and one is always active, whatever is asked for', async () => {
+      await store.addFirstSigningKey({ ...key('active'), status: 'active' })
+      const statuses = async () => {
+        const keys = (await store.signingKeys()).filter(({ status }) => status !== 'retiring')
+        return keys.map(({ kid, status }) => `${kid} ${status}`)
+      }
+      const [before = ''] = await statuses()
+      const active = before.replace(' active', '')
+      expect(await store.addSigningKey(key('next'), null)).not.toBeNull()
+      const last = await store.lastRevocation()
+      const times = { now: NOW, goneAt: NOW }
+      expect(await store.addSigningKey(key('another'), event())).toBeNull()
+      for (const kid of [active, 'another', 'unknown'])
+        expect(await store.activateSigningKey(kid, times, event())).toBeNull()
+      expect(await store.removeSigningKey(active, NOW, event())).toBe('active')
+      expect([await statuses(), await store.lastRevocation()]).toEqual([[before, 'next pending'], last])
+      await store.removeSigningKey('next', NOW, null)
+      expect(await store.activateSigningKey('next', times, event())).toBeNull()
+      expect(await statuses()).toEqual([before])
     })
   })
 

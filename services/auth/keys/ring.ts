@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../../kit/clock.ts'
 import { InternalError } from '../../kit/log.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
-import { Problem } from '../../kit/problem.ts'
 import { importPublicKey, type PublicJwk, type SigningKey } from '../../kit/tokens/access-token.ts'
 import type { KeyStore, StoredKey } from '../store/index.ts'
 import { type Sealing, signingKeyName } from './sealing.ts'
@@ -50,10 +49,10 @@ export class KeyRing {
     if (ring.activeKey()) return ring
     const pending = ring.pending()
     // The very first start of an earlier version may have been killed after the key was added and before it was activated.
+    // Another node may do the same at this moment.
     if (pending) await ring.activate(pending.kid, 0, null)
     else {
       await store.addFirstSigningKey({ ...ring.newKey(), status: 'active' })
-      // Another node may have added the first key.
       await ring.reload()
     }
     return ring
@@ -91,66 +90,78 @@ export class KeyRing {
   }
 
   /**
-   * Creates and publishes a key that does not sign yet. Call `add` only when no key is pending.
+   * Creates and publishes a key that does not sign yet.
    * @param event builds the audit row of the new key
    * @param lease the change fails when this node does not have it
-   * @returns `seq`: the number of the change in the feed
+   * @returns `seq`: the number of the change in the feed; null when a key is pending already, which the ring then has
    */
   async add(
     event?: (kid: string) => AuditEvent,
     lease?: string,
-  ): Promise<{ kid: string; stored: StoredKey; seq: number }> {
+  ): Promise<{ kid: string; stored: StoredKey; seq: number } | null> {
     const stored = this.newKey()
     const { kid } = stored
-    return await this.changing(async () => {
+    let seq: number | null = null
+    await this.changing(async () => {
       // In memory first: a subscriber that reads the number of this change must get the key with it.
       this.put(stored)
       try {
-        return { kid, stored, seq: await this.store.addSigningKey(stored, event?.(kid) ?? null, lease) }
-      } catch (error) {
-        this.keys.delete(kid)
-        throw error
+        seq = await this.store.addSigningKey(stored, event?.(kid) ?? null, lease)
+      } finally {
+        if (seq === null) this.keys.delete(kid)
       }
     })
+    if (seq !== null) return { kid, stored, seq }
+    await this.reload()
+    return null
   }
 
   /**
-   * Makes a key the active one and retires the previous one.
+   * Makes the pending key the active one and retires the previous one.
    * @param goneAt when the last token of the previous key has expired, in milliseconds since the epoch
-   * @returns `seq`: the number of the change in the feed
-   * @throws Problem `not_found`
+   * @returns `seq`: the number of the change in the feed; null when another node made the key sign or removed it, which the
+   * ring then knows
    */
   async activate(
     kid: string,
     goneAt: number,
     event: AuditEvent | null,
     lease?: string,
-  ): Promise<{ stored: StoredKey; seq: number }> {
-    return await this.changing(async () => {
+  ): Promise<{ stored: StoredKey; seq: number } | null> {
+    const change = await this.changing(async () => {
       const next = this.keys.get(kid)
-      if (!next) throw new Problem('not_found')
       const seq = await this.store.activateSigningKey(kid, { now: this.clock.now(), goneAt }, event, lease)
+      if (seq === null || !next) return null
       for (const { stored } of this.keys.values())
         if (stored.status === 'active') Object.assign(stored, { status: 'retiring', goneAt })
       Object.assign(next.stored, { status: 'active', goneAt: null })
       return { stored: next.stored, seq }
     })
+    if (!change) await this.reload()
+    return change
   }
 
   /**
-   * Removes a key: its tokens are refused from now on.
-   * @returns the number of the change in the feed; null when an earlier call removed it from the database and failed
+   * Removes a key that is not the active one: its tokens are refused from now on.
+   * @returns the number of the change in the feed; null when an earlier call removed it from the database and failed, or
+   * another node removed it; `active` when another node made it sign, which the ring then knows
    */
-  async remove(kid: string, event: AuditEvent | null): Promise<number | null> {
-    return await this.changing(async () => {
+  async remove(kid: string, event: AuditEvent | null): Promise<number | null | 'active'> {
+    const removed = await this.changing(async () => {
       const key = this.keys.get(kid)
       // From memory first: a subscriber that reads the number of this change must not get the key again.
       this.keys.delete(kid)
-      return await this.store.removeSigningKey(kid, this.clock.now(), event).catch((error) => {
-        if (key) this.keys.set(kid, key)
-        throw error
-      })
+      let isRemoved = false
+      try {
+        const seq = await this.store.removeSigningKey(kid, this.clock.now(), event)
+        isRemoved = seq !== 'active'
+        return seq
+      } finally {
+        if (key && !isRemoved) this.keys.set(kid, key)
+      }
     })
+    if (removed === 'active') await this.reload()
+    return removed
   }
 
   /**
@@ -184,8 +195,9 @@ export class KeyRing {
     return this.keyOf('pending')?.stored
   }
 
-  has(kid: string): boolean {
-    return this.keys.has(kid)
+  /** Returns the stored form of a key; undefined for an unknown one. */
+  get(kid: string): StoredKey | undefined {
+    return this.keys.get(kid)?.stored
   }
 
   private newKey(): StoredKey {

@@ -92,12 +92,15 @@ export class KeyRotation {
   remove(kid: string, caller: Caller): Promise<void> {
     const { feed, keyRing, store, tokens } = this.context
     return keyRing.exclusively(async () => {
-      if (!keyRing.has(kid)) throw new Problem('not_found')
-      if (keyRing.active().kid === kid)
-        await this.signWithNext((next) =>
-          auditEvent(this.context, caller, 'key.rotated', null, { kid: next, now: true }),
-        )
-      const seq = await keyRing.remove(kid, auditEvent(this.context, caller, 'key.removed', null, { kid }))
+      if (!keyRing.get(kid)) throw new Problem('not_found')
+      const successorRow: Row = (next) =>
+        auditEvent(this.context, caller, 'key.rotated', null, { kid: next, now: true })
+      let seq: Awaited<ReturnType<KeyRing['remove']>>
+      do {
+        if (keyRing.active().kid === kid) await this.signWithNext(successorRow)
+        seq = await keyRing.remove(kid, auditEvent(this.context, caller, 'key.removed', null, { kid }))
+        // Meanwhile another node made it the active key.
+      } while (seq === 'active')
       if (!keyRing.pending()) this.endLead()
       tokens.clearCache()
       await feed.waitForAcks(seq ?? (await store.lastRevocation()))
@@ -115,43 +118,64 @@ export class KeyRotation {
    */
   private async publish(row: Row, lease?: string): Promise<StoredKey> {
     const { feed, keyRing, store } = this.context
-    const pending = keyRing.pending()
-    if (pending) {
-      // Every use of an operator's key leaves a row in the audit.
-      await store.addAuditEvent(row(pending.kid))
-      return pending
+    for (;;) {
+      const pending = keyRing.pending()
+      if (pending) {
+        // Every use of an operator's key leaves a row in the audit.
+        await store.addAuditEvent(row(pending.kid))
+        // Another node may have published it a moment ago.
+        await feed.waitForAcks(await store.lastRevocation())
+        return pending
+      }
+      const added = await this.add(row, lease)
+      if (!added) continue
+      await feed.waitForAcks(added.seq)
+      return added.stored
     }
-    const { seq, stored } = await this.add(row, lease)
-    await feed.waitForAcks(seq)
-    return stored
   }
 
   /** Signs with the pending key, or with a new one, as soon as every service of Ch202 has it. */
   private async signWithNext(row: Row, lease?: string): Promise<StoredKey> {
-    const { keyRing } = this.context
-    const pending = keyRing.pending()
-    if (pending) return await this.activate(pending.kid, row, lease)
-    return await this.activate((await this.add(row, lease)).kid, null, lease)
+    const { feed, keyRing, store } = this.context
+    for (;;) {
+      const pending = keyRing.pending()
+      const kid = pending?.kid ?? (await this.add(row, lease))?.kid
+      if (kid === undefined) continue
+      const key = await this.activate(kid, pending ? row : null, lease)
+      if (key) return key
+      const activated = keyRing.get(kid)
+      // Another node removed it meanwhile.
+      if (!activated) continue
+      // Another node made it sign at the same moment: both requests have the same result, and a row in the audit.
+      if (pending) await store.addAuditEvent(row(kid))
+      await feed.waitForAcks(await store.lastRevocation())
+      return activated
+    }
   }
 
+  /** @returns null when another node has published a key, which the ring then has */
   private async add(row: Row, lease?: string): ReturnType<KeyRing['add']> {
     const { config, keyRing } = this.context
     const result = await keyRing.add(row, lease)
     // Also for a key that shall sign at once: if activating it fails, it signs after its lead.
-    this.startLead(result.kid, config.signingKeyLead)
+    if (result) this.startLead(result.kid, config.signingKeyLead)
     return result
   }
 
-  /** Makes a key the active one. The previous key stays until its last token has expired. */
-  private async activate(kid: string, row: Row | null, lease?: string): Promise<StoredKey> {
+  /**
+   * Makes a key the active one. The previous key stays until its last token has expired.
+   * @returns null when another node made it sign, or removed it
+   */
+  private async activate(kid: string, row: Row | null, lease?: string): Promise<StoredKey | null> {
     const { clock, config, feed, keyRing, store } = this.context
     // The services got the key when it was published, but after a restart nothing proves that they did.
     await feed.waitForAcks(await store.lastRevocation())
-    const { seq, stored } = await keyRing.activate(kid, retiredUntil(clock.now(), config), row?.(kid) ?? null, lease)
+    const change = await keyRing.activate(kid, retiredUntil(clock.now(), config), row?.(kid) ?? null, lease)
     this.endLead()
+    if (!change) return null
     // Other nodes sign with the previous key until they have acknowledged this change.
-    await feed.waitForAcks(seq)
-    return stored
+    await feed.waitForAcks(change.seq)
+    return change.stored
   }
 
   /**
@@ -207,8 +231,7 @@ export class KeyRotation {
       const pending = keyRing.pending()
       if (!pending || !this.leadIsOver) return
       const row: Row = (kid) => auditEvent(this.context, AUTH_ITSELF, 'key.activated', null, { kid })
-      await this.activate(pending.kid, row, ROTATION_LEASE)
-      log.info({ event: 'key.activated' })
+      if (await this.activate(pending.kid, row, ROTATION_LEASE)) log.info({ event: 'key.activated' })
     })
   }
 
