@@ -22,6 +22,9 @@ export async function eventStore(engine: Engine, { facts, feed, amqp }: { facts:
    * feed's entry that announced them.
    */
   let subscribed: { types: ReadonlySet<EventType>; seq: number } = { types: new Set(), seq: 0 }
+  let areTypesCurrent = () => true
+  /** Whether to write an event: also when another node may have subscribed to its type a moment ago. */
+  const isSubscribed = (type: EventType) => subscribed.types.has(type) || !areTypesCurrent()
   const listeners: (() => void)[] = []
   const wakeAfterCommit = (tx: Transaction) => {
     for (const listener of listeners) tx.afterCommit(() => setImmediate(listener))
@@ -29,8 +32,8 @@ export async function eventStore(engine: Engine, { facts, feed, amqp }: { facts:
 
   function* readTypes(tx: Transaction): Body<ReadonlySet<EventType>> {
     const lists = (yield* tx.all(STATEMENTS.subscriptions)).map(({ types }) => JSON.parse(types) as EventType[])
-    const isSubscribed = (type: EventType) => amqp || lists.some((list) => list.length === 0 || list.includes(type))
-    return new Set(EVENT_TYPES.filter(isSubscribed))
+    const hasSubscriber = (type: EventType) => amqp || lists.some((list) => list.length === 0 || list.includes(type))
+    return new Set(EVENT_TYPES.filter(hasSubscriber))
   }
 
   /** Announces the types that have a subscriber in the feed. @returns the number of the entry, to wait for its acks */
@@ -46,7 +49,7 @@ export async function eventStore(engine: Engine, { facts, feed, amqp }: { facts:
   }
 
   function* writeEvents(tx: Transaction, events: readonly Event[], now?: number): Body<void> {
-    const ofTypes = events.filter(({ type }) => subscribed.types.has(type))
+    const ofTypes = events.filter(({ type }) => isSubscribed(type))
     if (ofTypes.length === 0) return
     const rows = ofTypes.map(({ id, type, userId, at, data }) => [id, type, userId, at, JSON.stringify(data)])
     const newIds = new Set((yield* tx.all(STATEMENTS.insert, { events: JSON.stringify(rows) })).map(({ id }) => id))
@@ -79,7 +82,11 @@ export async function eventStore(engine: Engine, { facts, feed, amqp }: { facts:
     writeEvents,
     wakeAfterCommit,
     publishTypes,
+    isSubscribed,
     subscribedTypes: () => subscribed.types,
+    trustSubscribedTypes(areCurrent: () => boolean) {
+      areTypesCurrent = areCurrent
+    },
     async reloadSubscribedTypes(seq: number) {
       const types = await engine.read(readTypes)
       if (seq > subscribed.seq) subscribed = { types, seq }

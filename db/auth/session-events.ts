@@ -9,10 +9,10 @@ import type { Events } from './events.ts'
 export type EndedSession = { session: Session } & Ending
 
 /** Writes the events of sessions, for the types that a webhook or the message broker subscribes to. */
-export function sessionEvents({ subscribedTypes, writeEvents }: Pick<Events, 'subscribedTypes' | 'writeEvents'>) {
+export function sessionEvents({ isSubscribed, writeEvents }: Pick<Events, 'isSubscribed' | 'writeEvents'>) {
   return {
     *created(tx: Transaction, sessions: readonly Session[]): Body<void> {
-      if (!subscribedTypes().has('session.created')) return
+      if (!isSubscribed('session.created')) return
       const events = sessions.map(({ createdAt, id, ip, kind, userAgent, userId }) => {
         const data = { session_id: id, kind, ip, user_agent: userAgent } satisfies EventData['session.created']
         return eventOf('session.created', createdAt, userId, data)
@@ -21,7 +21,7 @@ export function sessionEvents({ subscribedTypes, writeEvents }: Pick<Events, 'su
     },
     /** Skips sessions that had expired. */
     *revoked(tx: Transaction, ended: readonly EndedSession[]): Body<void> {
-      if (!subscribedTypes().has('session.revoked')) return
+      if (!isSubscribed('session.revoked')) return
       const live = ended.filter(({ now, session }) => liveSessions([session], now).length > 0)
       const events = live.map(({ now, reason, session: { id, userId } }) => {
         const data = { session_id: id, reason } satisfies EventData['session.revoked']

@@ -201,6 +201,7 @@ async function openServices(
   })
   await feed.open()
   const { subscription } = feed
+  if (subscription) store.trustSubscribedTypes(() => subscription.hasLease)
   const tokens = subscription ? new NodeTokenCheck({ local, subscription, maxLag: config.revocationMaxLag }) : local
   await store.resumeGrace(clock.now(), config.refreshReuseGrace)
 

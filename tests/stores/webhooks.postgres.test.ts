@@ -100,3 +100,18 @@ test('a replay on one node and the end of an attempt on another: the delivery is
     await sending.finishDelivery({ seq: delivery.seq, since: NOW + 1 }, 'delivered', { status: 200, error: null }, NOW)
   }
 })
+
+test('a node without a lease writes events whose types another node has just subscribed to, and no others', async () => {
+  const [other, behind] = nodes
+  if (!other || !behind) throw new Error('There are no nodes')
+  for (const webhook of await other.webhooks()) await other.removeWebhook(webhook.id, NOW, event())
+  await behind.reloadSubscribedTypes(Number.MAX_SAFE_INTEGER)
+  await other.addWebhook({ ...webhookOf(), types: ['user.updated'] }, 9, event())
+  const [before, updated, created] = [eventOf(), eventOf(), { ...eventOf(), type: 'user.created' as const }]
+  await behind.addEvents([before], NOW)
+  behind.trustSubscribedTypes(() => false)
+  await behind.addEvents([updated, created], NOW)
+  const { rows } = await other.listDeliveries({}, { size: 9, page: 1 })
+  expect(rows.map((delivery) => delivery.event.id)).toEqual([updated.id])
+  expect(await countRows('events')).toBe(1)
+})

@@ -5,6 +5,11 @@ import type { EventType } from '../../kit/schema/events.ts'
 export interface EventStore {
   /** The event types that at least one webhook or the broker subscribes to. Kept in memory. */
   subscribedTypes(): ReadonlySet<EventType>
+  /**
+   * Writes events of every type while `areCurrent` returns false: another node may have subscribed to one. Those without a
+   * subscriber are dropped in the same transaction.
+   */
+  trustSubscribedTypes(areCurrent: () => boolean): void
   /** Reads the subscribed types again, because another node changed them. @param seq the number of the change in the feed */
   reloadSubscribedTypes(seq: number): Promise<void>
   /**

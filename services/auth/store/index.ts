@@ -36,7 +36,7 @@ export type { Webhook, WebhookStatusChange, WebhookStore } from './webhooks.ts'
 /**
  * Everything that the auth service stores, one interface per subject; functions take only the parts they use. Each method
  * is one transaction; a method that takes an audit event writes its row in that transaction. All of them are asynchronous,
- * except `epoch`, `subscribedTypes`, `onDeliveries` and `isShared`, which work in memory.
+ * except `epoch`, `subscribedTypes`, `trustSubscribedTypes`, `onDeliveries` and `isShared`, which work in memory.
  */
 export interface AuthStore
   extends AccountStore,
