@@ -22,6 +22,9 @@ export function combinedApp(runtime: Runtime, services: readonly Service[]): Any
     probe: async () => {
       await Promise.all(services.map(({ probe }) => probe()))
     },
+    assertReady: async () => {
+      await Promise.all(services.map((service) => service.assertReady()))
+    },
   })
   const paths = () => Object.assign({}, ...services.map((part) => part.paths()))
   routes.use(swagger(first.guard, () => openApiDocument('Ch202', version, paths(), tags)))

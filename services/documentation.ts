@@ -13,7 +13,8 @@ export async function documentation(version: string): Promise<OpenApiDocument> {
   const clock = { now: () => 0, monotonic: () => 0 }
   const modules = new ModuleGates({ name: 'documentation', source: UNUSED, clock, log: UNUSED })
   const guarded = guard({ tokens: UNUSED, modules, internalKeys: [], operatorKeys: [], clientAddress: UNUSED })
-  const common = health({ service: 'ch202', version, clock, metrics: UNUSED, guard: guarded, probe: UNUSED })
+  const unused = { metrics: UNUSED, probe: UNUSED, assertReady: UNUSED }
+  const common = health({ service: 'ch202', version, clock, guard: guarded, ...unused })
   const paths = documentedPaths({ routes: common })
   for (const name of SERVICE_NAMES) {
     const { forms, ...routes } = await descriptorOf(name).documentedRoutes(guarded)

@@ -5,6 +5,7 @@ import { documentedPaths, serviceApp } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
+import { Readiness } from '../kit/http/readiness.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
 import { swagger } from '../kit/http/swagger.ts'
 import type { Log } from '../kit/log.ts'
@@ -100,7 +101,11 @@ export async function authService(
   metrics.gauge('revocations_live', 'Revocations that have not expired', () => revocations.size)
 
   const routes = authRoutes(context, mails, guarded)
-  routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
+  const probe = () => store.probe()
+  const lease = feed.subscription ? ({ holder: feed.subscription, code: 'database_unavailable' } as const) : undefined
+  const readiness = new Readiness({ unavailable: 'auth_unavailable', probe, nodes, lease })
+  const assertReady = () => readiness.assert()
+  routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe, assertReady }))
   const root = authV0(context, guarded)
   const paths = () => documentedPaths({ routes, root }, FORM_PATHS)
   routes.use(swagger(guarded, () => openApiDocument('Ch202 auth', version, paths(), tags)))
@@ -138,7 +143,8 @@ export async function authService(
     app,
     guard: guarded,
     paths,
-    probe: () => store.probe(),
+    probe,
+    assertReady,
     async start() {
       await nodes.start()
       // Refresh tokens that were used before the restart may still be in their grace.
@@ -152,8 +158,12 @@ export async function authService(
       await nodes.claim(TIDY)
       rotation.start()
       tidying = setInterval(tidy, TIDY_EVERY)
+      readiness.begin()
     },
-    release: () => feed.close(),
+    release() {
+      readiness.end()
+      feed.close()
+    },
     async stop() {
       clearInterval(tidying)
       heartbeat.stop()

@@ -4,6 +4,7 @@ import { documentedPaths, serviceApp } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
+import { Readiness } from '../kit/http/readiness.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
 import { swagger } from '../kit/http/swagger.ts'
 import { Nodes } from '../kit/nodes/nodes.ts'
@@ -52,7 +53,11 @@ export async function modulesService(
   const moduleFeed = new ModuleFeed({ store, clock, log })
   const isSubscribed = (type: EventType) => revocations.isSubscribed(type)
   const routes = modulesRoutes({ store, clock, random, users, outbox, feed: moduleFeed, isSubscribed }, guarded)
-  routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
+  const probe = () => store.probe()
+  const lease = { holder: revocations, code: 'auth_unavailable' } as const
+  const readiness = new Readiness({ unavailable: 'modules_unavailable', probe, nodes, lease })
+  const assertReady = () => readiness.assert()
+  routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe, assertReady }))
   const paths = () => documentedPaths({ routes })
   routes.use(swagger(guarded, () => openApiDocument('Ch202 modules', version, paths(), tags)))
   const app = serviceApp({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
@@ -65,15 +70,20 @@ export async function modulesService(
     app,
     guard: guarded,
     paths,
-    probe: () => store.probe(),
+    probe,
+    assertReady,
     async start() {
       await nodes.start()
       outbox.start()
       moduleFeed.start()
       pruning = setInterval(prune, PRUNE_INTERVAL)
       await revocations.start(FIRST_PAGE_TIMEOUT)
+      readiness.begin()
     },
-    release: () => moduleFeed.close(),
+    release() {
+      readiness.end()
+      moduleFeed.close()
+    },
     async stop() {
       clearInterval(pruning)
       await Promise.all([outbox.stop(), revocations.stop(), moduleFeed.stop()])

@@ -5,6 +5,7 @@ import { documentedPaths, serviceApp } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
+import { Readiness } from '../kit/http/readiness.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
 import { swagger } from '../kit/http/swagger.ts'
 import type { Log } from '../kit/log.ts'
@@ -51,7 +52,11 @@ export async function usersService(
   metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
 
   const routes = usersRoutes(context, guarded)
-  routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
+  const probe = () => store.probe()
+  const lease = { holder: revocations, code: 'auth_unavailable' } as const
+  const readiness = new Readiness({ unavailable: 'users_unavailable', probe, nodes, lease })
+  const assertReady = () => readiness.assert()
+  routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe, assertReady }))
   const root = usersV0(context, guarded)
   const paths = () => documentedPaths({ routes, root })
   routes.use(swagger(guarded, () => openApiDocument('Ch202 users', version, paths(), tags)))
@@ -65,14 +70,16 @@ export async function usersService(
     app,
     guard: guarded,
     paths,
-    probe: () => store.probe(),
+    probe,
+    assertReady,
     async start() {
       await nodes.start()
       outboxes.start()
       await revocations.start(FIRST_PAGE_TIMEOUT)
       merging.start()
+      readiness.begin()
     },
-    release: () => undefined,
+    release: () => readiness.end(),
     async stop() {
       await Promise.all([outboxes.stop(), revocations.stop(), merging.stop()])
       await nodes.stop()

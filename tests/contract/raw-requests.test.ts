@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { SERVICE_NAMES } from '../../services/registry.ts'
 import { createUser, type TestUser } from '../support/actors.ts'
+import { awaitReadiness } from '../support/http.ts'
 import { running } from '../support/running.ts'
 import { OPERATOR_KEY } from '../support/settings.ts'
 import { type RawAnswer, request } from '../support/sockets.ts'
@@ -51,10 +52,19 @@ describe('R12: for any Host of a request', () => {
 
   beforeAll(async () => {
     user = await createUser(here.system)
+    await awaitReadiness(here.system)
   })
 
   test.each(HEADS)('$name: every path is found, with its query', async ({ head }) => {
-    const paths = ['/health', '/health/db', '/health/db/', '/health/db?x=1', '/api/v1/health/db', '/swagger/json']
+    const paths = [
+      '/health',
+      '/health/db',
+      '/health/db/',
+      '/health/db?x=1',
+      '/health/ready',
+      '/api/v1/health/db',
+      '/swagger/json',
+    ]
     const answers = await Promise.all(
       SERVICE_NAMES.flatMap((name) =>
         paths.map(async (path) => ({ name, path, status: (await ask(name, head, path)).status })),

@@ -4,7 +4,7 @@ import { createUser, newEmail, PASSWORD } from '../support/actors.ts'
 import { blockWrites } from '../support/database-rows.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectFields, expectProblem, FIELDS, UUID } from '../support/expectations.ts'
-import { as, call } from '../support/http.ts'
+import { as, awaitReadiness, call } from '../support/http.ts'
 import { running } from '../support/running.ts'
 import type { Name } from '../support/settings.ts'
 import { inProcessApart, nodeAddresses } from '../support/system.ts'
@@ -206,6 +206,12 @@ describe('every request', () => {
       expectFields(db.body, ['status', 'latency_ms'])
       expect(db).toMatchObject({ status: 200, body: { status: 'ok' } })
     })
+
+    test('a balancer may send requests', async () => {
+      await awaitReadiness(here.system)
+      const answer = await call(here.system.url[name], 'GET /health/ready')
+      expect([answer.status, answer.body]).toEqual([200, { status: 'ok' }])
+    })
   })
 
   test('credentials are checked before the body', async () => {
@@ -241,11 +247,16 @@ describe('every request', () => {
     const make = () => here.users('POST /users', { headers: as.operator, body: { email, password: SECRET } })
     const admitWrites = await blockWrites(here.system, 'users')
     try {
-      const [creation, health] = await Promise.all([make(), call(here.system.url.users, 'GET /health/db')])
+      const [creation, health, ready] = await Promise.all([
+        make(),
+        call(here.system.url.users, 'GET /health/db'),
+        call(here.system.url.users, 'GET /health/ready'),
+      ])
       expectProblem(creation, 503, 'database_unavailable')
       expect(creation.headers.get('retry-after')).not.toBeNull()
       expect(creation.text).not.toMatch(/sqlite|postgres|locked|read-only|25006|BEGIN|canary/i)
       expect(health.status).toBe(503)
+      expectProblem(ready, 503, 'database_unavailable')
       // Requests without a write still work.
       expect((await here.users('GET /users', { headers: as.operator })).status).toBe(200)
       const lookup = await here.users(`GET /users/by-email/${email}`, { headers: as.operator })

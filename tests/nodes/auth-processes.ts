@@ -22,13 +22,19 @@ export interface AuthNodes {
  * Starts the processes by `ch202 serve`. The users service polls the first node, the modules service the second.
  * @param env settings of all processes
  * @param databaseOf gives the address that a node of auth has for the database
+ * @param databaseOfOthers the address that users and modules have for it
  */
 export async function startAuthNodes(
   count: number,
   {
     env = {},
     databaseOf = async (_, address) => address,
-  }: { env?: Record<string, string>; databaseOf?(node: number, address: string): Promise<string> } = {},
+    databaseOfOthers,
+  }: {
+    env?: Record<string, string>
+    databaseOf?(node: number, address: string): Promise<string>
+    databaseOfOthers?: string
+  } = {},
 ): Promise<AuthNodes> {
   const directory = mkdtempSync(join(tmpdir(), 'ch202-nodes-'))
   const databaseUrl = await (await sharedPostgres()).newDatabase()
@@ -42,7 +48,7 @@ export async function startAuthNodes(
   const launch = async (service: Name, node: number, name: string) => {
     const urls = { all, url: urlsOf(node) }
     const settings = systemSettings(join(directory, name), urls, {
-      DATABASE_URL: service === 'auth' ? await databaseOf(node, databaseUrl) : databaseUrl,
+      DATABASE_URL: service === 'auth' ? await databaseOf(node, databaseUrl) : (databaseOfOthers ?? databaseUrl),
       ISSUER: 'https://auth.example.org',
       RATE_LIMIT: 'off',
       LOG_LEVEL: 'warn',

@@ -68,6 +68,7 @@ const CODES: Record<string, string> = {
   'DELETE /api/v1/modules/{module_id}': 'module_not_found module_dependency',
   'GET /api/v1/modules/{module_id}/users': 'module_not_found',
   'GET /api/v1/health/db': 'database_unavailable',
+  'GET /api/v1/health/ready': 'database_unavailable auth_unavailable users_unavailable modules_unavailable',
   'POST /auth/register': REGISTRATION,
   'POST /auth/login': LOGIN,
   'POST /auth/refresh': REFRESH,

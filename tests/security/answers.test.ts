@@ -113,6 +113,7 @@ const ANSWERS: Record<string, string> = {
   'POST /api/v1/modules/sync/user-deleted': NOTHING,
   'GET /api/v1/health': 'service status uptime_s version',
   'GET /api/v1/health/db': 'latency_ms status',
+  'GET /api/v1/health/ready': 'status',
   'GET /api/v1/health/cache': 'entries hit_ratio hits last_sync_at misses pending',
   'GET /api/v1/metrics': 'text',
   'POST /auth/register': USER_V0,

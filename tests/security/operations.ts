@@ -1,6 +1,6 @@
 import { type Documented, operationsOf } from '../openapi/document.ts'
 import { createUser, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
-import { as, call } from '../support/http.ts'
+import { as, awaitReadiness, call } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
 import { enableNeededModules, ownedValues } from '../support/owned-resources.ts'
 import type { Name } from '../support/settings.ts'
@@ -76,6 +76,8 @@ export async function fixtureFor(
   Object.assign(values, await ownedValues(system, name, owner))
   if (name.endsWith(' /api/v1/modules')) values.id = `module-${unique}`
   if (/\/(audit|email-changed)$/.test(name)) values.id = Bun.randomUUIDv7()
+  // On a busy machine a lease may have been lost for a moment.
+  if (name.endsWith('/health/ready')) await awaitReadiness(system)
   if (name.includes('webhooks')) values.url = 'http://127.0.0.1:9/hook'
   if (name.includes('{webhook_id}')) {
     const { url } = values

@@ -98,6 +98,7 @@ const VERSIONED = `
   GET    /health                                   200 200 200 200 200 200
   GET    /health/db                                200 200 200 200 200 200
   GET    /health/cache                             200 200 200 200 200 200
+  GET    /health/ready                             200 200 200 200 200 200
   GET    /metrics                                  401 403 403 200 200 403
 `
 

@@ -1,3 +1,4 @@
+import { eventually } from './eventually.ts'
 import { INTERNAL_KEY, OPERATOR_KEY } from './settings.ts'
 
 /** The headers with the credentials of a request: `{ headers: as.operator }`. */
@@ -52,6 +53,12 @@ export async function call(base: string, request: string, options: Options = {})
 export async function arrived(base: string): Promise<void> {
   await Bun.sleep(100)
   for (let n = 0; n < 3; n++) await call(base, 'GET /health')
+}
+
+/** Waits until a balancer may send requests to every service. */
+export async function awaitReadiness({ url }: { url: Record<string, string> }): Promise<void> {
+  for (const base of Object.values(url))
+    await eventually(async () => (await call(base, 'GET /health/ready')).status === 200)
 }
 
 /** A client that sends each request to its path under `/api/v1`. @param base gives the address of the service */

@@ -92,6 +92,7 @@ const OPEN_TO_ALL = new Set([
   'GET /health',
   'GET /health/db',
   'GET /health/cache',
+  'GET /health/ready',
 ])
 
 /** Whether the contract opens a route to callers without credentials. All others are guarded. */

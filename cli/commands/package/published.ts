@@ -30,7 +30,7 @@ const LEGACY_PATHS: Record<string, [method: string, path: string]> = {
 /** Metrics are for scrapers on this machine. Every service has its own at this path, so one origin could publish only one. */
 const NEVER_PUBLISHED = ['/api/v1/metrics']
 /** Health details, open to anyone on this machine: others need not see them, or cause a database write with them. */
-const FOR_ADMINS = ['/api/v1/health/db', '/api/v1/health/cache']
+const FOR_ADMINS = ['/api/v1/health/db', '/api/v1/health/cache', '/api/v1/health/ready']
 
 /**
  * Finds the public paths in the services' OpenAPI document: operations for anyone or for users. All other operations

@@ -97,6 +97,11 @@ export class RevocationSubscriber implements TokenCheck {
     return this.feed.staleness
   }
 
+  /** Whether this service decides about tokens by itself. */
+  get hasLease(): boolean {
+    return this.feed.hasLease
+  }
+
   /**
    * Whether a webhook or the broker subscribes to events of this type. True without a lease: auth drops an event that
    * nobody subscribes to, but an event that was never written would be lost.

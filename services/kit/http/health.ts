@@ -15,6 +15,8 @@ export interface HealthOptions {
   guard: ReturnType<typeof guard>
   /** Writes a row and reads it back. @throws when the database fails */
   probe(): Promise<void>
+  /** Resolves if the process should get requests. @throws Problem with a status of 503 otherwise */
+  assertReady(): Promise<void>
 }
 
 const STATUS = t.Literal('ok', { description: 'Always `ok`: a failure is an error' })
@@ -29,7 +31,9 @@ const database = strict({
   latency_ms: described(number(), 'How long the check took, in milliseconds', 0.4),
 })
 
-/** `GET /health`, `GET /health/db` and `GET /metrics`, the same on every service. */
+const ready = strict({ status: STATUS })
+
+/** `GET /health`, `GET /health/db`, `GET /health/ready` and `GET /metrics`, the same on every service. */
 export function health(options: HealthOptions) {
   const { clock, metrics, service, version } = options
   const startedAt = clock.monotonic()
@@ -64,6 +68,29 @@ export function health(options: HealthOptions) {
         auth: ['anyone'],
         response: database,
         detail: operation('health', { summary: 'Check the database', description: 'Writes a row and reads it back.' }),
+      },
+    )
+    .get(
+      '/health/ready',
+      async () => {
+        await options.assertReady()
+        return { status: 'ok' as const }
+      },
+      {
+        auth: ['anyone'],
+        response: ready,
+        detail: operation(
+          'health',
+          {
+            summary: 'Check whether to send requests here',
+            description:
+              'For load balancers. 503 while this node starts or stops, has no lease on the revocation feed, or has no ' +
+              'database. Answers within about a second, also when the database is frozen.',
+          },
+          'auth_unavailable',
+          'users_unavailable',
+          'modules_unavailable',
+        ),
       },
     )
     .get(

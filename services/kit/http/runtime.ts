@@ -35,6 +35,8 @@ export interface Service {
   paths(): Paths
   /** Writes a row and reads it back. @throws when the database fails */
   probe(): Promise<void>
+  /** Resolves if this node of the service should get requests. @throws Problem with a status of 503 otherwise */
+  assertReady(): Promise<void>
   /** Starts the background work. Resolves when the service is ready for requests. */
   start(): Promise<void>
   /** Stops the background work and closes the database. To be called after the last request. */

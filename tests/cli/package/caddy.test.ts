@@ -134,7 +134,7 @@ describe('the Caddyfile', () => {
     const isOpen = (method: string, path: string, admin: boolean): boolean => {
       const bare = path.replace(/^\/api\/v1/, '')
       if (/^\/(metrics|swagger)/.test(bare)) return false
-      if (/^\/health\/(db|cache)$/.test(bare)) return admin
+      if (/^\/health\/(db|cache|ready)$/.test(bare)) return admin
       if (DOUBLED.includes(`${method} ${path}`) || bare === '/user/register')
         return method !== 'GET' || bare === '/whoami'
       const { who = [] } = rowOf(method, path) ?? {}
