@@ -9,7 +9,7 @@ import { eventually } from '../support/eventually.ts'
 import { as, byOperator, call, jsonLines, type Options, parseLines } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
 import { running } from '../support/running.ts'
-import { inProcess, inProcessApart } from '../support/system.ts'
+import { inProcess, inProcessApart, nodeAddresses } from '../support/system.ts'
 import { ownSettings, runTool } from '../support/tool.ts'
 
 const here = running(inProcessApart, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '0s' })
@@ -378,11 +378,15 @@ describe('a login has one event', () => {
   })
 })
 
-/** Counts the requests with events that auth has received so far. */
+/** Counts the requests with events that auth has received so far. The metrics of a node are its own. */
 async function countRequests(): Promise<number> {
-  const { text } = await call(here.system.url.auth, 'GET /metrics', byOperator())
-  const counts = text.matchAll(/_count\{[^}]*route="[^"]*\/auth\/sync\/events?"[^}]*\} (\d+)/g)
-  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
+  const texts = nodeAddresses(here.system, 'auth').map(
+    async (url) => (await call(url, 'GET /metrics', byOperator())).text,
+  )
+  const counts = (await Promise.all(texts)).flatMap((text) => [
+    ...text.matchAll(/_count\{[^}]*route="[^"]*\/auth\/sync\/events?"[^}]*\} (\d+)/g),
+  ])
+  return counts.reduce((sum, [, count]) => sum + Number(count), 0)
 }
 
 test('the events of a large import are sent in few requests, completely, in order per user', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { FOREIGN_REFUSED, FOREIGN_VECTORS } from '../fixtures/foreign-vectors.ts'
 import { logIn, newEmail, PASSWORD } from '../support/actors.ts'
+import { cacheHealth } from '../support/cache-health.ts'
 import { databaseRows } from '../support/database-rows.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
@@ -72,7 +73,7 @@ const expectLogins = async (id: string, email: string, password: string, hash: s
   expect(password_hash).toMatch(/^\$2b\$04\$/)
   expect((await logIn(here.system, email, password)).status).toBe(200)
   expectProblem(await logIn(here.system, email, `?${password.slice(1)}`), 401, 'invalid_credentials')
-  await eventually(async () => (await auth('GET /health/cache')).body.pending === 0)
+  await eventually(async () => (await cacheHealth(here.system)).pending === 0)
   expect((await recordOf(id)).password_hash).toBe(password_hash)
   await eventually(async () => (await storedHash('auth', id)) === password_hash)
   expect(await storedHash('users', id)).toBe(password_hash)

@@ -1,12 +1,13 @@
 import { describe, expect, spyOn, test } from 'bun:test'
 import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { cacheHealth } from '../support/cache-health.ts'
 import { changeRows } from '../support/database-rows.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { as, call, jsonLines, type Options, parseLines } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
 import { running } from '../support/running.ts'
-import { inProcess, inThisProcess } from '../support/system.ts'
+import { inProcess } from '../support/system.ts'
 
 const HASH = `$2b$04$${'a'.repeat(53)}`
 const OTHER = 'another horse battery'
@@ -126,7 +127,7 @@ describe('R23: a user without a password', () => {
     expect(await eventually(cached)).toMatchObject({ user_id: id, password_version: 1 })
     const all = await users('GET /users/password-hashes?limit=500', { headers: as.internal })
     expect(all.body.items.find((one: { user_id: string }) => one.user_id === id)).toEqual(record)
-    const hits = async () => (await auth('GET /health/cache')).body.hits
+    const hits = async () => (await cacheHealth(here.system)).hits
     const before = await hits()
     expectProblem(await logIn(here.system, email), 401, 'invalid_credentials')
     expect(await hits()).toBe(before + 1)
@@ -233,7 +234,7 @@ describe('R23: a user without a password', () => {
 })
 
 describe('R23: the cost of a failed login', () => {
-  const here = running(inThisProcess, { RATE_LIMIT: 'off' })
+  const here = running(inProcess, { RATE_LIMIT: 'off' })
 
   test('is one check of a hash with the current cost, whether the user has a password or not', async () => {
     const at = (request: string, options: Options) => call(here.system.url.auth, request, options)

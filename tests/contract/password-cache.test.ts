@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { cacheHealth } from '../support/cache-health.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectFields, expectProblem, FIELDS, PROFILE_FIELDS, TIME } from '../support/expectations.ts'
@@ -17,14 +18,9 @@ describe('the password cache', () => {
   const entryOf = async (email: string) => (await list(`?search=${encodeURIComponent(email)}`)).items[0]
   const drop = (id: string) => auth(`DELETE /admin/password-cache/${id}`, operator)
   const sync = (body?: object) => auth('POST /admin/password-cache/sync', { ...operator, ...(body ? { body } : {}) })
-  /** What each node of auth reports: each counts the logins that it checked. */
+  /** What each node of auth reports. */
   const health = () =>
     Promise.all(nodeAddresses(here.system, 'auth').map(async (url) => (await call(url, 'GET /health/cache')).body))
-  const checks = async () => {
-    const reports = await health()
-    const sum = (which: 'hits' | 'misses') => reports.reduce((total, report) => total + report[which], 0)
-    return { hits: sum('hits'), misses: sum('misses') }
-  }
   const recordOf = async (id: string) => (await users(`GET /users/${id}/password-hash`, { headers: as.internal })).body
   const syncRecord = (record: object) => auth('POST /auth/sync/password', { headers: as.internal, body: record })
 
@@ -83,10 +79,10 @@ describe('the password cache', () => {
       expect(await askEach(here.system, user.tokens.access_token)).toEqual(all(200))
       expectProblem(await logIn(here.system, user.email, OTHER), 401, 'invalid_credentials')
       expect(await entryOf(user.email)).toBeUndefined()
-      const before = await checks()
+      const before = await cacheHealth(here.system)
       expect((await logIn(here.system, user.email)).status).toBe(200)
       expect((await logIn(here.system, user.email)).status).toBe(200)
-      const after = await checks()
+      const after = await cacheHealth(here.system)
       expect([after.misses - before.misses, after.hits - before.hits]).toEqual([1, 1])
       expect((await entryOf(user.email)).user_id).toBe(user.id)
     })
@@ -288,7 +284,7 @@ describe('the password cache', () => {
       expectProblem(await logIn(here.system, user.email, OTHER), 401, 'invalid_credentials')
       expect((await logIn(here.system, user.email)).status).toBe(200)
       expect((await recordOf(user.id)).password_hash).toBe(record.password_hash)
-      await eventually(async () => (await health()).every(({ pending }) => pending === 0))
+      await eventually(async () => (await cacheHealth(here.system)).pending === 0)
     })
   })
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { cacheHealth } from '../support/cache-health.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectFields, expectProblem, FIELDS } from '../support/expectations.ts'
 import { as } from '../support/http.ts'
@@ -293,8 +294,7 @@ describe('users for the other services', () => {
       const password_hash = await bcrypt(PASSWORD)
       const creation = await users('POST /users', { headers: as.operator, body: { email, password_hash } })
       expect((await logIn(here.system, email)).status).toBe(200)
-      const { body } = await auth('GET /health/cache')
-      expect(body.pending).toBe(0)
+      expect((await cacheHealth(here.system)).pending).toBe(0)
       expect(await record(creation.body.id)).toMatchObject({ password_hash, password_version: 1 })
     })
   })

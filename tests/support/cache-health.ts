@@ -1,0 +1,14 @@
+import { call } from './http.ts'
+import { nodeAddresses, type System } from './system.ts'
+
+type Counts = Record<'hits' | 'misses' | 'pending', number>
+
+/** What `/health/cache` reports about logins, summed over the nodes of auth: each counts the logins that it checked. */
+export async function cacheHealth(system: System): Promise<Counts> {
+  const sums: Counts = { hits: 0, misses: 0, pending: 0 }
+  for (const url of nodeAddresses(system, 'auth')) {
+    const { body } = await call(url, 'GET /health/cache')
+    for (const name of ['hits', 'misses', 'pending'] as const) sums[name] += body[name]
+  }
+  return sums
+}
