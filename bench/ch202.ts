@@ -11,13 +11,18 @@ export function settings(dataDir: string, env: Record<string, string> = {}): Rec
   return ownSettings(dataDir, { LOG_LEVEL: 'warn', BCRYPT_COST: '10', RATE_LIMIT: 'off', ...env })
 }
 
-/** Starts all three services in one process. */
-export async function startCh202(dataDir: string, env: Record<string, string> = {}): Promise<Measurable> {
+/** Starts all three services in one process. @param onAllCores see `startServer` */
+export async function startCh202(
+  dataDir: string,
+  env: Record<string, string> = {},
+  onAllCores = false,
+): Promise<Measurable> {
   const environment = settings(dataDir, env)
   return startServer({
     command: [process.execPath, 'cli/main.ts', 'serve'],
     env: environment,
     url: environment.CH202_URL ?? '',
+    onAllCores,
   })
 }
 

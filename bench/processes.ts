@@ -43,11 +43,14 @@ interface Start {
   url: string
   /** The path that is requested until the server responds with success. */
   ready?: string
+  /** Whether the server may use every core: it shares them with the load and a database server. */
+  onAllCores?: boolean
 }
 
 /** Starts a server on its own cores, and waits until it responds. */
-export async function startServer({ command, env = {}, ready = '/health', url }: Start): Promise<Measurable> {
-  const child = spawnServer(command, env)
+export async function startServer({ ready = '/health', ...start }: Start): Promise<Measurable> {
+  const { command, url } = start
+  const child = spawnServer(start)
   const end = performance.now() + START_TIMEOUT
   while (!(await fetch(url + ready).catch(() => null))?.ok) {
     if (child.exitCode !== null || performance.now() > end) throw new Error(`${command.join(' ')} has not started`)
@@ -66,11 +69,12 @@ export async function startServer({ command, env = {}, ready = '/health', url }:
 
 /** Milliseconds from the start of a server to its first successful response. */
 export async function timeToFirstAnswer(
-  { command, env = {}, url }: Start,
+  start: Start,
   { body, method, path }: { method: string; path: string; body?: unknown },
 ): Promise<number> {
+  const { command, url } = start
   const startedAt = performance.now()
-  const child = spawnServer(command, env)
+  const child = spawnServer(start)
   const request = {
     method,
     ...(body ? { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) } : {}),
@@ -85,8 +89,8 @@ export async function timeToFirstAnswer(
   return elapsed
 }
 
-function spawnServer(command: string[], env: Record<string, string>) {
-  return Bun.spawn(pinned(command, 'server'), {
+function spawnServer({ command, env = {}, onAllCores = false }: Start) {
+  return Bun.spawn(onAllCores ? command : pinned(command, 'server'), {
     cwd: ROOT,
     env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...env },
     stdin: 'ignore',
@@ -105,9 +109,38 @@ export async function measureAlone<T>(file: string, words: string[]): Promise<T>
   return JSON.parse(await outputOf(pinned([process.execPath, join(import.meta.dir, file), ...words], 'server')))
 }
 
-/** Runs one of our programs on all cores, which it shares with a database server, until it exits. @returns its output */
-export async function measureOnAllCores<T>(file: string, words: string[]): Promise<T> {
-  return JSON.parse(await outputOf([process.execPath, join(import.meta.dir, file), ...words]))
+/**
+ * Runs processes of one of our programs on all cores, which they share with a database server. All of them begin when each
+ * has printed `ready`.
+ * @param lists the arguments of each process
+ * @param onReady called before they begin
+ * @returns what each printed at its end, parsed as JSON
+ */
+export async function measureTogether<T>(
+  file: string,
+  lists: readonly string[][],
+  onReady: () => void = () => undefined,
+): Promise<T[]> {
+  const children = lists.map((words) => {
+    const command = [process.execPath, join(import.meta.dir, file), ...words]
+    const child = Bun.spawn(command, { cwd: ROOT, stdin: 'pipe', stdout: 'pipe', stderr: 'inherit' })
+    return { child, command: command.join(' '), output: child.stdout.pipeThrough(new TextDecoderStream()).getReader() }
+  })
+  for (const { command, output } of children)
+    if (!(await output.read()).value?.startsWith('ready')) throw new Error(`${command} failed`)
+  onReady()
+  for (const { child } of children) {
+    child.stdin.write('\n')
+    child.stdin.end()
+  }
+  return Promise.all(
+    children.map(async ({ child, command, output }) => {
+      let text = ''
+      for (let part = await output.read(); !part.done; part = await output.read()) text += part.value
+      if ((await child.exited) !== 0) throw new Error(`${command} failed`)
+      return JSON.parse(text) as T
+    }),
+  )
 }
 
 /** Sends load from its own core. @throws when anything but `expected` was answered */
@@ -133,8 +166,26 @@ async function outputOf(command: string[], input = ''): Promise<string> {
 
 /** Milliseconds of CPU that a process has used. The kernel counts in hundredths of a second. */
 function cpuOf(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
-  return (Number(fields[11]) + Number(fields[12])) * 10
+  const [user, system] = statOf(pid).slice(11)
+  return (Number(user) + Number(system)) * 10
+}
+
+/** Milliseconds of CPU that a process and its children have used, also those that have ended. */
+export function cpuWithChildren(pid: number): number {
+  const [, , ended, endedSystem] = statOf(pid).slice(11)
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+  const running = children.reduce((sum, child) => sum + cpuOf(child), 0)
+  return cpuOf(pid) + (Number(ended) + Number(endedSystem)) * 10 + running
+}
+
+/** The process that started a process. */
+export function parentOf(pid: number): number {
+  return Number(statOf(pid)[1])
+}
+
+/** The fields of `/proc/<pid>/stat` after the name, beginning with the state. */
+function statOf(pid: number): string[] {
+  return readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
 }
 
 /** MiB of memory that a process uses, and the maximum so far. */

@@ -1,13 +1,28 @@
 import { parseArgs } from 'node:util'
 import { openAuthStore } from '../db/auth/store.ts'
-import type { AuthStore, Session } from '../services/auth/store/index.ts'
-import type { AuditEvent } from '../services/kit/outbox/audit.ts'
+import type { AuthStore } from '../services/auth/store/index.ts'
+import { DatabaseUnavailable } from '../services/kit/database-unavailable.ts'
+import { event, HOUR, newSession } from './sessions.ts'
 
-// The rate of one operation of the store of auth, by many callers at once, without HTTP:
-//   bun bench/stores.ts --operation rotate --data-dir x --clients 32 --seconds 3
-//   bun bench/stores.ts --operation rotate --database-url postgres://… --clients 32 --seconds 3
+// The rate of one operation of the store of auth, by many callers at once, without HTTP. Prints `ready`, and begins at the
+// next line of its input, so that several processes begin together:
+//   echo | bun bench/stores.ts --operation rotate --data-dir x --clients 32 --seconds 3
+//   echo | bun bench/stores.ts --operation rotate --database-url postgres://… --clients 32 --seconds 3
 
-const HOUR = 3_600_000
+/** What a process prints at its end. */
+export interface StoreRate {
+  calls: number
+  seconds: number
+  /** Milliseconds of CPU that the calls took in this process. */
+  cpu: number
+  /** Calls that the database did not answer in time: their requests would get a 503. They do not count as calls. */
+  unavailable: number
+}
+
+/** Sessions that each caller of `end` has to end. */
+const SESSIONS = 200
+/** Sessions that a caller opens at once. */
+const BATCH = 4
 
 const { values } = parseArgs({
   options: {
@@ -21,26 +36,14 @@ const { values } = parseArgs({
 const clients = Number(values.clients)
 const store = await openAuthStore({ dataDir: values['data-dir'], databaseUrl: values['database-url'] ?? null })
 
-const event = (type: string, userId: string): AuditEvent => ({
-  id: Bun.randomUUIDv7(),
-  at: Date.now(),
-  type,
-  userId,
-  actor: userId,
-  ip: '192.0.2.1',
-  requestId: Bun.randomUUIDv7(),
-  detail: {},
-})
-
-function newSession(userId: string): Session {
-  const now = Date.now()
-  const times = { rotatedAt: now, createdAt: now, lastUsedAt: now, accessUntil: now + HOUR }
-  const ends = { expiresAt: now + 24 * HOUR, endsAt: now + 90 * 24 * HOUR }
-  const client = {
-    ip: '192.0.2.1',
-    userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0',
-  }
-  return { id: Bun.randomUUIDv7(), userId, kind: 'v1', counter: 0, version: 1, ...times, ...ends, ...client }
+/** Repeats a call until the database answers. */
+async function answered<Result>(call: () => Promise<Result>): Promise<Result> {
+  for (;;)
+    try {
+      return await call()
+    } catch (error) {
+      if (!(error instanceof DatabaseUnavailable)) throw error
+    }
 }
 
 async function addUser(opened: AuthStore): Promise<string> {
@@ -60,13 +63,28 @@ async function addUser(opened: AuthStore): Promise<string> {
   return userId
 }
 
-/** Makes a caller with a user and a session of its own. @returns its next call */
+/** Makes a caller with a user and a session of its own. @returns its next call, which gives false when there is none */
 async function newCaller(operation: string): Promise<() => Promise<unknown>> {
   const userId = await addUser(store)
   const session = newSession(userId)
   await store.openSession(session, event('session.created', userId))
   if (operation === 'read') return () => store.sessionById(session.id)
   if (operation === 'open') return () => store.openSession(newSession(userId), event('session.created', userId))
+  if (operation === 'end') {
+    const ids: string[] = []
+    while (ids.length < SESSIONS) {
+      const sessions = Array.from({ length: BATCH }, () => newSession(userId))
+      await Promise.all(
+        sessions.map((each) => answered(() => store.openSession(each, event('session.created', userId)))),
+      )
+      ids.push(...sessions.map(({ id }) => id))
+    }
+    return async () => {
+      const id = ids.pop()
+      if (id === undefined) return false
+      return await store.endSession(id, userId, { reason: 'logout', now: Date.now() }, event('session.logout', userId))
+    }
+  }
   let counter = 0
   return async () => {
     const now = Date.now()
@@ -78,21 +96,29 @@ async function newCaller(operation: string): Promise<() => Promise<unknown>> {
   }
 }
 
-const callers = await Promise.all(Array.from({ length: clients }, () => newCaller(values.operation)))
-const work = async (seconds: number) => {
-  let calls = 0
-  const startedAt = performance.now()
+const callers = await Promise.all(Array.from({ length: clients }, () => answered(() => newCaller(values.operation))))
+const work = async (seconds: number): Promise<StoreRate> => {
+  let [calls, unavailable] = [0, 0]
+  const [startedAt, before] = [performance.now(), process.cpuUsage()]
   const end = startedAt + seconds * 1000
   await Promise.all(
     callers.map(async (call) => {
       while (performance.now() < end) {
-        await call()
-        calls++
+        try {
+          if ((await call()) === false) return
+          calls++
+        } catch (error) {
+          if (!(error instanceof DatabaseUnavailable)) throw error
+          unavailable++
+        }
       }
     }),
   )
-  return calls / ((performance.now() - startedAt) / 1000)
+  const { system, user } = process.cpuUsage(before)
+  return { calls, seconds: (performance.now() - startedAt) / 1000, cpu: (system + user) / 1000, unavailable }
 }
 await work(0.5)
-console.log(JSON.stringify({ rate: await work(Number(values.seconds)) }))
+console.log('ready')
+for await (const _ of console) break
+console.log(JSON.stringify(await work(Number(values.seconds))))
 await store.close()

@@ -5,7 +5,7 @@ export function tableOf(results: readonly Result[]): string {
   const rows = [
     ['case', 'Ch202', 'limit', 'ratio', 'spread', 'goal', 'CPU', ''],
     ...results.map((result) => [
-      result.name,
+      nameOf(result),
       `${formatNumber(result.ours.median)} ${result.unit}`,
       `${formatNumber(result.limit.median)} (${result.limitIs})`,
       formatNumber(result.ratio.median),
@@ -30,9 +30,8 @@ export function tableOf(results: readonly Result[]): string {
 export function markdownOf(results: readonly Result[], caption: string): string {
   const rows = results.map((result) => {
     const { least, most } = result.ratio
-    const also = (result.also ?? []).map(({ holds, says }) => `${says}${holds ? '' : ' (**missed**)'}`)
     return [
-      [result.name, ...also].join('; '),
+      nameOf(result, '**missed**'),
       `${formatNumber(result.ours.median)} ${result.unit}`,
       `${formatNumber(result.limit.median)}, ${result.limitIs}`,
       `${formatNumber(result.ratio.median)} (${formatNumber(least)} to ${formatNumber(most)})`,
@@ -43,6 +42,11 @@ export function markdownOf(results: readonly Result[], caption: string): string 
   })
   const head = ['Case', 'Ch202', 'Limit', 'Ratio', 'Goal', 'CPU', '']
   return [caption, '', ...[head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`)].join('\n')
+}
+
+/** The name of a result with its further conditions. */
+function nameOf({ also = [], name }: Result, missedMark = 'MISSED'): string {
+  return [name, ...also.map(({ holds, says }) => `${says}${holds ? '' : ` (${missedMark})`}`)].join('; ')
 }
 
 /** The results that miss their goals, in words, with the conditions that do not hold. */

@@ -2,10 +2,11 @@ import { join } from 'node:path'
 import { type PostgresServer, startPostgres } from '../../tests/support/postgres.ts'
 import { type BenchUser, createUsers, logIn, startCh202 } from '../ch202.ts'
 import { type BenchOptions, type Figure, measureBoth, type Result, underLoad } from '../measure.ts'
-import { type Measurable, measureOnAllCores, send } from '../processes.ts'
+import { type Measurable, measureTogether, send } from '../processes.ts'
+import type { StoreRate } from '../stores.ts'
 
 /** The settings of PostgreSQL's package: a commit is on the disk when it is answered, as in the SQLite files. */
-const DURABLE = { fsync: 'on', full_page_writes: 'on', shared_buffers: '128MB' }
+export const DURABLE = { fsync: 'on', full_page_writes: 'on', shared_buffers: '128MB' }
 const CLIENTS = 32
 
 /** Operations of the store of auth, without HTTP. */
@@ -29,8 +30,8 @@ async function operations({ rounds, seconds }: BenchOptions, folder: string, ser
   const results: Result[] = []
   for (const { least, name, operation } of OPERATIONS) {
     const rateOf = async (words: string[]): Promise<Figure> => {
-      const program = ['--operation', operation, '--clients', String(CLIENTS), '--seconds', String(seconds)]
-      return { value: (await measureOnAllCores<{ rate: number }>('stores.ts', [...program, ...words])).rate }
+      const program = ['--operation', operation, '--clients', String(CLIENTS), '--seconds', String(seconds), ...words]
+      return { value: rateOfAll(await measureTogether<StoreRate>('stores.ts', [program])) }
     }
     const databaseUrl = await server.newDatabase()
     const ours = () => rateOf(['--database-url', databaseUrl])
@@ -44,6 +45,11 @@ async function operations({ rounds, seconds }: BenchOptions, folder: string, ser
     })
   }
   return results
+}
+
+/** Calls a second of processes that ran at the same time. */
+export function rateOfAll(rates: readonly StoreRate[]): number {
+  return rates.reduce((sum, { calls, seconds }) => sum + calls / seconds, 0)
 }
 
 interface Instance {

@@ -1,0 +1,154 @@
+import { join } from 'node:path'
+import { type PostgresServer, startPostgres } from '../../tests/support/postgres.ts'
+import { type BenchUser, createUsers, logIn, startCh202 } from '../ch202.ts'
+import type { LoadResult } from '../load.ts'
+import { type BenchOptions, type Figure, measureBoth, type Result, spreadOf } from '../measure.ts'
+import { cpuWithChildren, type Measurable, measureTogether, parentOf, send } from '../processes.ts'
+import type { StoreRate } from '../stores.ts'
+import { DURABLE, rateOfAll } from './postgres.ts'
+
+const NODES = 3
+/** Callers of all nodes together: as many for one node as for three, and enough that each node groups many. */
+const CLIENTS = 192
+/** Clients of the requests over HTTP, of all nodes together. Each of them logs in first. */
+const HTTP_CLIENTS = 33
+
+/** Operations of the store of auth, without HTTP. */
+const OPERATIONS = [
+  { operation: 'rotate', name: 'rotate a session (refresh)' },
+  { operation: 'open', name: 'open a session, with its row in the audit' },
+  { operation: 'end', name: 'end a session (logout), with its entry in the feed and the audit' },
+]
+
+/** A server, and the milliseconds of CPU that it has used. */
+interface MeasuredServer {
+  server: PostgresServer
+  cpu(): number
+}
+
+/**
+ * Compares three nodes on one PostgreSQL with one. Nodes, server and load share the cores, so the gain is that of more
+ * processes, not of more machines.
+ */
+export async function nodes(options: BenchOptions, folder: string): Promise<Result[]> {
+  const server = await startPostgres(DURABLE)
+  try {
+    const [[process]] = (await server.run(
+      'postgres',
+      "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'",
+    )) as [[number]]
+    const pid = parentOf(process)
+    const measured = { server, cpu: () => cpuWithChildren(pid) }
+    return [...(await operations(options, folder, measured)), await refreshes(options, folder, measured)]
+  } finally {
+    await server.stop()
+  }
+}
+
+async function operations(options: BenchOptions, folder: string, measured: MeasuredServer): Promise<Result[]> {
+  const results: Result[] = []
+  for (const { name, operation } of OPERATIONS) {
+    const databaseUrl = await measured.server.newDatabase()
+    const program = ['--operation', operation, '--seconds', String(options.seconds)]
+    const onServer = async (count: number, serverCpu: number[]): Promise<Figure> => {
+      const words = [...program, '--database-url', databaseUrl, '--clients', String(CLIENTS / count)]
+      let before = 0
+      const rates = await measureTogether<StoreRate>('stores.ts', Array<string[]>(count).fill(words), () => {
+        before = measured.cpu()
+      })
+      const calls = rates.reduce((sum, rate) => sum + rate.calls, 0)
+      unavailable += rates.reduce((sum, rate) => sum + rate.unavailable, 0)
+      serverCpu.push(((measured.cpu() - before) / calls) * 1000)
+      return { value: rateOfAll(rates), cpu: (rates.reduce((sum, { cpu }) => sum + cpu, 0) / calls) * 1000 }
+    }
+    const onFile = async (): Promise<Figure> => {
+      const rates = await measureTogether<StoreRate>('stores.ts', [
+        [...program, '--data-dir', folder, '--clients', String(CLIENTS)],
+      ])
+      return { value: rateOfAll(rates), cpu: ((rates[0]?.cpu ?? 0) / (rates[0]?.calls ?? 1)) * 1000 }
+    }
+    const common = { name: `${NODES} nodes: ${name}, ${CLIENTS} callers of the store`, unit: 'a second' }
+    const [ofThree, ofOne]: [number[], number[]] = [[], []]
+    let unavailable = 0
+    results.push({
+      ...common,
+      limitIs: 'one node',
+      ...(await measureBoth(
+        options.rounds,
+        () => onServer(NODES, ofThree),
+        () => onServer(1, ofOne),
+      )),
+      goal: { least: 1.1 },
+      also: [serverTimes(ofThree, ofOne), { says: `${unavailable} not answered in time`, holds: unavailable === 0 }],
+    })
+    results.push({
+      ...common,
+      limitIs: 'a SQLite file',
+      ...(await measureBoth(options.rounds, () => onServer(NODES, []), onFile)),
+    })
+  }
+  return results
+}
+
+/** Describes the server's CPU time for a call. @param times microseconds, of each round */
+function serverTimes(ofThree: readonly number[], ofOne: readonly number[]): { says: string; holds: boolean } {
+  const [three, one] = [ofThree, ofOne].map((times) => Math.round(spreadOf(times).median))
+  return { says: `the server's CPU ${three} / ${one} µs`, holds: true }
+}
+
+/** Measures refreshes over HTTP, which each node gets an equal part of. */
+async function refreshes(options: BenchOptions, folder: string, measured: MeasuredServer): Promise<Result> {
+  const { rounds, seconds } = options
+  const start = (name: string, databaseUrl: string) => {
+    const env = { DATABASE_URL: databaseUrl, NODE_NAME: name, ISSUER: 'https://id.example.org' }
+    return startCh202(join(folder, name), env, true)
+  }
+  const alone = [await start('alone', await measured.server.newDatabase())]
+  const shared = await measured.server.newDatabase()
+  const three = await Promise.all(Array.from({ length: NODES }, (_, number) => start(`node-${number}`, shared)))
+  try {
+    const usersOf = async (cluster: readonly Measurable[]) => createUsers(cluster[0]?.url ?? '', HTTP_CLIENTS)
+    const [ofAlone, ofThree] = [await usersOf(alone), await usersOf(three)]
+    const serverCpu = { alone: [] as number[], three: [] as number[] }
+    const measure =
+      (cluster: readonly Measurable[], users: BenchUser[], into: number[]) => async (): Promise<Figure> => {
+        const part = HTTP_CLIENTS / cluster.length
+        const groups = await Promise.all(
+          cluster.map(async ({ url }, number) => {
+            const some = users.slice(number * part, (number + 1) * part)
+            const sessions = await Promise.all(some.map(({ email }) => logIn(url, email)))
+            return { url, refreshTokens: sessions.map(({ refreshToken }) => refreshToken) }
+          }),
+        )
+        const before = { nodes: cluster.map(({ cpu }) => cpu()), server: measured.cpu() }
+        const loads = await Promise.all(
+          groups.map(({ refreshTokens, url }) =>
+            // Asleep between answers, the generator leaves the cores to nodes and server.
+            send({ script: 'refresh', url, clients: part, seconds, background: true, data: { refreshTokens } }),
+          ),
+        )
+        const requests = sum(loads, (load: LoadResult) => load.requests)
+        into.push(((measured.cpu() - before.server) / requests) * 1000)
+        const used = cluster.reduce((total, { cpu }, number) => total + cpu() - (before.nodes[number] ?? 0), 0)
+        return { value: sum(loads, ({ rate }) => rate), cpu: (used / requests) * 1000 }
+      }
+    const figures = await measureBoth(
+      rounds,
+      measure(three, ofThree, serverCpu.three),
+      measure(alone, ofAlone, serverCpu.alone),
+    )
+    return {
+      name: `${NODES} nodes: POST /auth/refresh, ${HTTP_CLIENTS} clients`,
+      unit: 'a second',
+      limitIs: 'one node',
+      ...figures,
+      also: [serverTimes(serverCpu.three, serverCpu.alone)],
+    }
+  } finally {
+    await Promise.all([...alone, ...three].map((node) => node.stop()))
+  }
+}
+
+function sum(loads: readonly LoadResult[], value: (load: LoadResult) => number): number {
+  return loads.reduce((total, load) => total + value(load), 0)
+}
