@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { addressSetting } from '../../services/kit/process/service-address.ts'
+import { listenSetting } from '../../services/kit/process/service-address.ts'
 import { ofEachService, SERVICE_NAMES } from '../../services/registry.ts'
 import { type PostgresLine, startPostgresLine } from '../faults/postgres-line.ts'
 import { freePort } from '../support/ports.ts'
@@ -82,13 +82,13 @@ export async function cluster(
         PATH: process.env.PATH ?? '',
         HOME: process.env.HOME ?? '',
         // Without it the first start of auth would store the address of one node.
-        ISSUER: addresses.url.auth,
+        ...(calls === 'balanced' ? {} : { ISSUER: addresses.url.auth }),
         ...systemSettings(dataDir, addresses, env),
         ...(calls === 'balanced' ? {} : addressSettings((name) => system.node(name, number).url)),
         NODE_NAME: `${service}-${number}`,
         DATABASE_URL: (line ?? { addressOf: String }).addressOf(database.addressOf(service)),
-        // A process listens at the address of its service, and calls the others by way of their balancers.
-        [addressSetting(service)]: url,
+        // The address of a service is that of its balancer.
+        [listenSetting(service)]: new URL(url).host,
         ...settingsOf(service),
       }),
       print: (text) => {
