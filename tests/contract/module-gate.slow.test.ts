@@ -233,6 +233,7 @@ describe('a route behind a module', () => {
 })
 
 test('a gate in one process with modules calls it in memory, and follows changes as promptly', async () => {
+  // Also when other tests run over nodes: one process is the subject.
   const system = await inThisProcess()
   const gated = await startGatedService(system, ['billing'], {
     send: (request, name) => system.app(name).handle(request),
