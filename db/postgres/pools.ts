@@ -12,6 +12,13 @@ const PATIENCE = 1800
 const LATE = 100
 /** Seconds for a connection to be made. */
 const CONNECTION_PATIENCE = 2
+/** Milliseconds for which connections are used before others may take their place: the server may be away for long. */
+const SHORTEST_USE = 500
+/**
+ * Codes after which connections may lead to a server that is no longer the primary: it has ended one of them, is read-only,
+ * or cannot be reached. New ones lead to the primary of now.
+ */
+const MOVED = /^(08|57P0)|^25006$|^ERR_POSTGRES_CONNECTION/
 
 /** The characters of a host's name that the name of a node has at most. */
 const HOST_MAX = 40
@@ -21,6 +28,8 @@ export const NODE_CONNECTION = 'ch202 '
 
 interface Pool {
   sql: SQL
+  /** When it was made, by the monotonic clock. */
+  since: number
   /** When the server last answered on one of the connections, by the monotonic clock. */
   answeredAt: number
 }
@@ -29,9 +38,16 @@ interface Pool {
  * The connections to the server. The driver has no time limit of its own: a server that stops answering without closing
  * its connections (a lost network, a frozen machine) would hold up requests for ever. When an operation takes too long
  * and nothing else was answered meanwhile, all connections are closed and new ones are made.
+ *
+ * After a failover, connections that nothing has closed lead to the old primary: it may answer reads and refuse writes, or
+ * let each commit wait for its standby. So new connections are also made when an operation takes too long although others
+ * were answered, and when the server refuses to write or ends a connection. The old ones are closed when their operations
+ * have ended.
  */
 export class Pools {
   private current: Pool
+  /** Connections that are not used any more, until they are closed. */
+  private readonly retired = new Map<SQL, Timer>()
   private isClosed = false
 
   /** @param patience milliseconds within which an operation must end */
@@ -63,11 +79,13 @@ export class Pools {
     if (settled === undefined) {
       hasTimedOut = true
       if (pool.answeredAt < startedAt) this.replace(pool)
+      else this.retire(pool)
       throw new DatabaseUnavailable('PostgreSQL did not answer in time', 'TIMEOUT')
     }
     if ('error' in settled) {
       const error = neutralError(settled.error)
       if (!(error instanceof DatabaseUnavailable)) pool.answeredAt = performance.now()
+      else if (MOVED.test(error.code)) this.retire(pool)
       throw error
     }
     pool.answeredAt = performance.now()
@@ -77,20 +95,45 @@ export class Pools {
   /** Waits for operations that are running, unless the server has stopped answering. */
   async close(): Promise<void> {
     this.isClosed = true
+    for (const [sql, timer] of this.retired) {
+      clearTimeout(timer)
+      closeNow(sql)
+    }
+    this.retired.clear()
     await withTimeout(this.current.sql.close(), this.patience)
     await this.current.sql.close({ timeout: 0 })
   }
 
+  /** Uses new connections, and closes the others at once. */
   private replace(pool: Pool): void {
-    if (pool !== this.current || this.isClosed) return
-    this.current = newPool(this.url, this.patience)
-    pool.sql.close({ timeout: 0 }).catch(() => undefined)
+    if (this.renew(pool)) closeNow(pool.sql)
   }
+
+  /** Uses new connections, and closes the others when their operations have ended. */
+  private retire(pool: Pool): void {
+    if (performance.now() - pool.since < SHORTEST_USE || !this.renew(pool)) return
+    const close = () => {
+      this.retired.delete(pool.sql)
+      closeNow(pool.sql)
+    }
+    this.retired.set(pool.sql, setTimeout(close, this.patience + LATE))
+  }
+
+  /** @returns false if other connections have taken the place of these already */
+  private renew(pool: Pool): boolean {
+    if (pool !== this.current || this.isClosed) return false
+    this.current = newPool(this.url, this.patience)
+    return true
+  }
+}
+
+function closeNow(sql: SQL): void {
+  sql.close({ timeout: 0 }).catch(() => undefined)
 }
 
 function newPool(url: string, timeout: number): Pool {
   const patience = Math.max(CONNECTION_PATIENCE, timeout / 1000)
-  return { sql: connect(url, { max: CONNECTIONS, patience, timeout }), answeredAt: 0 }
+  return { sql: connect(url, { max: CONNECTIONS, patience, timeout }), since: performance.now(), answeredAt: 0 }
 }
 
 /**
