@@ -35,6 +35,8 @@ export interface ClusterOptions {
   nodes?: number
   /** Whether each node has a line of its own to the database, which `cutOff` interrupts. */
   lines?: boolean
+  /** The database, in place of an empty one on the server that the tests share. It is not removed. */
+  database?: SystemDatabase
   /**
    * How nodes call other services: by way of the balancers, each request at another node, or always the node of the same
    * number, as behind a balancer that keeps to one.
@@ -52,13 +54,13 @@ export interface ClusterOptions {
  */
 export async function cluster(
   env: Record<string, string> = {},
-  { calls = 'balanced', lines = false, nodes: count = 3, settingsOf = () => ({}) }: ClusterOptions = {},
+  { calls = 'balanced', lines = false, nodes: count = 3, settingsOf = () => ({}), ...options }: ClusterOptions = {},
 ): Promise<Cluster> {
   const directory = mkdtempSync(join(tmpdir(), 'ch202-cluster-'))
   const mails = join(directory, 'mail')
   mkdirSync(mails, { mode: 0o700 })
   const addresses = newAddresses('apart')
-  const database = await newSystemDatabase('apart')
+  const database = options.database ?? (await newSystemDatabase('apart'))
   const balancers = await startBalancers(addresses.url, directory)
   const openLines: PostgresLine[] = []
   const withdrawn = new Set<ClusterNode>()
@@ -143,7 +145,7 @@ export async function cluster(
       await Promise.all(SERVICE_NAMES.map(system.terminate))
       await Promise.all(Object.values(balancers).map((balancer) => balancer.stop()))
       for (const line of openLines) line.stop()
-      await database.remove()
+      if (!options.database) await database.remove()
       rmSync(directory, { recursive: true, force: true })
     },
   }

@@ -31,6 +31,9 @@ interface Held {
 /** Milliseconds after which an answer waits no longer until auth has acknowledged a change. */
 const ACKNOWLEDGEMENT_MS = 1000
 
+/** Called after each write with its answer, or undefined without one. The client waits for what it returns. */
+export type Watch = (request: string, answer: Answer | undefined) => Promise<void> | void
+
 /** A client that sends one request after the other, about users of its own. */
 export class Writer {
   /** Number of acknowledged writes. */
@@ -42,6 +45,7 @@ export class Writer {
     private readonly system: System,
     private readonly random: () => number,
     private readonly module: string,
+    private readonly watch: Watch = () => undefined,
   ) {}
 
   /** Writes until `stop`. Continues after a request that breaks off, or is refused because a service is down. */
@@ -72,6 +76,7 @@ export class Writer {
   ): Promise<Answer | undefined> {
     try {
       const answer = await call(base, request, options)
+      await this.watch(request, answer)
       if (answer.status < 300) {
         this.acknowledged++
         return answer
@@ -81,6 +86,7 @@ export class Writer {
       throw new Error(`${request}: ${answer.status} ${answer.text}`)
     } catch (error) {
       if (error instanceof Error && /^(GET|POST|PATCH|DELETE) /.test(error.message)) throw error
+      await this.watch(request, undefined)
       // The process was killed: wait until it is back.
       await Bun.sleep(2)
       return undefined
