@@ -49,12 +49,13 @@ describe('bun run soak --postgres', () => {
 
   test('prints the counts of each part and of all, and sums figures', async () => {
     const { lines, passed } = await runFiles([`console.log('figures: 2 cuts, 1 answers 503')\n${PASSES}`, PASSES], {
+      label: 'contract',
       times: 2,
     })
     expect(passed).toBe(true)
     expect(lines).toEqual([
-      expect.stringMatching(/^one npm slow × 2: 2 passed, 0 failed, 4 cuts, 2 answers 503, \d+ s$/),
-      expect.stringMatching(/^one npm slow × 2: 2 passed, 0 failed, \d+ s$/),
+      expect.stringMatching(/^one contract npm slow × 2: 2 passed, 0 failed, 4 cuts, 2 answers 503, \d+ s$/),
+      expect.stringMatching(/^one contract npm slow × 2: 2 passed, 0 failed, \d+ s$/),
       expect.stringMatching(/^2 parts: 4 passed, 0 failed, \d+ s$/),
     ])
   })

@@ -5,6 +5,8 @@ import { ROOT } from '../support/tool.ts'
 /** Tests that run in a process of their own, `times` times. */
 export interface Part {
   name: string
+  /** What tells it from the other parts of the name. */
+  label?: string
   /** Properties of the databases. Without `npm` the server is Debian's. */
   traits: readonly Trait[]
   /** Argument of `bun test`. */
@@ -59,13 +61,16 @@ export const PARTS: readonly Part[] = [
     CLUSTER.map(
       (file): Part => ({
         name: 'cluster',
+        label: balancer === 'tests' ? file : `${file} behind Caddy`,
         traits: [],
         files: `./tests/cluster/${file}.soak.ts`,
         env: () => ({ CH202_TEST_BALANCER: balancer }),
       }),
     ),
   ),
-  ...HIGH_AVAILABILITY.map((file): Part => ({ name: 'cluster', traits: [], files: `./tests/cluster/${file}.soak.ts` })),
+  ...HIGH_AVAILABILITY.map(
+    (file): Part => ({ name: 'cluster', label: file, traits: [], files: `./tests/cluster/${file}.soak.ts` }),
+  ),
 ]
 
 /**
@@ -91,7 +96,7 @@ interface Counts {
   failed: number
 }
 
-async function runPart({ env = () => ({}), files, name, times = 1, traits }: Part): Promise<Counts> {
+async function runPart({ env = () => ({}), files, label, name, times = 1, traits }: Part): Promise<Counts> {
   const began = performance.now()
   const counts = { passed: 0, failed: 0 }
   const figures: Record<string, number> = {}
@@ -105,7 +110,7 @@ async function runPart({ env = () => ({}), files, name, times = 1, traits }: Par
     const words = Object.entries(variables).map(([variable, value]) => `${variable}=${value}`)
     console.log(`${result.output}\nTo repeat it: ${words.join(' ')} bun test --timeout=120000 ${files}`)
   }
-  const line = [name, ...traits].join(' ') + (times > 1 ? ` × ${times}` : '')
+  const line = [name, ...(label === undefined ? [] : [label]), ...traits].join(' ') + (times > 1 ? ` × ${times}` : '')
   const sums = Object.entries(figures).map(([label, value]) => `, ${value} ${label}`)
   console.log(`${line}: ${counts.passed} passed, ${counts.failed} failed${sums.join('')}, ${secondsSince(began)} s`)
   return counts
