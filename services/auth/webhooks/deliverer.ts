@@ -207,7 +207,8 @@ export class Deliverer {
   /** Makes one attempt and records its result. */
   private async attempt(delivery: Delivery): Promise<DeliveryOutcome> {
     const { clock, log, nodes, send, store, target } = this.options
-    if (!this.holdsTarget) return NOT_MADE
+    // A webhook that was deleted gets nothing more, although its deliveries were read before.
+    if (!this.isRunning || !this.holdsTarget) return NOT_MADE
     const outcome = await send(delivery, this.abort.signal)
     // An attempt that a stop aborted shows nothing about the receiver.
     if (this.abort.signal.aborted) return outcome
