@@ -18,7 +18,7 @@ describe('the password cache', () => {
   const entryOf = async (email: string) => (await list(`?search=${encodeURIComponent(email)}`)).items[0]
   const drop = (id: string) => auth(`DELETE /admin/password-cache/${id}`, operator)
   const sync = (body?: object) => auth('POST /admin/password-cache/sync', { ...operator, ...(body ? { body } : {}) })
-  /** What each node of auth reports. */
+  /** Reads what each node of auth reports. */
   const health = () =>
     Promise.all(nodeAddresses(here.system, 'auth').map(async (url) => (await call(url, 'GET /health/cache')).body))
   const recordOf = async (id: string) => (await users(`GET /users/${id}/password-hash`, { headers: as.internal })).body

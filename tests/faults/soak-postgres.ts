@@ -5,7 +5,7 @@ import { ROOT } from '../support/tool.ts'
 /** Tests that run in a process of their own, `times` times. */
 export interface Part {
   name: string
-  /** What tells it from the other parts of the name. */
+  /** Tells it from the other parts of the name. */
   label?: string
   /** Properties of the databases. Without `npm` the server is Debian's. */
   traits: readonly Trait[]

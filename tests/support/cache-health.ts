@@ -3,7 +3,7 @@ import { nodeAddresses, type System } from './system.ts'
 
 type Counts = Record<'hits' | 'misses' | 'pending', number>
 
-/** What `/health/cache` reports about logins, summed over the nodes of auth: each counts the logins that it checked. */
+/** Sums what the nodes of auth report about logins in `/health/cache`: each counts the logins that it checked. */
 export async function cacheHealth(system: System): Promise<Counts> {
   const sums: Counts = { hits: 0, misses: 0, pending: 0 }
   for (const url of nodeAddresses(system, 'auth')) {
