@@ -25,7 +25,7 @@ export interface RefusedLogin {
   address: string
 }
 
-/** Where a node stores a refused login, among those of the address. */
+/** Positions a refused login among those of its address at a node. */
 export interface RefusedPosition {
   /** One of a few: the login that has it is replaced. */
   place: number
