@@ -1,7 +1,8 @@
 import { version } from '../../../package.json'
 import { documentation } from '../../../services/documentation.ts'
 import { settingDefaults } from '../../../services/kit/process/config.ts'
-import { ofEachService, SERVICES, type ServiceName } from '../../../services/registry.ts'
+import { defaultAddress } from '../../../services/kit/process/service-address.ts'
+import { ofEachService, SERVICE_NAMES, SERVICES, type ServiceName } from '../../../services/registry.ts'
 import { VARIABLES } from '../../client/connection.ts'
 import type { Environment } from '../../client/settings.ts'
 import { usage } from '../../exit.ts'
@@ -10,9 +11,10 @@ import { type Published, publishedPaths } from './published.ts'
 export interface Site {
   /** The public host name, such as `id.example.org`, or an address such as `http://127.0.0.1:8080`. */
   domain: string
+  /** The addresses at which the services call each other. */
   upstreams: Record<ServiceName, string>
-  /** The machines with nodes of every service, in place of the hosts of `upstreams`; empty: those hosts. */
-  hosts?: readonly string[]
+  /** The nodes of each service, if there are several: then Caddy listens at `upstreams` too, for the services. */
+  nodes?: Record<ServiceName, string[]>
   /** Whether the operators' API is published too. */
   admin: boolean
 }
@@ -25,19 +27,16 @@ export function upstreamsOf(shared: string | undefined, env: Environment): Site[
 }
 
 const SITE = /^(https?:\/\/)?([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:\d{1,5})?$/i
-const HOST = /^([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])$/i
 const ADDRESS = /^https?:\/\/([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:\d{1,5})?$/i
 
 /**
  * Writes a Caddyfile that publishes only the public API of the services, on one origin.
  * @throws Failure if the name or an address is not valid in a Caddyfile
  */
-export async function caddyfile({ admin, domain, hosts = [], upstreams }: Site): Promise<string> {
+export async function caddyfile({ admin, domain, nodes, upstreams }: Site): Promise<string> {
   if (!SITE.test(domain)) throw usage('--domain must be a name such as id.example.org, without a path')
   for (const [name, address] of Object.entries(upstreams))
     if (!ADDRESS.test(address)) throw usage(`The address of ${name} must be one such as http://127.0.0.1:3000`)
-  const wrong = hosts.find((host) => !HOST.test(host))
-  if (wrong !== undefined) throw usage('--hosts must be names or addresses of machines, separated by commas')
   const published = publishedPaths(await documentation(version), admin)
   const services = [...new Set(published.map(({ upstream }) => upstream))]
   const site = [
@@ -47,11 +46,12 @@ export async function caddyfile({ admin, domain, hosts = [], upstreams }: Site):
     ...(admin ? [] : ['# Keys are only accepted on this machine.', 'request_header -X-API-Key', '']),
     ...bodyLimit(admin),
     '',
-    ...services.flatMap((name) => upstream(name, nodesOf(upstreams[name], hosts))),
+    ...services.flatMap((name) => upstream(name, nodes?.[name] ?? [upstreams[name]])),
     ...refusal(),
-    ...errors(),
+    ...errors(services.flatMap((name) => toAnyNode(name, nodes?.[name] ?? [], [`vars {ch202} ${name}`]))),
   ]
-  return `${[...introduction(admin), `${domain} {`, ...site.map(indent), '}'].join('\n')}\n`
+  const internal = nodes ? internalSites(upstreams, nodes) : []
+  return `${[...introduction(admin), `${domain} {`, ...site.map(indent), '}', ...internal].join('\n')}\n`
 }
 
 function indent(line: string): string {
@@ -107,39 +107,106 @@ function bodyLimit(admin: boolean): string[] {
   ]
 }
 
-/** The addresses of a service on every machine: only the host differs. */
-function nodesOf(address: string, hosts: readonly string[]): string[] {
-  return hosts.length === 0
-    ? [address]
-    : hosts.map((host) => address.replace(/^(https?:\/\/)([^:[\]]+|\[[^\]]*\])/, `$1${host}`))
+/** Requests wait for a service that is restarting. */
+const ONE_NODE = ['lb_try_duration 3s', 'lb_try_interval 100ms']
+
+/** How often each node is tried when a connection is refused: requests of others take turns meanwhile. */
+const TRIES = 3
+
+/**
+ * Several nodes: one that is not ready gets no requests, and one that refuses a connection is left for the next. Failed
+ * requests of the public are no measure of health (`fail_duration`): anyone can send requests that fail.
+ */
+function readyNodes({ length }: readonly string[]): string[] {
+  return [
+    'lb_policy round_robin',
+    'health_uri /health/ready',
+    'health_interval 1s',
+    'health_timeout 1s',
+    '# Only requests that no node has received are sent again, and GET. Caddy 2.6 cannot send a body again.',
+    `lb_retries ${TRIES * length}`,
+    'lb_try_interval 20ms',
+  ]
 }
 
-/** Balances between several nodes; one that does not answer gets no requests until it answers again. */
-const BALANCE = [
-  '\t\tlb_policy least_conn',
-  '\t\tfail_duration 2s',
-  '\t\t# Not /health/db: without the database the nodes still check tokens.',
-  '\t\thealth_uri /health',
-  '\t\thealth_interval 1s',
-  '\t\thealth_timeout 2s',
+/** No node is ready, as when the database is away: they still check tokens, and say what is wrong. */
+const ANY_NODE = [
+  'lb_policy round_robin',
+  'health_uri /health',
+  'health_interval 1s',
+  'health_timeout 3s',
+  'lb_try_duration 1s',
+  'lb_try_interval 100ms',
 ]
+
+function proxyTo(nodes: readonly string[], balance: readonly string[]): string[] {
+  return [
+    `reverse_proxy ${nodes.join(' ')} {`,
+    ...balance.map(indent),
+    '\ttransport http {',
+    // A machine that is gone refuses nothing.
+    ...(nodes.length > 1 ? ['\t\tdial_timeout 1s'] : []),
+    '\t\t# The services close idle connections after 75 s; Caddy must not reuse one that is about to close.',
+    '\t\tkeepalive 20s',
+    '\t}',
+    '}',
+  ]
+}
 
 function upstream(name: ServiceName, nodes: readonly string[]): string[] {
   return [
     `@${name} vars {ch202} ${name}`,
     `handle @${name} {`,
-    `\treverse_proxy ${nodes.join(' ')} {`,
-    ...(nodes.length > 1 ? BALANCE : []),
-    '\t\t# Requests wait for a service that is restarting.',
-    '\t\tlb_try_duration 3s',
-    '\t\tlb_try_interval 100ms',
-    '\t\ttransport http {',
-    '\t\t\t# The services close idle connections after 30 s; Caddy must not reuse one that is about to close.',
-    '\t\t\tkeepalive 20s',
-    '\t\t}',
-    '\t}',
+    ...proxyTo(nodes, nodes.length > 1 ? readyNodes(nodes) : ONE_NODE).map(indent),
     '}',
   ]
+}
+
+/** Sends a request that no node was ready for to any of them, in `handle_errors`. @param more a condition */
+function toAnyNode(name: ServiceName, nodes: readonly string[], more: readonly string[]): string[] {
+  if (nodes.length < 2) return []
+  return [
+    `@any_${name} {`,
+    '\texpression `{http.error.status_code} == 503`',
+    ...more.map(indent),
+    '}',
+    `handle @any_${name} {`,
+    ...proxyTo(nodes, ANY_NODE).map(indent),
+    '}',
+  ]
+}
+
+/**
+ * Writes a site for each address at which the services call each other, with every path and the keys.
+ * @throws Failure if a node listens there
+ */
+function internalSites(upstreams: Site['upstreams'], nodes: Record<ServiceName, string[]>): string[] {
+  const services = SERVICE_NAMES.filter((name) => upstreams[name].startsWith('http:'))
+  // With one node there is nothing to balance, and in one process they call each other without Caddy.
+  if (services.some((name) => nodes[name].length < 2)) return []
+  if (new Set(services.map((name) => upstreams[name])).size < 2) return []
+  return services.flatMap((name) => {
+    const address = upstreams[name]
+    if (nodes[name].includes(address))
+      throw usage(
+        `${VARIABLES[name]} is the address of one node: set it to the one at which Caddy listens for all, such as ${defaultAddress(SERVICES[name])}`,
+      )
+    return [
+      '',
+      `# The way of the other services to ${name}. Never open it to others: keys are passed on.`,
+      `${address} {`,
+      ...[
+        `bind ${new URL(address).hostname}`,
+        '',
+        // Only the services send requests here: what fails is a node.
+        ...proxyTo(nodes[name], [...readyNodes(nodes[name]), 'fail_duration 1s']),
+        'handle_errors {',
+        ...toAnyNode(name, nodes[name], []).map(indent),
+        '}',
+      ].map(indent),
+      '}',
+    ]
+  })
 }
 
 const PROBLEM_HEADERS = [
@@ -164,7 +231,8 @@ function refusal(): string[] {
   ]
 }
 
-function errors(): string[] {
+/** @param fallback what is tried before a request is answered with an error */
+function errors(fallback: readonly string[]): string[] {
   const unavailable = problem('503', 'Service Unavailable', 'The service does not answer', 'overloaded')
   const tooLarge = problem('413', 'Payload Too Large', 'The body is too large', 'body_too_large')
   return [
@@ -174,6 +242,10 @@ function errors(): string[] {
     '\thandle @large {',
     ...[...PROBLEM_HEADERS, '}', tooLarge].map(indent).map(indent),
     '\t}',
+    ...(fallback.length > 0
+      ? ['\t# No node is ready, as when the database is away: they still check tokens, and say what is wrong.']
+      : []),
+    ...fallback.map(indent),
     '\thandle {',
     ...[...PROBLEM_HEADERS, '\tRetry-After 1', '}', unavailable].map(indent).map(indent),
     '\t}',

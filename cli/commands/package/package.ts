@@ -20,16 +20,26 @@ export function packageCommand() {
     [
       'ch202 package systemd',
       'ch202 package systemd --user ch202 --data-dir /var/lib/ch202 --exec /usr/local/bin/ch202',
+      'DATABASE_URL=postgres://ch202@127.0.0.1:5432/ch202 ch202 package systemd --host 10.0.0.1',
     ],
   )
     .option('--out <dir>', 'directory for the units, such as /etc/systemd/system (default: standard output)')
     .option('--user <name>', 'the user that the services run as', 'ch202')
     .option('--data-dir <path>', 'the data directory (default: /var/lib/ch202; with a DATABASE_URL /run/ch202)')
     .option('--exec <path>', 'path of the executable', '/usr/local/bin/ch202')
+    .option(
+      '--host <name>',
+      'the address of this machine if several have nodes: the services listen there; needs a DATABASE_URL',
+    )
+    .option(
+      '--node-name <name>',
+      'the name of this machine’s nodes, with a DATABASE_URL (default: the name of the host)',
+    )
     .action(withTool(systemd))
   addCommand(packaging, 'caddy', 'Write a Caddyfile that publishes only the public API, on one origin', [
     'ch202 package caddy --domain id.example.org',
     'ch202 package caddy --domain id.example.org --admin --url http://127.0.0.1:3000',
+    'DATABASE_URL=postgres://ch202@127.0.0.1:5432/ch202 ch202 package caddy --hosts 10.0.0.1,10.0.0.2,10.0.0.3',
   ])
     .option('--out <file>', 'file to write (default: standard output)')
     .option('--domain <name>', 'the public host name', 'localhost')
@@ -52,17 +62,24 @@ interface SystemdOptions {
   user: string
   dataDir?: string
   exec: string
+  host?: string
+  nodeName?: string
 }
 
-async function systemd(tool: Tool, { dataDir, out, ...options }: SystemdOptions): Promise<void> {
+async function systemd(tool: Tool, { dataDir, host, nodeName, out, ...options }: SystemdOptions): Promise<void> {
   const [{ systemdUnits }, { procfileLines }] = await Promise.all([
     import('./systemd.ts'),
     import('../../runner/procfile.ts'),
   ])
   const databaseUrl = databaseUrlOf(tool.env)
+  if (databaseUrl === undefined && (host ?? nodeName) !== undefined) throw withoutDatabase()
+  const { checkedHost, listenOn } = await import('./nodes.ts')
+  const machine = host === undefined ? undefined : checkedHost(host, '--host')
   const units = systemdUnits(procfileLines(), {
     ...options,
     databaseUrl,
+    nodeName,
+    listens: (command) => (machine === undefined ? undefined : listenOn(machine, command, tool.env)),
     dataDir: dataDir ?? (databaseUrl === undefined ? '/var/lib/ch202' : '/run/ch202'),
   })
   await writeOrPrint(
@@ -80,17 +97,24 @@ interface CaddyOptions {
 }
 
 async function caddy(tool: Tool, { admin = false, domain, hosts, out }: CaddyOptions): Promise<void> {
-  const machines = hosts?.split(',').map((host) => host.trim()) ?? []
-  if (machines.length > 1 && databaseUrlOf(tool.env) === undefined)
-    throw usage('Nodes on several machines share one PostgreSQL database: set DATABASE_URL, as the nodes do')
-  const { caddyfile, upstreamsOf } = await import('./caddy.ts')
+  const [{ caddyfile, upstreamsOf }, { checkedHost, nodesOn }] = await Promise.all([
+    import('./caddy.ts'),
+    import('./nodes.ts'),
+  ])
+  const machines = hosts?.split(',').map((host) => checkedHost(host.trim(), '--hosts'))
+  if (machines !== undefined && machines.length > 1 && databaseUrlOf(tool.env) === undefined) throw withoutDatabase()
+  const { url } = tool.globals
   const content = await caddyfile({
     domain,
     admin,
-    hosts: machines,
-    upstreams: upstreamsOf(tool.globals.url, tool.env),
+    upstreams: upstreamsOf(url, tool.env),
+    ...(machines && { nodes: nodesOn(machines, url, tool.env) }),
   })
   await writeOrPrint(tool, [{ path: out ?? 'Caddyfile', content }], out !== undefined)
+}
+
+function withoutDatabase() {
+  return usage('Nodes on several machines share one PostgreSQL database: set DATABASE_URL, as the nodes do')
 }
 
 /** Writes texts to files, or to standard output, where several are preceded by their names. */

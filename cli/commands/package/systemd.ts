@@ -11,6 +11,10 @@ export interface Installation {
   exec: string
   /** The PostgreSQL database that has the data; undefined: files in the data directory. */
   databaseUrl?: string | undefined
+  /** The name of the nodes of this machine on the database; undefined: that of its host. */
+  nodeName?: string | undefined
+  /** The setting for where a line of the Procfile listens, if not at the address of its service. */
+  listens(command: string): string | undefined
 }
 
 export interface Unit {
@@ -18,6 +22,9 @@ export interface Unit {
   content: string
 }
 
+const NODE_NAME = /^[\w.:-]{1,40}$/
+/** The name of the host without its domain, as systemd fills it in (systemd.unit(5), specifiers). */
+const HOST_NAME = '%l'
 const TARGET = 'ch202.target'
 const SETTINGS = '/etc/ch202/ch202.env'
 const STATE = '/var/lib/'
@@ -30,7 +37,7 @@ const LOCAL = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
  * @throws Failure if a name or path is not valid in a unit
  */
 export function systemdUnits(lines: readonly Line[], installation: Installation): Unit[] {
-  const { dataDir, exec, user } = installation
+  const { dataDir, exec, nodeName, user } = installation
   if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(user) || user === 'root')
     throw usage('--user must be a dedicated user, such as ch202')
   for (const [flag, path] of [
@@ -39,6 +46,8 @@ export function systemdUnits(lines: readonly Line[], installation: Installation)
   ] as const)
     if (!isAbsolute(path) || !/^[\w./@+-]+$/.test(path) || /(^|\/)\.\.?(\/|$)/.test(path))
       throw usage(`${flag} must be an absolute path of letters, digits and . _ @ + -`)
+  if (nodeName !== undefined && !NODE_NAME.test(nodeName))
+    throw usage('--node-name must be 1 to 40 letters, digits, dots, colons, dashes and underscores')
   const units = lines.map((line) => ({ name: unitName(line), content: serviceUnit(line, installation) }))
   return [...units, { name: TARGET, content: targetUnit(lines) }]
 }
@@ -57,7 +66,8 @@ WantedBy=multi-user.target
 `
 }
 
-function serviceUnit(line: Line, { databaseUrl, dataDir, exec, user }: Installation): string {
+function serviceUnit(line: Line, installation: Installation): string {
+  const { databaseUrl, dataDir, exec, user } = installation
   return `[Unit]
 Description=Ch202 ${line.name}
 PartOf=${TARGET}
@@ -82,7 +92,7 @@ KillMode=mixed
 EnvironmentFile=${SETTINGS}
 Environment=CH202_ENV=production
 Environment=CH202_DATA_DIR=${dataDir}
-WorkingDirectory=${dataDir}
+${nodeSettings(line, installation)}WorkingDirectory=${dataDir}
 ${storage(dataDir)}
 UMask=0077
 LimitNOFILE=65536
@@ -122,6 +132,12 @@ SystemCallErrorNumber=EPERM
 [Install]
 WantedBy=${TARGET}
 `
+}
+
+/** The settings by which this node differs from those on other machines. */
+function nodeSettings(line: Line, { databaseUrl, listens, nodeName = HOST_NAME }: Installation): string {
+  const settings = [databaseUrl === undefined ? undefined : `NODE_NAME=${nodeName}`, listens(line.command)]
+  return settings.map((setting) => (setting === undefined ? '' : `Environment=${setting}\n`)).join('')
 }
 
 function isOnThisMachine(databaseUrl: string | undefined): boolean {
