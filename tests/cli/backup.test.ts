@@ -382,6 +382,14 @@ describe('backup verify', () => {
       /auth\.database .*another schema.*accounts_email/,
     ],
     [
+      'a trigger on a table of Litestream',
+      inside('auth', (raw) => {
+        raw.run('CREATE TABLE _litestream_lock (id INTEGER)')
+        raw.run('CREATE TRIGGER _litestream_seq AFTER INSERT ON _litestream_lock BEGIN SELECT 1; END')
+      }),
+      /auth\.database .*another schema.*_litestream_seq/,
+    ],
+    [
       'a trigger of the name of an index',
       inside('users', (raw) => {
         const sql = raw
@@ -460,6 +468,17 @@ describe('backup verify', () => {
       { CH202_SECRET: 'another-secret-0123456789-0123456789-abc' },
     ],
   ]
+
+  test('accepts the tables that Litestream adds to a file that it replicates', async () => {
+    const path = join(folder.fresh(), 'replicated')
+    cpSync(sample, path, { recursive: true })
+    inside('users', (raw) => {
+      raw.run('CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)')
+      raw.run('CREATE TABLE _litestream_lock (id INTEGER)')
+    })(path)
+    const { status, stdout } = await run(`backup verify ${path}`)
+    expect([status, stdout]).toEqual([0, expect.stringMatching(/^ok .*users\.database/m)])
+  })
 
   test('reports each fault in a sentence, and exits 10', async () => {
     await inPairs(broken, async ([what, harm, expected, more]) => {

@@ -64,19 +64,26 @@ function schemaDifference(raw: Database, { migrations, name, path }: DatabaseFil
   }
 }
 
+/** The tables that Litestream adds to a file that it replicates. They hold a counter. */
+const LITESTREAM_TABLES = [
+  'CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)',
+  'CREATE TABLE _litestream_lock (id INTEGER)',
+]
+
 interface SchemaRow {
   name: string
   sql: string
 }
 
 /**
- * The statements that SQLite runs when it reads the schema, without those of its own tables (`sqlite_stat1`). Only the
- * statements count: an attacker can give the row of a trigger any name and type.
+ * The statements that SQLite runs when it reads the schema, without those of its own tables (`sqlite_stat1`) and of
+ * Litestream's. Only the statements count: an attacker can give the row of a trigger any name and type.
  */
 function schemaOf(raw: Database): SchemaRow[] {
   return raw
     .query<SchemaRow, []>("SELECT name, sql FROM sqlite_schema WHERE sql NOT LIKE 'CREATE TABLE sqlite^_%' ESCAPE '^'")
     .all()
+    .filter(({ sql }) => !LITESTREAM_TABLES.includes(sql))
 }
 
 async function keyCheck(sqlite: Sqlite, opens: OpensKey): Promise<Check> {
