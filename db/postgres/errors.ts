@@ -1,8 +1,11 @@
 import { DatabaseUnavailable } from '../../services/kit/database-unavailable.ts'
 import { InternalError } from '../../services/kit/log.ts'
 
-/** Codes of SQL for a transaction that conflicted with another and may be repeated: serialization failure, deadlock. */
-const CONFLICTS = new Set(['40001', '40P01'])
+/**
+ * Codes of SQL for a transaction that made nothing and may be repeated: it conflicted with another (serialization failure,
+ * deadlock), or the server ended it because this process stood still.
+ */
+const CONFLICTS = new Set(['40001', '40P01', '25P03'])
 /**
  * Classes of codes for a failure that is not the program's: the connection, a login or a database that the server refuses,
  * resources, the operator's intervention, the system; a transaction that waited too long; a server that is read-only (a

@@ -8,6 +8,11 @@ import { neutralError } from './errors.ts'
 const CONNECTIONS = 4
 /** Milliseconds within which an operation must end: a request gets its answer within two seconds. */
 const PATIENCE = 1800
+/**
+ * Milliseconds after which the server ends a transaction whose node sends nothing: it stands still, and others wait for its
+ * locks. Shorter than `PATIENCE`, so that these do not give up first.
+ */
+const IDLE_IN_TRANSACTION = 1000
 /** Milliseconds by which a timer is late when the process is busy. */
 const LATE = 100
 /** Seconds for a connection to be made. */
@@ -140,7 +145,8 @@ function newPool(url: string, timeout: number): Pool {
  * Makes a pool of connections to the database of `DATABASE_URL`. None is opened before the first statement.
  * @param max connections
  * @param patience seconds for a connection to be made
- * @param timeout milliseconds after which the server ends transactions that this node gave up; statements after twice that
+ * @param timeout milliseconds after which this node gives up; the server ends statements after twice that, and transactions
+ * without a statement after that time or a second
  * @param program the beginning of `application_name`, which the server shows to operators; the name in the address, or the
  * host and the process, follows
  */
@@ -166,7 +172,10 @@ export function connect(
     prepare: isPrepared,
     ...(isPrepared &&
       timeout !== undefined && {
-        connection: { statement_timeout: 2 * timeout, idle_in_transaction_session_timeout: timeout },
+        connection: {
+          statement_timeout: 2 * timeout,
+          idle_in_transaction_session_timeout: Math.min(timeout, IDLE_IN_TRANSACTION),
+        },
       }),
   })
 }

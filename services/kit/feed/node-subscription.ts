@@ -41,6 +41,8 @@ export class NodeSubscription {
   /** The last failure of `catchUp`, and until when it is not tried again. Monotonic milliseconds. */
   private failure: { error: unknown; until: number } | undefined
   private running = false
+  /** When the subscribers were last read. Monotonic milliseconds. */
+  private subscribersReadAt = Number.NEGATIVE_INFINITY
   private loop: Promise<void> = Promise.resolve()
 
   constructor(private readonly options: NodeSubscriptionOptions) {}
@@ -92,6 +94,7 @@ export class NodeSubscription {
         if (isLost) log.info({ event: 'feed.resumed', target: 'database' })
         isLost = false
         await sleep(READ_EVERY)
+        await this.readSubscribers()
       } catch (error) {
         if (!isLost && this.running) log.warn({ event: 'feed.lost', target: 'database', err: error })
         isLost = true
@@ -109,11 +112,22 @@ export class NodeSubscription {
   /**
    * Renews the lease: acknowledges in the database what was applied, then reads what is new. The acknowledgement must be
    * written: a server that was replaced, and does not know it, may still be read.
+  /**
+   * Reads the subscribers now and then, so that this node knows which of them have stopped polling: a writer then does not
+   * wait for their leases from the beginning.
+   */
+  private async readSubscribers(): Promise<void> {
+    const { clock, subscribers } = this.options
+    if (clock.monotonic() - this.subscribersReadAt < RENEW_EVERY) return
+    this.subscribersReadAt = clock.monotonic()
+    await subscribers.read()
+  }
+
    */
   private async renew(): Promise<true> {
     const { catchUp, clock, name, subscribers } = this.options
     const [acked, sentAt] = [this.last, clock.monotonic()]
-    await subscribers.acknowledge(name, acked)
+    const poll = await subscribers.acknowledge(name, acked)
     this.acked = acked
     this.last = await catchUp()
     this.currentAt = sentAt
