@@ -49,11 +49,15 @@ const places = {
   count: text<{ attempts: number }>(`
     SELECT count(*) AS attempts FROM login_attempts WHERE subject = $subject AND NOT (${ABANDONED})`),
   take: text('INSERT INTO login_attempts (subject, owner, attempt) VALUES ($subject, $node, $attempt)'),
-  leave: text({
+  /** Gives those that counted until now: not those of a node that the others removed meanwhile. */
+  leave: text<{ attempt: number }>({
     sqlite: '',
     postgres: `
-      DELETE FROM login_attempts WHERE owner = $node
-        AND attempt IN (SELECT CAST(jsonb_array_elements_text(CAST($attempts AS text)::jsonb) AS bigint))`,
+      WITH removed AS (
+        DELETE FROM login_attempts WHERE owner = $node
+          AND attempt IN (SELECT CAST(jsonb_array_elements_text(CAST($attempts AS text)::jsonb) AS bigint))
+        RETURNING owner, attempt)
+      SELECT DISTINCT attempt FROM removed WHERE owner IN (SELECT name FROM nodes)`,
   }),
   forget: text(`DELETE FROM login_attempts WHERE ${ABANDONED}`),
 }
@@ -91,7 +95,8 @@ export function failureStore(engine: Engine, audit: Audit) {
       }),
     async leavePlaces(attempts: number[]) {
       const node = engine.node?.current ?? ''
-      await engine.write((tx) => tx.run(places.leave, { node, attempts: JSON.stringify(attempts) }))
+      const left = await engine.write((tx) => tx.all(places.leave, { node, attempts: JSON.stringify(attempts) }))
+      return left.map(({ attempt }) => attempt)
     },
     async forgetFailures(now: number) {
       if (engine.node !== null) await engine.write((tx) => tx.run(places.forget))

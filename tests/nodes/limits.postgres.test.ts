@@ -43,13 +43,13 @@ afterEach(async () => {
 })
 
 /** Guesses passwords at all nodes at once. @returns how many were checked, and how many of those at most at one time */
-async function guess(times: number, nameOf: (n: number) => [account: string, address: string]) {
+async function guess(times: number, nameOf: (n: number) => [account: string, address: string], nodes = all) {
   let checks = 0
   let atOnce = 0
   let most = 0
   const refusals = await Promise.all(
     Array.from({ length: times }, async (_, n) => {
-      const { limits } = all[n % all.length] as Node
+      const { limits } = nodes[n % nodes.length] as Node
       try {
         const attempt = await limits.begin(...nameOf(n))
         checks++
@@ -84,6 +84,18 @@ test('a success gives its places back, and ends the lockout everywhere', async (
   for (let n = 0; n < 9; n++) await (await first.limits.begin('one', null)).failed(() => [])
   await (await second.limits.begin('one', null)).succeeded()
   expect((await guess(200, () => ['one', '192.0.2.1'])).checks).toBe(MOST.account)
+}, 120_000)
+
+test('a node that stood still answers nothing about passwords whose places the others have taken', async () => {
+  const [frozen, other] = all as [Node, Node]
+  const attempts = await Promise.all(Array.from({ length: MOST.account }, () => frozen.limits.begin('one', null)))
+  frozen.freeze()
+  const { checks } = await guess(MOST.account, () => ['one', '192.0.2.1'], [other])
+  expect(checks).toBe(MOST.account)
+  frozen.thaw()
+  const results = attempts.map((attempt, n) => (n % 2 === 0 ? attempt.failed(() => []) : attempt.succeeded()))
+  for (const result of await Promise.allSettled(results))
+    expect(result).toMatchObject({ status: 'rejected', reason: { code: 'overloaded' } })
 }, 120_000)
 
 test('places of a node that dies are free as soon as the others miss it', async () => {

@@ -1,5 +1,6 @@
 import { type Clock, DAY } from '../../kit/clock.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
+import { Problem } from '../../kit/problem.ts'
 import type { LoginFailures, LoginLimitStore } from '../store/index.ts'
 import { LOCKOUT_RULES, lockedUntil, type Subject } from './lockout.ts'
 import { type Counted, LocalPlaces, type Places } from './places.ts'
@@ -58,9 +59,9 @@ export class LoginLimits {
     const leave = await this.places.enter(subjects)
     const [byAccount = '', ...others] = subjects.map(({ name }) => name).reverse()
     return {
-      failed: (events) => this.recordFailure([byAccount, ...others], events).finally(leave),
+      failed: (events) => finish(this.recordFailure([byAccount, ...others], events), leave),
       // The failures still count for the day: a user who logs in must not give an attacker another hundred guesses.
-      succeeded: () => this.store.clearFailures(byAccount, this.clock.now(), 'keep').finally(leave),
+      succeeded: () => finish(this.store.clearFailures(byAccount, this.clock.now(), 'keep'), leave),
       abandoned: () => void leave(),
     }
   }
@@ -98,6 +99,21 @@ export class LoginLimits {
       events({ account: lockout('account', account), address: lockout('address', address) }),
     )
   }
+}
+
+/**
+ * Waits until the result of an attempt is stored, and gives its places back.
+ * @throws Problem `overloaded` when the places were lost: this node stood still, and the others let further guesses begin
+ * in its place. The result must not be answered in addition to theirs
+ */
+async function finish(stored: Promise<void>, leave: () => boolean | Promise<boolean>): Promise<void> {
+  try {
+    await stored
+  } catch (error) {
+    await leave()
+    throw error
+  }
+  if (!(await leave())) throw new Problem('overloaded', { retryAfter: 2 })
 }
 
 function counted(by: Subject, key: string): Counted {

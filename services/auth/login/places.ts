@@ -14,10 +14,10 @@ export interface Counted {
 export interface Places {
   /**
    * Takes a place of each subject, or waits for it.
-   * @returns a function that gives them back
+   * @returns a function that gives them back, and says whether they were this attempt's until then
    * @throws LoginLockout when a subject is locked; Problem `overloaded` when too many wait
    */
-  enter(subjects: readonly Counted[]): Promise<() => void | Promise<void>>
+  enter(subjects: readonly Counted[]): Promise<() => boolean | Promise<boolean>>
 }
 
 interface SubjectPlaces {
@@ -42,10 +42,11 @@ export class LocalPlaces implements Places {
     private readonly queue: number,
   ) {}
 
-  async enter(subjects: readonly Counted[]): Promise<() => void> {
+  async enter(subjects: readonly Counted[]): Promise<() => boolean> {
     const names: string[] = []
     const leave = () => {
       for (const name of names) this.leave(name)
+      return true
     }
     try {
       for (const subject of subjects) {

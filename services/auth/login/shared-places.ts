@@ -27,7 +27,7 @@ export class SharedPlaces implements Places {
     private readonly queue: number,
   ) {}
 
-  async enter(subjects: readonly Counted[]): Promise<() => Promise<void>> {
+  async enter(subjects: readonly Counted[]): Promise<() => Promise<boolean>> {
     const account = subjects.at(-1)?.name ?? ''
     // One that need not wait is not counted among those that wait.
     if (this.turns.isTaken(account) && this.waiting >= this.queue) throw new Problem('overloaded', { retryAfter: 2 })
@@ -60,14 +60,16 @@ export class SharedPlaces implements Places {
     }
   }
 
-  private async leave(attempt: number): Promise<void> {
-    this.unfinished.add(attempt)
-    const attempts = [...this.unfinished]
+  private async leave(attempt: number): Promise<boolean> {
+    const attempts = [attempt, ...this.unfinished]
     try {
-      await this.store.leavePlaces(attempts)
+      const left = await this.store.leavePlaces(attempts)
       for (const each of attempts) this.unfinished.delete(each)
+      return left.includes(attempt)
     } catch {
       // The database is away: the places are given back with those of the next attempt.
+      this.unfinished.add(attempt)
+      return false
     }
   }
 }

@@ -55,8 +55,11 @@ export interface LoginLimitStore {
     subjects: string[],
     isFree: (index: number, failures: LoginFailures, underWay: number) => boolean,
   ): Promise<{ hasPlaces: boolean; failures: LoginFailures[] }>
-  /** Gives the places of attempts of this node back. */
-  leavePlaces(attempts: number[]): Promise<void>
+  /**
+   * Gives the places of attempts of this node back.
+   * @returns the attempts that had theirs until now: the others may have removed this node, and taken them
+   */
+  leavePlaces(attempts: number[]): Promise<number[]>
   /**
    * Records a failure of each subject.
    * @param events builds the audit rows from the updated failures, in the order of `subjects`
