@@ -17,12 +17,14 @@ export function useCluster(): void {
   })
 }
 
+const preload = join(import.meta.dir, 'patient-node.ts')
+
 /** @param clock a clock that all nodes have, and that the test moves */
 async function clusterWith(
   env: Record<string, string>,
   { clock, ...options }: Pick<InProcessOptions, 'clock' | 'settingsOf'>,
 ): Promise<System> {
-  if (!clock) return await cluster(env, options)
+  if (!clock) return await cluster(env, { ...options, preload })
   if (!isMovingClock(clock)) throw new Error('A clock of one process that is not `movingClock`')
   const directory = mkdtempSync(join(tmpdir(), 'ch202-clock-'))
   const file = join(directory, 'ahead')
@@ -31,7 +33,6 @@ async function clusterWith(
     writeFileSync(`${file}.new`, String(ahead))
     renameSync(`${file}.new`, file)
   })
-  const preload = join(import.meta.dir, 'moved-clock.ts')
   const system = await cluster({ ...env, CH202_TEST_CLOCK: file }, { ...options, preload })
   return {
     ...system,
