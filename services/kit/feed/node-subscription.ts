@@ -38,11 +38,11 @@ export class NodeSubscription {
   private last = 0
   /** When the acknowledgement was sent that the last read followed. Monotonic milliseconds. */
   private currentAt = Number.NEGATIVE_INFINITY
+  /** When the subscribers were last read. Monotonic milliseconds. */
+  private subscribersReadAt = Number.NEGATIVE_INFINITY
   /** The last failure of `catchUp`, and until when it is not tried again. Monotonic milliseconds. */
   private failure: { error: unknown; until: number } | undefined
   private running = false
-  /** When the subscribers were last read. Monotonic milliseconds. */
-  private subscribersReadAt = Number.NEGATIVE_INFINITY
   private loop: Promise<void> = Promise.resolve()
 
   constructor(private readonly options: NodeSubscriptionOptions) {}
@@ -91,10 +91,10 @@ export class NodeSubscription {
     while (this.running) {
       try {
         await this.readOnce()
+        await this.readSubscribers()
         if (isLost) log.info({ event: 'feed.resumed', target: 'database' })
         isLost = false
         await sleep(READ_EVERY)
-        await this.readSubscribers()
       } catch (error) {
         if (!isLost && this.running) log.warn({ event: 'feed.lost', target: 'database', err: error })
         isLost = true
@@ -110,9 +110,6 @@ export class NodeSubscription {
   }
 
   /**
-   * Renews the lease: acknowledges in the database what was applied, then reads what is new. The acknowledgement must be
-   * written: a server that was replaced, and does not know it, may still be read.
-  /**
    * Reads the subscribers now and then, so that this node knows which of them have stopped polling: a writer then does not
    * wait for their leases from the beginning.
    */
@@ -123,11 +120,14 @@ export class NodeSubscription {
     await subscribers.read()
   }
 
+  /**
+   * Renews the lease: acknowledges in the database what was applied, then reads what is new. The acknowledgement must be
+   * written: a server that was replaced, and does not know it, may still be read.
    */
   private async renew(): Promise<true> {
     const { catchUp, clock, name, subscribers } = this.options
     const [acked, sentAt] = [this.last, clock.monotonic()]
-    const poll = await subscribers.acknowledge(name, acked)
+    await subscribers.acknowledge(name, acked)
     this.acked = acked
     this.last = await catchUp()
     this.currentAt = sentAt

@@ -20,9 +20,9 @@ export interface Runtime {
   metrics: MetricsRegistry
   log(service: string): Log
   version: string
-  /** The chapters of the services in the OpenAPI document, with a sentence about each. */
   /** Where the process listens. */
   address: string
+  /** The chapters of the services in the OpenAPI document, with a sentence about each. */
   tags: Record<string, string>
 }
 
@@ -49,9 +49,9 @@ export interface Service {
 export function serviceRuntime(name: string, { address, config, log, metrics, version }: Runtime) {
   const description: NodeDescription = { process: processName(process.pid), address, version }
   return {
+    description,
     log: log(name),
     metrics: new Metrics(name, metrics),
-    description,
     clientAddress: new ClientAddress(config.trustedProxies),
   }
 }
