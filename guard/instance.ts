@@ -50,6 +50,8 @@ export class Instance {
           method: body === undefined ? 'GET' : 'POST',
           headers: {
             'x-api-key': internalKeys[0],
+            // Auth answers from the database, not from what a node without it remembers.
+            'cache-control': 'no-cache',
             ...(body ? { 'content-type': 'application/json' } : {}),
             ...(requestId === undefined ? {} : { 'x-request-id': requestId }),
           },

@@ -1,6 +1,7 @@
 import type { AuthApi } from '../auth/index.ts'
 import type { FeedSource } from '../kit/feed/revocation-subscriber.ts'
 import type { Event } from '../kit/outbox/events.ts'
+import { repeated } from '../kit/repeated.ts'
 import type { AuthPeer as AuthOfModules } from '../modules/peers.ts'
 import type { AuthPeer as AuthOfUsers } from '../users/peers.ts'
 import {
@@ -14,30 +15,39 @@ import {
   withRequestId,
 } from './link.ts'
 
+/**
+ * The attempts of a notice, and of a batch of them: the node that gets the first one may stand still. Auth knows a notice
+ * that it gets twice by its id or its version.
+ */
+const ONE = { after: 300, times: 4 }
+const MANY = { after: 1000, times: 2 }
+
 /** The calls of the other services to auth. */
 export type AuthClient = AuthOfModules & AuthOfUsers
 
 /** Calls auth. @param link the way to auth */
 export function authClient(link: Link): AuthClient {
   const { auth } = clientOf<AuthApi>(link)
-  const notify = (call: Promise<Answer<unknown>>) => acknowledged(call, 'auth_unavailable')
+  const notify = (call: () => Promise<Answer<unknown>>) => repeated(() => acknowledged(call(), 'auth_unavailable'), ONE)
+  const notifyMany = (call: () => Promise<Answer<unknown>>) =>
+    repeated(() => acknowledged(call(), 'auth_unavailable'), MANY)
   return {
-    syncUser: (user) => notify(auth.sync.password.post(user)),
+    syncUser: (user) => notify(() => auth.sync.password.post(user)),
     async syncUsers(users) {
-      await Promise.all(batchesOf(users).map((batch) => notify(auth.sync.passwords.post({ users: batch }))))
+      await Promise.all(batchesOf(users).map((batch) => notifyMany(() => auth.sync.passwords.post({ users: batch }))))
     },
-    userDeleted: (user_id) => notify(auth.sync['user-deleted'].post({ user_id })),
+    userDeleted: (user_id) => notify(() => auth.sync['user-deleted'].post({ user_id })),
     async emailChanged({ at, id, oldEmail, requestId, userId }) {
       const change = { id, user_id: userId, old_email: oldEmail, at: new Date(at).toISOString(), request_id: requestId }
-      await notify(auth.sync['email-changed'].post(change))
+      await notify(() => auth.sync['email-changed'].post(change))
     },
     async recordAudit({ id, at, type, userId, actor, ip, requestId, detail }) {
       const event = { id, at, type, user_id: userId, actor, ip, request_id: requestId, detail }
-      await notify(auth.audit.post(event, withRequestId(requestId)))
+      await notify(() => auth.audit.post(event, withRequestId(requestId)))
     },
     async recordEvents(events) {
       const batches = batchesOf(events.map(eventBody))
-      await Promise.all(batches.map((batch) => notify(auth.sync.events.post({ events: batch }))))
+      await Promise.all(batches.map((batch) => notifyMany(() => auth.sync.events.post({ events: batch }))))
     },
   }
 }
@@ -52,7 +62,9 @@ export function feedSource(link: Link): FeedSource {
         'auth_unavailable',
       ),
     async validate(token) {
-      const result = await answerOf(auth['validate-token'].post({ token }), 'auth_unavailable')
+      // A node that has lost the database must not answer from its memory: another one knows.
+      const headers = { 'cache-control': 'no-cache' }
+      const result = await answerOf(auth['validate-token'].post({ token }, { headers }), 'auth_unavailable')
       if (!result.valid) return result
       return {
         valid: true,

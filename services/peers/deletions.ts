@@ -1,7 +1,11 @@
 import type { Service } from '../kit/http/runtime.ts'
 import { isProblemCode } from '../kit/problem.ts'
+import { repeated } from '../kit/repeated.ts'
 import type { DeletionListener } from '../users/peers.ts'
 import { type Answer, acknowledged, clientOf, type Link } from './link.ts'
+
+/** The attempts of a notice: the node that gets the first one may stand still. */
+const ATTEMPTS = { after: 300, times: 4 }
 
 /** The route that every subscriber has: `POST /<name>/sync/user-deleted`. */
 type SubscriberApi = Record<
@@ -22,7 +26,8 @@ export function deletionListeners<Name extends string>(
     return {
       name,
       async userDeleted(user_id) {
-        await acknowledged((client[name] as SubscriberApi[string]).sync['user-deleted'].post({ user_id }), unavailable)
+        const notify = () => (client[name] as SubscriberApi[string]).sync['user-deleted'].post({ user_id })
+        await repeated(() => acknowledged(notify(), unavailable), ATTEMPTS)
       },
     }
   })

@@ -15,7 +15,7 @@ let line: PostgresLine
 
 beforeAll(async () => {
   nodes = await startAuthNodes(2, {
-    env: { REVOCATION_MAX_LAG: '3s' },
+    env: { REVOCATION_MAX_LAG: '6s' },
     async databaseOf(node, address) {
       if (node === 0) return address
       line = await startPostgresLine(Number(new URL(address).port))
@@ -28,10 +28,13 @@ afterAll(async () => {
   line?.stop()
 })
 
-/** Asks the second node about a token. @returns true, the reason why not, or a status */
-async function verdict({ tokens }: TestUser): Promise<unknown> {
+/**
+ * Asks the second node about a token. @returns true, the reason why not, or a status
+ * @param more headers
+ */
+async function verdict({ tokens }: TestUser, more: Record<string, string> = {}): Promise<unknown> {
   const { body, status } = await call(nodes.urlsOf(1).auth, `POST ${V1}/auth/validate-token`, {
-    headers: as.internal,
+    headers: { ...as.internal, ...more },
     body: { token: tokens.access_token },
   })
   return status === 200 ? body.valid || body.reason : `${status} ${body.code}`
@@ -71,6 +74,11 @@ test.each(Object.entries(LOSSES))('a node that %s', async (_, lose) => {
   expect(performance.now() - sentAt).toBeLessThan(PROMPT)
   expect(await verdict(ended)).toBe('revoked')
 
+  // Services ask so: another node has the answer.
+  const current = { 'cache-control': 'no-cache' }
+  await eventually(
+    async () => (await verdict(valid, current)) === '503 database_unavailable' && (await verdict(valid)) === true,
+  )
   await eventually(async () => (await verdict(valid)) === '503 database_unavailable')
   expect(await verdict(ended)).toBe('revoked')
   expect(await verdict(endedLater)).toBe('503 database_unavailable')

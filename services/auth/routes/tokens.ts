@@ -51,7 +51,7 @@ export function tokenRoutes(context: AuthServices, guarded: ReturnType<typeof gu
       ({ body, request }) => {
         const presented = body?.token ?? bearerOf(request)
         if (presented === undefined) throw invalidField('token', REQUIRED)
-        return validateToken(context, presented)
+        return validateToken(context, presented, request.headers.get('cache-control') === 'no-cache')
       },
       {
         auth: ['anyone'],
@@ -62,7 +62,8 @@ export function tokenRoutes(context: AuthServices, guarded: ReturnType<typeof gu
         detail: {
           ...operation('auth', {
             summary: 'Validate an access token',
-            description: 'Returns 200 for an invalid token too, with the reason.',
+            description:
+              'Returns 200 for an invalid token too, with the reason. A node that has lost the database answers for `REVOCATION_MAX_LAG` by what it knows, but with 503 to `Cache-Control: no-cache`.',
           }),
           security: [{}, { bearer: [] }],
         },

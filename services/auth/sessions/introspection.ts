@@ -5,6 +5,7 @@ import type { Codes } from '../keys/sealing.ts'
 import type { Introspection, Validity } from '../schemas/tokens.ts'
 import type { AccountStore, SessionStore } from '../store/index.ts'
 import type { AuthTokenCheck } from './node-tokens.ts'
+import type { RevocationFeed } from './revocation-feed.ts'
 import { isUsable } from './rotation.ts'
 import { placeOf } from './sessions.ts'
 
@@ -17,11 +18,18 @@ export interface IntrospectionContext {
   config: Pick<Config, 'audience'>
 }
 
-/** Reports whether an access token is valid: with its user, session, roles and expiry, or with the reason why not. */
+/**
+ * Reports whether an access token is valid: with its user, session, roles and expiry, or with the reason why not.
+ * @param isCurrent whether the answer must not come from the memory of a node that has lost the database
+ * @throws DatabaseUnavailable when such an answer is not possible
+ */
 export async function validateToken(
-  { tokens }: Pick<IntrospectionContext, 'tokens'>,
+  { feed, tokens }: Pick<IntrospectionContext, 'tokens'> & { feed: Pick<RevocationFeed, 'subscription'> },
   token: string,
+  isCurrent = false,
 ): Promise<Validity> {
+  const { subscription } = feed
+  if (isCurrent && subscription && !subscription.hasLease) await subscription.catchUp()
   const verdict = await tokens.check(token)
   if (!verdict.valid) return verdict
   return {

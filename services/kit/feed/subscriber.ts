@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import { repeated } from '../repeated.ts'
 import { withTimeout } from '../timeout.ts'
 
 /** Milliseconds that a poll is held when there is no change. */
@@ -38,6 +39,10 @@ export interface FeedSubscriberOptions<Page extends FeedPage> {
 const STARTUP_GRACE = 10_000
 /** Milliseconds between a failed call and the next. */
 const RETRY_AFTER = 100
+/** Milliseconds that a question waits for an answer. */
+const ANSWER_TIMEOUT = 1000
+/** The attempts of a question: the node that gets the first one may stand still. */
+const ATTEMPTS = { after: 200, times: 4 }
 /** Milliseconds: a poll that was answered sooner was not held. */
 const NOT_HELD = 20
 
@@ -82,16 +87,22 @@ export class FeedSubscriber<Page extends FeedPage> {
     return this.staleness < FEED_LEASE
   }
 
-  /** Asks the publisher a question, unless the last one has just failed. @returns undefined without an answer */
+  /**
+   * Asks the publisher a question, unless the last one has just failed; if it is silent, several times.
+   * @returns undefined without an answer
+   */
   async tryAsk<T>(question: () => Promise<T>): Promise<T | undefined> {
     const { clock } = this.options
     if (clock.monotonic() < this.retryAt) return undefined
-    try {
-      return await question()
-    } catch {
-      this.retryAt = clock.monotonic() + RETRY_AFTER
-      return undefined
-    }
+    const answer = await withTimeout(
+      repeated(question, ATTEMPTS).then(
+        (value) => ({ value }),
+        () => undefined,
+      ),
+      ANSWER_TIMEOUT,
+    )
+    if (!answer) this.retryAt = clock.monotonic() + RETRY_AFTER
+    return answer?.value
   }
 
   private async run(): Promise<void> {
