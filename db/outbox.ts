@@ -15,6 +15,13 @@ const OWN = `owner = $node AND NOT EXISTS (
   SELECT 1 FROM outbox AS older
   WHERE older.target = outbox.target AND older.subject = outbox.subject AND older.seq < outbox.seq AND older.owner <> $node)`
 
+/**
+ * The condition that this node delivers a notice that somebody waits for. Those of a change or a deletion need not wait for
+ * another node, which may have died or stand still: they bring the state that the user has when they are sent, which has a
+ * version.
+ */
+const OWN_AWAITED = `(${OWN} OR (owner = $node AND kind IN ('changed', 'deleted')))`
+
 const statements = {
   insert: text({
     sqlite: `
@@ -35,6 +42,9 @@ const statements = {
         AND ${OWN}
       ORDER BY seq LIMIT $limit`,
   }),
+  hasState: text<{ one: 1 }>(`
+    SELECT 1 AS one FROM outbox
+    WHERE target = $target AND subject = $subject AND owner = $node AND kind IN ('changed', 'deleted') LIMIT 1`),
   exists: text<{ one: 1 }>('SELECT 1 AS one FROM outbox WHERE target = $target AND subject = $subject LIMIT 1'),
   about: text<Row>({
     sqlite: `
@@ -42,7 +52,8 @@ const statements = {
       ORDER BY seq LIMIT $limit`,
     postgres: `
       SELECT seq, target, kind, subject, payload FROM outbox
-      WHERE target = $target AND subject IN (SELECT jsonb_array_elements_text(CAST($subjects AS text)::jsonb)) AND ${OWN}
+      WHERE target = $target AND subject IN (SELECT jsonb_array_elements_text(CAST($subjects AS text)::jsonb))
+        AND ${OWN_AWAITED}
       ORDER BY seq LIMIT $limit`,
   }),
   /** Finds a notice of any node. */
@@ -94,6 +105,8 @@ export function outboxStore(
       ).map(noticeOf)
     },
     hasNotice: async (target, subject) => (await engine.get(statements.exists, { target, subject })) !== undefined,
+    hasState: async (target, subject) =>
+      engine.node !== null && (await engine.get(statements.hasState, { target, subject, node: node() })) !== undefined,
     hasNotices: async (target, without) =>
       (await engine.get(statements.existsWithout, { target, without: JSON.stringify(without) })) !== undefined,
     async ownsNotices(target, without) {

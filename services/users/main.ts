@@ -36,7 +36,7 @@ export async function usersService(
   const { clientAddress, description, log, metrics } = serviceRuntime(NAME, runtime)
   const store = await openUsersStore(config)
   const nodes = new Nodes({ store, description, clock, log })
-  const outboxes = outboxesFor({ store, nodes, clock, log }, auth, listeners)
+  const outboxes = outboxesFor({ store, nodes, clock, log }, auth, listeners, () => revocations.staleness)
   const revocations = new RevocationSubscriber({
     name: `${NAME}-${random.id()}`,
     source: feed,
@@ -92,11 +92,13 @@ function outboxesFor(
   options: { store: UsersStore; nodes: Nodes; clock: Clock; log: Log },
   auth: AuthPeer,
   listeners: readonly DeletionListener[],
+  silence: () => number,
 ): Outboxes {
   const { store } = options
   return new Outboxes(
     new Outbox({ ...options, target: 'auth', send: sendToAuth(store, auth), batch: sendBatchToAuth(store, auth) }),
     listeners.map((listener) => new Outbox({ ...options, target: listener.name, send: sendDeletion(listener) })),
     listeners.map(({ name }) => name),
+    silence,
   )
 }

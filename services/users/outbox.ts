@@ -7,6 +7,8 @@ import type { UsersStore } from './store.ts'
 
 /** Milliseconds that an answer waits for the other services to acknowledge a change. */
 const ACKNOWLEDGEMENT_MS = 1000
+/** Milliseconds without contact to auth after which an answer waits no longer. */
+const REACHED_WITHIN = 2000
 
 /** Sends one notice to auth. */
 export function sendToAuth(store: Pick<UsersStore, 'userById'>, auth: AuthPeer) {
@@ -49,6 +51,8 @@ export class Outboxes {
     private readonly others: readonly Outbox[],
     /** The services that are notified when a user was deleted, besides auth. */
     readonly subscribers: readonly string[],
+    /** Milliseconds since the last contact with auth. */
+    private readonly silence: () => number,
   ) {}
 
   start(): void {
@@ -64,9 +68,16 @@ export class Outboxes {
     for (const outbox of this.all()) outbox.wake()
   }
 
-  /** Resolves when all services have acknowledged the notices of a user, at the latest after a second. */
+  /**
+   * Resolves when all services have acknowledged the notices of a user, at the latest after a second. One of several nodes
+   * waits longer for auth while it can be reached: no token that the change ended may be accepted after the answer.
+   */
   async waitForDelivery(userId: string): Promise<void> {
-    await Promise.all(this.all().map((outbox) => outbox.waitForDelivery(userId, ACKNOWLEDGEMENT_MS)))
+    const isReachable = () => this.silence() < REACHED_WITHIN
+    await Promise.all([
+      this.auth.waitForDelivery(userId, ACKNOWLEDGEMENT_MS, isReachable),
+      ...this.others.map((outbox) => outbox.waitForDelivery(userId, ACKNOWLEDGEMENT_MS)),
+    ])
   }
 
   /** Sends auth all its notices. Resolves with false if that took longer than `patience` milliseconds. */

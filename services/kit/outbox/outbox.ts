@@ -29,6 +29,8 @@ export interface OutboxStore {
   noticesAbout(target: string, subjects: readonly string[], limit: number): Promise<Notice[]>
   /** Whether any node owns a notice about a subject. */
   hasNotice(target: string, subject: string): Promise<boolean>
+  /** Whether this node owns a notice of a change or a deletion of a subject, which need not wait for another node. */
+  hasState(target: string, subject: string): Promise<boolean>
   /** Whether any node owns a notice, except about the subjects `without`. */
   hasNotices(target: string, without: readonly string[]): Promise<boolean>
   /** Whether this node owns a notice that it may have to wait for. Alone on a database, it has never to wait. */
@@ -67,6 +69,8 @@ const PAGE = 500
 /** Milliseconds of the pause after the target could not be reached; it doubles up to `LONGEST_PAUSE`. */
 const FIRST_PAUSE = 25
 const LONGEST_PAUSE = 500
+/** Milliseconds for which a caller waits at most for a target that can be reached, besides its patience. */
+const LONGEST_EXTENSION = 8000
 /** Milliseconds after which the store is read again, while a notice of another node must be delivered first. */
 const LOOK_AGAIN = 25
 
@@ -127,9 +131,11 @@ export class Outbox {
 
   /**
    * Resolves when no notice about `subject` is pending, or after `patience` milliseconds. A notice that is still pending
-   * then is delivered later.
+   * then is delivered later. One of several nodes waits longer for its changes and deletions while the target can be
+   * reached: the first attempts may have met nodes that stand still.
+   * @param isReachable whether the target was reached a moment ago
    */
-  async waitForDelivery(subject: string, patience: number): Promise<void> {
+  async waitForDelivery(subject: string, patience: number, isReachable = () => false): Promise<void> {
     const { clock, store, target } = this.options
     const deadline = clock.monotonic() + patience
     const acks = this.acks.get(subject) ?? { signal: new Signal(), count: 0, callers: 0 }
@@ -139,8 +145,12 @@ export class Outbox {
       for (;;) {
         const { count } = acks
         if (!(await store.hasNotice(target, subject))) return
-        const remaining = deadline - clock.monotonic()
-        if (remaining <= 0) return
+        let remaining = deadline - clock.monotonic()
+        if (remaining <= 0) {
+          const isExtended = this.isShared && remaining > -LONGEST_EXTENSION && isReachable()
+          if (!isExtended || !(await store.hasState(target, subject))) return
+          remaining = LOOK_AGAIN
+        }
         this.wake()
         // A notice that was acknowledged while the store was read gives no further signal.
         if (acks.count === count) await acks.signal.next(this.isShared ? Math.min(LOOK_AGAIN, remaining) : remaining)
