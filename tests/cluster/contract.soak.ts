@@ -10,5 +10,6 @@ runFiles(join(import.meta.dir, '../contract'), 'over a cluster', {
   'on-postgres.slow.test.ts': 'is another run of the contract',
   'search-merging.slow.test.ts': 'the merging of the index of searches is that of SQLite',
   'stored-issuer.test.ts': 'its subject is a start at another address; every cluster of the tests has a fixed ISSUER',
-  'time.test.ts': 'receives the mails in the process of the tests',
+  'time.test.ts': 'sets the timers of a process, and receives the mails in it',
+  'webhooks.test.ts': 'sets the timers of a process; `deliveries.soak.ts` has webhooks over nodes',
 })
