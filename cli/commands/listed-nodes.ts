@@ -7,7 +7,7 @@ import { isLocal } from '../client/connection.ts'
 import { isService, type ProbeResult, probe } from '../client/instance/probe.ts'
 
 /** Milliseconds without a renewal after which the other nodes remove a node. */
-export const DEAD_AFTER = 2000
+const DEAD_AFTER = 2000
 
 /** A node in the list of the database, as this machine sees it. */
 export interface SeenNode extends ListedNode {

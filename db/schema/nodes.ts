@@ -9,14 +9,14 @@ export const nodes = sqliteTable('nodes', {
   renewals: integer('renewals').notNull(),
   /** Its host and the id of its process. This column and the following ones are for operators: nothing is decided by them. */
   process: text('process').notNull().default(''),
-  /** Where it listens. */
+  /** The address at which it listens. */
   address: text('address').notNull().default(''),
   version: text('version').notNull().default(''),
   /** When it was added, by the clock of the database; as all times, in milliseconds since the epoch. */
   since: integer('since').notNull().default(0),
   /** When it last renewed its row, by the clock of the database. */
   renewedAt: integer('renewed_at').notNull().default(0),
-  /** What its own clock showed when it sent that renewal. */
+  /** The time on its own clock when it sent that renewal. */
   clock: integer('clock').notNull().default(0),
 })
 

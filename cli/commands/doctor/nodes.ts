@@ -21,13 +21,13 @@ export const nodesChecks: Check[] = [
     )
   }),
   check('ready', 'every node answers, holds its lease and reaches the database (`/health/ready`)', ({ nodes }) => {
-    const asked = nodes.filter(({ reachable }) => reachable !== null)
-    if (asked.length === 0) return skipped('The nodes listen on other machines only')
-    const faults = asked.flatMap((node) => faultOf(node) ?? [])
+    const answerable = nodes.filter(({ reachable }) => reachable !== null)
+    if (answerable.length === 0) return skipped('The nodes listen on other machines only')
+    const faults = answerable.flatMap((node) => faultOf(node) ?? [])
     if (faults.length > 0) return failed(faults.join('; '), 'ch202 logs --level warn')
-    const others = nodes.length - asked.length
+    const others = nodes.length - answerable.length
     return ok(
-      `${counted(asked.length, 'node')} ready${others > 0 ? `; ${others} cannot be asked from this machine` : ''}`,
+      `${counted(answerable.length, 'node')} ready${others > 0 ? `; ${others} cannot be asked from this machine` : ''}`,
     )
   }),
   check('versions', 'all nodes have the same version', ({ nodes }) => {

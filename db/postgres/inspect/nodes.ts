@@ -9,7 +9,7 @@ export interface ListedNode {
   name: string
   /** The host and the id of the process. */
   process: string
-  /** Where it listens. */
+  /** The address at which it listens. */
   address: string
   version: string
   /** Milliseconds since it joined the list. */
@@ -27,7 +27,7 @@ export interface ListedLease {
   owner: string
 }
 
-/** What the database knows of the nodes of all services. */
+/** The nodes of all services, as the database lists them. */
 export interface NodeList {
   nodes: ListedNode[]
   leases: ListedLease[]

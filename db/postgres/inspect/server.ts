@@ -105,7 +105,7 @@ export interface ServerState {
   synchronousStandbyNames: string
   /** How many servers replicate from this one. */
   standbyCount: number
-  /** Those servers; null: the user may not see more than their number. */
+  /** The state of each; null: the user may not see more than their number. */
   standbys: Standby[] | null
   connections: number
   connectionsMax: number

@@ -20,7 +20,7 @@ export interface Runtime {
   metrics: MetricsRegistry
   log(service: string): Log
   version: string
-  /** Where the process listens. */
+  /** The address at which the process listens. */
   address: string
   /** The chapters of the services in the OpenAPI document, with a sentence about each. */
   tags: Record<string, string>

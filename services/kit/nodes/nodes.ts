@@ -3,11 +3,11 @@ import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { withTimeout } from '../timeout.ts'
 
-/** What operators see of a node. Nothing is decided by it. */
+/** A node as operators see it. Nothing is decided by it. */
 export interface NodeDescription {
   /** Its host and the id of its process. */
   process: string
-  /** Where it listens. */
+  /** The address at which it listens. */
   address: string
   version: string
 }

@@ -21,9 +21,9 @@ export interface Config<Name extends string = string> {
   addresses: { auth: string } & Record<Name, string>
   /** The base address of a process that serves all of them. */
   url: string
-  /** Where each service listens. Not at its address if a balancer does. */
+  /** The addresses at which services listen. Not those of above if a balancer has them. */
   listen: Record<Name, string>
-  /** Where a process that serves all of them listens. */
+  /** The address at which a process that serves all of them listens. */
   listenAll: string
   /** The hosts of all addresses in the settings. Calls to them never go through a proxy. */
   hosts: string[]
