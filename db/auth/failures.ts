@@ -95,8 +95,8 @@ export function failureStore(engine: Engine, audit: Audit) {
       }),
     async leavePlaces(attempts: number[]) {
       const node = engine.node?.current ?? ''
-      const left = await engine.write((tx) => tx.all(places.leave, { node, attempts: JSON.stringify(attempts) }))
-      return left.map(({ attempt }) => attempt)
+      const rows = await engine.write((tx) => tx.all(places.leave, { node, attempts: JSON.stringify(attempts) }))
+      return rows.map(({ attempt }) => attempt)
     },
     async forgetFailures(now: number) {
       if (engine.node !== null) await engine.write((tx) => tx.run(places.forget))

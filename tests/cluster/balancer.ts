@@ -3,7 +3,11 @@ import { HttpFraming } from './http-framing.ts'
 
 /** A balancer before the nodes of a service. */
 export interface Balancer {
-  /** Sends requests to these nodes from now on. @param ports on this machine */
+  /**
+   * Sends requests to these nodes from now on. The balancer of the tests also ends requests that another node has not
+   * answered yet, with 502.
+   * @param ports on this machine
+   */
   use(ports: readonly number[]): Promise<void>
   stop(): Promise<void>
 }
@@ -20,6 +24,7 @@ export async function startBalancer(port: number): Promise<Balancer> {
   let nodes: readonly number[] = []
   let turn = 0
   const clients = new Set<Socket>()
+  const exchanges = new Set<Exchange>()
   /** The nodes in the order in which the next request tries them. */
   const inTurn = () => {
     const first = turn++ % Math.max(nodes.length, 1)
@@ -28,7 +33,7 @@ export async function startBalancer(port: number): Promise<Balancer> {
   const server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => {
     clients.add(client)
     client.on('close', () => clients.delete(client))
-    passRequests(client, inTurn)
+    passRequests(client, inTurn, exchanges)
   })
   await new Promise<void>((listening, failed) => {
     server.once('error', failed)
@@ -37,6 +42,7 @@ export async function startBalancer(port: number): Promise<Balancer> {
   return {
     async use(ports) {
       nodes = [...ports]
+      for (const exchange of exchanges) if (!nodes.includes(exchange.port())) exchange.fail()
     },
     async stop() {
       server.close()
@@ -48,26 +54,38 @@ export async function startBalancer(port: number): Promise<Balancer> {
 /** A request and its answer, on a connection to one node. */
 interface Exchange {
   request: HttpFraming
+  /** The port of the node that has the request now. */
+  port(): number
+  /** Answers 502, or ends the connection if an answer has begun. */
+  fail(): void
   send(bytes: Buffer): void
   /** Passes on that the client sends no more. */
   end(): void
   abort(): void
 }
 
-/** Passes the requests of a connection on, one after the other. @param inTurn gives the ports of the nodes to try */
-function passRequests(client: Socket, inTurn: () => number[]): void {
+/**
+ * Passes the requests of a connection on, one after the other.
+ * @param inTurn gives the ports of the nodes to try
+ * @param exchanges has those that are under way
+ */
+function passRequests(client: Socket, inTurn: () => number[], exchanges: Set<Exchange>): void {
   let waiting: Buffer = Buffer.alloc(0)
   let exchange: Exchange | undefined
   /** Whether the last answer of this connection is sent: what still comes is dropped. */
   let isOver = false
   const pump = () => {
     while (waiting.length > 0 && !isOver) {
-      exchange ??= passRequest(client, inTurn(), (isLast) => {
-        exchange = undefined
-        isOver = isLast
-        if (isLast) client.end()
-        else pump()
-      })
+      if (!exchange) {
+        exchange = passRequest(client, inTurn(), (isLast) => {
+          if (exchange) exchanges.delete(exchange)
+          exchange = undefined
+          isOver = isLast
+          if (isLast) client.end()
+          else pump()
+        })
+        exchanges.add(exchange)
+      }
       // A request that is sent before the answer to the one before waits for it.
       if (exchange.request.isDone) return
       const count = exchange.request.take(waiting)
@@ -85,6 +103,7 @@ function passRequests(client: Socket, inTurn: () => number[]): void {
   client.on('close', () => {
     isOver = true
     exchange?.abort()
+    if (exchange) exchanges.delete(exchange)
   })
 }
 
@@ -93,6 +112,7 @@ function passRequest(client: Socket, ports: number[], onEnd: (isLast: boolean) =
   const request = new HttpFraming('request')
   let answer: HttpFraming | undefined
   let node: Socket | undefined
+  let current = 0
   let isConnected = false
   let isOver = false
   let clientHasEnded = false
@@ -116,6 +136,7 @@ function passRequest(client: Socket, ports: number[], onEnd: (isLast: boolean) =
     if (port === undefined) return fail(UNAVAILABLE)
     const socket = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
     node = socket
+    current = port
     socket.on('connect', () => {
       isConnected = true
       for (const bytes of early) socket.write(bytes)
@@ -144,6 +165,8 @@ function passRequest(client: Socket, ports: number[], onEnd: (isLast: boolean) =
   tryNext()
   return {
     request,
+    port: () => current,
+    fail: () => fail(BAD_GATEWAY),
     send(bytes) {
       if (isConnected && node) return pass(bytes, client, node)
       early.push(bytes)

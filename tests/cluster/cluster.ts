@@ -42,6 +42,8 @@ export interface ClusterOptions {
    * number, as behind a balancer that keeps to one.
    */
   calls?: 'balanced' | 'same number'
+  /** A module that each process loads before the program. */
+  preload?: string
   /** More settings of the nodes of a service, read at each of their starts. */
   settingsOf?(service: Name): Partial<Record<string, string>>
 }
@@ -80,6 +82,7 @@ export async function cluster(
       directory: dataDir,
       mails,
       line,
+      preload: options.preload,
       env: () => ({
         PATH: process.env.PATH ?? '',
         HOME: process.env.HOME ?? '',

@@ -13,6 +13,8 @@ export interface NodeOptions {
   directory: string
   mails: string
   env(): Partial<Record<string, string>>
+  /** A module that the process loads before the program. */
+  preload?: string | undefined
   /** The line to the database, when the cluster has lines. */
   line: PostgresLine | undefined
   print(text: string): void
@@ -28,6 +30,10 @@ export class ClusterNode {
     this.name = `${options.service}-${options.number}`
     mkdirSync(options.directory, { recursive: true, mode: 0o700 })
     symlinkSync(options.mails, join(options.directory, 'mail'))
+  }
+
+  get number(): number {
+    return this.options.number
   }
 
   get service(): Name {
@@ -55,7 +61,7 @@ export class ClusterNode {
   /** Starts the process, and waits until it is ready. */
   async start(): Promise<void> {
     if (this.process) return
-    const child = spawnServe([this.service], this.options.env())
+    const child = spawnServe([this.service], this.options.env(), this.options.preload)
     this.process = child
     child.exited.then(() => {
       if (this.process === child) this.process = undefined

@@ -63,9 +63,9 @@ export class SharedPlaces implements Places {
   private async leave(attempt: number): Promise<boolean> {
     const attempts = [attempt, ...this.unfinished]
     try {
-      const left = await this.store.leavePlaces(attempts)
+      const counted = await this.store.leavePlaces(attempts)
       for (const each of attempts) this.unfinished.delete(each)
-      return left.includes(attempt)
+      return counted.includes(attempt)
     } catch {
       // The database is away: the places are given back with those of the next attempt.
       this.unfinished.add(attempt)
