@@ -18,9 +18,9 @@ export interface NodeSubscriptionOptions {
 }
 
 /** Milliseconds between two reads of what other nodes published. */
-const READ_EVERY = 25
+export const READ_EVERY = 25
 /** Milliseconds between two renewals of the lease. */
-const RENEW_EVERY = 300
+export const RENEW_EVERY = 300
 /** Milliseconds between a failed read and the next. */
 const RETRY_AFTER = 100
 /** Milliseconds that a question waits for the database. */

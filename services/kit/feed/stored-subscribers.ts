@@ -23,7 +23,7 @@ export interface SubscriberStore {
 }
 
 /** Milliseconds between two reads of the subscribers while a writer waits. */
-const READ_EVERY = 4
+export const READ_EVERY = 4
 /** Milliseconds between two checks of the leases: the end of a lease notifies nobody. */
 const LEASE_CHECK = 20
 /** Milliseconds without a poll after which a subscriber is removed; its lease ended long before. */
