@@ -9,7 +9,7 @@ import { event, HOUR, newSession } from './sessions.ts'
 //   echo | bun bench/stores.ts --operation rotate --data-dir x --clients 32 --seconds 3
 //   echo | bun bench/stores.ts --operation rotate --database-url postgres://… --clients 32 --seconds 3
 
-/** What a process prints at its end. */
+/** The output of a process at its end. */
 export interface StoreRate {
   calls: number
   seconds: number
@@ -63,7 +63,7 @@ async function addUser(opened: AuthStore): Promise<string> {
   return userId
 }
 
-/** Makes a caller with a user and a session of its own. @returns its next call, which gives false when there is none */
+/** Makes a caller with a user and a session of its own. @returns its next call, which gives false when no session is left */
 async function newCaller(operation: string): Promise<() => Promise<unknown>> {
   const userId = await addUser(store)
   const session = newSession(userId)

@@ -1,7 +1,7 @@
 /** A line of a chart, with points that were measured rather than simulated. */
 export interface Series {
   name: string
-  /** Of the palette below. */
+  /** A colour of the palette below. */
   colour: 1 | 2 | 3
   points: readonly (readonly [x: number, y: number])[]
   measured?: readonly (readonly [x: number, y: number])[]

@@ -9,7 +9,7 @@ interface Cost {
   server: number
 }
 
-/** What a statement costs, measured by `bun bench/simulation/measure.ts`. Milliseconds. */
+/** The cost of each statement, measured by `bun bench/simulation/measure.ts`. Milliseconds. */
 export interface Costs {
   /** Reads the feed, when there is nothing new; also stands for other small reads. */
   read: Cost
