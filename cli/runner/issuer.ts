@@ -23,7 +23,13 @@ export async function unreachableSettings(config: Config): Promise<string[]> {
 
 function firstStartErrors(config: Config, settings: readonly AuthAddressSetting[]): string[] {
   const faults = settings.flatMap((setting) =>
-    firstStartFaults(config, setting, setting === 'AUTH_URL' ? config.addresses.auth : config.url),
+    firstStartFaults(
+      config,
+      setting,
+      setting === 'AUTH_URL'
+        ? { address: config.addresses.auth, listen: config.listen.auth }
+        : { address: config.url, listen: config.listenAll },
+    ),
   )
   return [...new Set(faults)]
 }

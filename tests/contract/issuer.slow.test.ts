@@ -49,6 +49,24 @@ describe('R25: an issuer that clients cannot reach', () => {
     })
   })
 
+  test.each([
+    ['AUTH_URL', 'AUTH_LISTEN', ['serve', 'auth']],
+    ['CH202_URL', 'CH202_LISTEN', ['serve']],
+  ] as const)('%s of this machine alone is refused, if %s is for others', async (name, listen, words) => {
+    const port = freePort()
+    for (const host of ['0.0.0.0', '[::]', '192.0.2.1']) {
+      const env = settings({ [listen]: `${host}:${port}` })
+      const fault = new RegExp(`^ISSUER must be set: ${name} is an address of this machine alone`)
+      expect(await validated(env)).toEqual({ status: 10, faults: [expect.stringMatching(fault)] })
+      const ended = await runTool([...words], { env })
+      expect([ended.status, ended.stderr]).toEqual([1, expect.stringContaining(`ISSUER must be set: ${name} is`)])
+      expect(existsSync(join(env.CH202_DATA_DIR ?? '', 'auth.sqlite'))).toBe(false)
+      for (const fine of [{ ISSUER: 'https://id.example.org' }, { [name]: 'https://id.example.org' }])
+        expect(await validated({ ...env, ...fine })).toEqual({ status: 0, faults: [] })
+    }
+    expect(await validated(settings({ [listen]: `127.0.0.1:${port}` }))).toEqual({ status: 0, faults: [] })
+  })
+
   test('is reported together with the setting for links in mails', async () => {
     const env = settings({ CH202_URL: `http://0.0.0.0:${freePort()}` })
     const faults = [/^PUBLIC_URL must be set: CH202_URL /, /^ISSUER must be set: CH202_URL /]

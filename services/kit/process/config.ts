@@ -22,7 +22,7 @@ export interface Config<Name extends string = string> {
   /** The base address of a process that serves all of them. */
   url: string
   /** The addresses at which services listen. Not those of above if a balancer has them. */
-  listen: Record<Name, string>
+  listen: { auth: string } & Record<Name, string>
   /** The address at which a process that serves all of them listens. */
   listenAll: string
   /** The hosts of all addresses in the settings. Calls to them never go through a proxy. */
