@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { isAlive } from '../../../cli/client/instance/process.ts'
 import { withTimeout } from '../../../services/kit/timeout.ts'
@@ -23,6 +24,16 @@ const DATABASE = { DATABASE_URL: 'postgres://ch202:hidden@db.example.org:5432/ch
 const caddy = () => need('caddy', 'caddy')
 const tool = (words: string, env: Record<string, string> = DATABASE) =>
   runTool(words.split(' ').filter(Boolean), { env })
+
+/** Starts Caddy with a Caddyfile of the tool. */
+function startCaddy(file: string): Running {
+  const config = `${file}.all`
+  writeFileSync(config, `{\n\tadmin off\n}\nimport ${file}\n`)
+  const home = folder.fresh()
+  return launch([caddy(), 'run', '--adapter', 'caddyfile', '--config', config], {
+    env: { HOME: home, XDG_DATA_HOME: home, XDG_CONFIG_HOME: home },
+  })
+}
 
 /** The settings that a unit has for its machine. */
 function settingsIn(unit: string): Record<string, string> {
@@ -133,6 +144,52 @@ describe('package caddy --hosts', () => {
   })
 })
 
+describe('a request that a node has received, without an answer,', () => {
+  const MACHINES = ['127.0.0.2', '127.0.0.3']
+  const site = `http://127.0.0.1:${freePort()}`
+  const port = freePort()
+  let received: string[] = []
+  /** Nodes that are ready, and break the connection of every request. */
+  const standIns = MACHINES.map((host) =>
+    createServer((request, response) => {
+      if (request.url?.startsWith('/health')) return response.end()
+      received.push(`${request.method} ${request.url}`)
+      return request.socket.destroy()
+    }).listen(port, host),
+  )
+  let proxy: Running
+  beforeAll(async () => {
+    const file = join(folder.path, 'stand-ins.caddy')
+    const settings = { ...DATABASE, AUTH_URL: `http://127.0.0.1:${port}` }
+    await tool(`package caddy --hosts ${MACHINES} --domain ${site} --out ${file}`, settings)
+    proxy = startCaddy(file)
+    // It answers when its ports are open.
+    await eventually(() => call(site, 'GET /nope').catch(() => undefined))
+  })
+  afterAll(async () => {
+    proxy?.signal('SIGKILL')
+    await proxy?.ended
+    for (const standIn of standIns) standIn.close()
+  })
+
+  test.each([
+    ['POST /auth/login', { body: { login: 'ana', password: 'a password' } }],
+    ['POST /auth/logout', {}],
+    ['DELETE /auth/sessions/01900000-0000-7000-8000-000000000000', {}],
+  ])('is sent to no other one: %s', async (request, options) => {
+    received = []
+    const { body, headers, status } = await call(site, request, options)
+    expect([status, body.code, headers.get('retry-after')]).toEqual([503, 'overloaded', '1'])
+    expect(received).toEqual([request])
+  })
+
+  test('is sent to the others if it is a GET', async () => {
+    received = []
+    expect((await call(site, 'GET /auth/me')).status).toBe(503)
+    expect(received.length).toBeGreaterThan(MACHINES.length)
+  })
+})
+
 /** Milliseconds after which Caddy sends no requests to a node that is gone: the interval of its checks, and their timeout. */
 const HEALTH = 2000
 
@@ -167,12 +224,7 @@ describe('three machines behind the Caddyfile', () => {
     const file = join(folder.path, 'nodes.caddy')
     const options = `--hosts ${MACHINES} --domain ${site} --admin --out ${file}`
     expect(await tool(`package caddy ${options}`, env)).toMatchObject({ status: 0, stdout: '' })
-    const config = join(folder.path, 'Caddyfile.nodes')
-    writeFileSync(config, `{\n\tadmin off\n}\nimport ${file}\n`)
-    const home = folder.fresh()
-    proxy = launch([caddy(), 'run', '--adapter', 'caddyfile', '--config', config], {
-      env: { HOME: home, XDG_DATA_HOME: home, XDG_CONFIG_HOME: home },
-    })
+    proxy = startCaddy(file)
     for (const [at, machine] of MACHINES.entries()) {
       const ofMachine = await units(`--host ${machine} --node-name machine-${at}`, env)
       const CH202_DATA_DIR = folder.fresh()
