@@ -14,7 +14,7 @@ export async function startCaddy(port: number, directory: string): Promise<Balan
       admin ${admin}
       auto_https off
     }
-    http://127.0.0.1:${port} {
+    http://:${port} {
       bind 127.0.0.1
       ${nodes.length === 0 ? 'respond 503' : proxyTo(nodes)}
     }`
