@@ -1,9 +1,17 @@
 import type { StoredSubscriber, SubscriberStore } from '../services/kit/feed/stored-subscribers.ts'
 import { type Engine, text } from './engine.ts'
 
-/** The subscribers of a feed that several nodes publish. @returns null for a database that one process has for itself */
-export function subscriberStore(engine: Engine): SubscriberStore | null {
+/**
+ * The subscribers of a feed that several nodes publish.
+ * @param acked an expression for the number that a subscriber has acknowledged
+ * @returns null for a database that one process has for itself
+ */
+export function subscriberStore(
+  engine: Engine,
+  { acked = 'subscribers.acked' }: { acked?: string } = {},
+): SubscriberStore | null {
   if (engine.dialect === 'sqlite') return null
+  const all = postgresOnly<StoredSubscriber>(`SELECT name, ${acked} AS acked, renewal FROM subscribers`)
   const acknowledge = engine.grouped(
     function* (tx, calls: readonly { name: string; acked: number }[]) {
       // A random number differs from every earlier one, also from those of a row that was removed.
@@ -15,7 +23,7 @@ export function subscriberStore(engine: Engine): SubscriberStore | null {
   )
   return {
     acknowledge: (name, acked) => acknowledge({ name, acked }),
-    subscribers: () => engine.all(STATEMENTS.all),
+    subscribers: () => engine.all(all),
     async removeSubscriber(name, renewal) {
       await engine.write((tx) => tx.run(STATEMENTS.remove, { name, renewal }))
     },
@@ -29,7 +37,6 @@ const STATEMENTS = {
     SELECT value->>0, CAST(value->>1 AS bigint), CAST(value->>2 AS bigint)
     FROM jsonb_array_elements(CAST($rows AS text)::jsonb) AS list (value) ORDER BY value->>0
     ON CONFLICT (name) DO UPDATE SET acked = excluded.acked, renewal = excluded.renewal`),
-  all: postgresOnly<StoredSubscriber>('SELECT name, acked, renewal FROM subscribers'),
   remove: postgresOnly(
     'DELETE FROM subscribers WHERE name = $name AND renewal = coalesce(CAST($renewal AS bigint), renewal)',
   ),

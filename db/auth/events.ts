@@ -87,9 +87,9 @@ export async function eventStore(engine: Engine, { facts, feed, amqp }: { facts:
     trustSubscribedTypes(areCurrent: () => boolean) {
       areTypesCurrent = areCurrent
     },
-    async reloadSubscribedTypes(seq: number) {
+    async reloadSubscribedTypes(seq: number | null) {
       const types = await engine.read(readTypes)
-      if (seq > subscribed.seq) subscribed = { types, seq }
+      if (seq === null || seq > subscribed.seq) subscribed = { types, seq: seq ?? 0 }
     },
     async addEvents(events: Event[], now: number) {
       await engine.write((tx) => writeEvents(tx, events, now))

@@ -295,7 +295,8 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       const before = await store.lastRevocation()
       expect(await store.endSession(open.id, id(), ENDING, event())).toBeNull()
       const ended = await store.endSession(open.id, user.userId, ENDING, event())
-      expect(ended).toMatchObject({ sessions: 1, seq: before + 1 })
+      expect(ended).toMatchObject({ sessions: 1 })
+      expect(ended?.seq).toBeGreaterThan(before)
       expect(await store.endSession(open.id, user.userId, ENDING, event())).toBeNull()
       const page = await store.revocationsAfter(before, 10)
       expect(page.revocations.map(({ kind, subject }) => [kind, subject])).toEqual([['session', open.id]])
@@ -332,7 +333,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       const before = await store.lastRevocation()
       const ended = await Promise.all([1, 2, 3].map(() => store.endSession(open.id, null, ENDING, event())))
       expect(ended.filter((result) => result !== null)).toHaveLength(1)
-      expect(await store.lastRevocation()).toBe(before + 1)
+      expect((await store.revocationsAfter(before, 10)).revocations).toHaveLength(1)
     })
   })
 
@@ -341,12 +342,12 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
     const until = (await store.endSession(open.id, null, ENDING, event()))?.revocations[0]?.until ?? 0
     const last = await store.lastRevocation()
     await store.forgetExpired(until + 100 * 24 * HOUR)
-    expect([await store.revocationsAfter(0, 10), await store.lastRevocation()]).toEqual([
-      { revocations: [], seq: 0 },
-      last,
-    ])
+    // Where several nodes read the feed, they find the last entry.
+    const kept = store.subscribers ? [open.id] : []
+    const page = await store.revocationsAfter(0, 10)
+    expect([page.revocations.map(({ subject }) => subject), await store.lastRevocation()]).toEqual([kept, last])
     const next = await logIn()
-    expect((await store.endSession(next.session.id, null, ENDING, event()))?.seq).toBe(last + 1)
+    expect((await store.endSession(next.session.id, null, ENDING, event()))?.seq).toBeGreaterThan(last)
   })
 
   describe('keys', () => {
@@ -365,17 +366,18 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       // Another node that starts at the same time has a key of its own.
       await store.addFirstSigningKey({ ...key('refused'), status: 'active' })
       const first = Number(await store.addSigningKey(key('first'), null))
-      expect(await store.activateSigningKey('first', { now: NOW, goneAt: NOW }, null)).toBe(first + 1)
+      const activated = await store.activateSigningKey('first', { now: NOW, goneAt: NOW }, null)
       const second = Number(await store.addSigningKey(key('second'), event()))
-      expect(second).toBe(first + 2)
       const times = { now: NOW, goneAt: NOW + HOUR }
-      expect(await store.activateSigningKey('second', times, event())).toBe(second + 1)
+      const last = await store.activateSigningKey('second', times, event())
       expect((await store.signingKeys()).map(({ kid, status, goneAt }) => [kid, status, goneAt])).toEqual([
         ['earlier', 'retiring', NOW],
         ['first', 'retiring', NOW + HOUR],
         ['second', 'active', null],
       ])
-      expect(await store.removeSigningKey('first', NOW, null)).toBe(second + 2)
+      const numbers = [first, activated, second, last, await store.removeSigningKey('first', NOW, null)].map(Number)
+      expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+      expect(new Set(numbers).size).toBe(5)
       expect(await store.removeSigningKey('first', NOW, null)).toBeNull()
     })
 

@@ -9,6 +9,8 @@ import { newDatabaseConfig } from '../support/shared-postgres.ts'
 let stores: AuthStore[] = []
 let first: SubscriberStore
 let second: SubscriberStore
+/** The numbers of three entries of the feed. */
+let entries: [number, number, number]
 
 beforeAll(async () => {
   const config = await newDatabaseConfig()
@@ -17,16 +19,33 @@ beforeAll(async () => {
   if (!one || !other) throw new Error('A store on PostgreSQL has subscribers')
   first = one
   second = other
+  entries = await addEntries()
 })
 afterAll(async () => {
   for (const store of stores) await store.close()
 })
 
+async function addEntries(): Promise<typeof entries> {
+  const key = (kid: string) => ({
+    kid,
+    alg: 'EdDSA',
+    x: 'x',
+    sealedPrivateKey: new Uint8Array([1]),
+    status: 'pending' as const,
+    createdAt: 1,
+    goneAt: null,
+  })
+  const [store] = stores
+  const first = Number(await store?.addSigningKey(key('one'), null))
+  const second = Number(await store?.activateSigningKey('one', { now: 1, goneAt: 2 }, null))
+  return [first, second, Number(await store?.addSigningKey(key('two'), null))]
+}
+
 const rowOf = async (name: string) => (await second.subscribers()).find((row) => row.name === name)
 
 test('an acknowledgement is committed when it resolves, and each changes the renewal', async () => {
   const renewals = new Set<unknown>()
-  for (const acked of [3, 3, 5]) {
+  for (const acked of [entries[0], entries[0], entries[1]]) {
     await first.acknowledge('one', acked)
     const row = await rowOf('one')
     expect(row?.acked).toBe(acked)
@@ -38,39 +57,39 @@ test('an acknowledgement is committed when it resolves, and each changes the ren
 test('many acknowledgements at once, on two nodes, are all written', async () => {
   const names = Array.from({ length: 50 }, (_, index) => `many-${index}`)
   await Promise.all([
-    ...names.map((name) => first.acknowledge(name, 1)),
-    ...names.toReversed().map((name) => second.acknowledge(name, 1)),
+    ...names.map((name) => first.acknowledge(name, entries[0])),
+    ...names.toReversed().map((name) => second.acknowledge(name, entries[0])),
   ])
   const rows = await first.subscribers()
-  expect(rows.filter(({ name }) => name.startsWith('many-')).map(({ acked }) => acked)).toEqual(names.map(() => 1))
+  expect(rows.filter(({ name }) => name.startsWith('many-')).map(({ acked }) => acked)).toEqual(
+    names.map(() => entries[0]),
+  )
+})
+
+test('an acknowledgement of a number that the feed does not have counts for nothing', async () => {
+  // The database was set back: the number was given to an entry that was lost.
+  await first.acknowledge('ahead', entries[2] + 1)
+  expect(await rowOf('ahead')).toMatchObject({ acked: 0 })
+  await first.acknowledge('ahead', entries[2])
+  expect(await rowOf('ahead')).toMatchObject({ acked: entries[2] })
 })
 
 test('a subscriber that has polled since is not removed', async () => {
-  await first.acknowledge('two', 1)
+  await first.acknowledge('two', entries[0])
   const renewal = (await rowOf('two'))?.renewal ?? 0
-  await second.acknowledge('two', 2)
+  await second.acknowledge('two', entries[1])
   await first.removeSubscriber('two', renewal)
-  expect(await rowOf('two')).toMatchObject({ acked: 2 })
+  expect(await rowOf('two')).toMatchObject({ acked: entries[1] })
   await first.removeSubscriber('two', (await rowOf('two'))?.renewal ?? 0)
   expect(await rowOf('two')).toBeUndefined()
   // A row that was removed does not come back with an earlier renewal.
-  await first.acknowledge('two', 2)
+  await first.acknowledge('two', entries[1])
   expect((await rowOf('two'))?.renewal).not.toBe(renewal)
   await first.removeSubscriber('two', null)
   expect(await rowOf('two')).toBeUndefined()
 })
 
-test('activating a key has a number in the feed', async () => {
-  const [store] = stores
-  const key = {
-    kid: 'next',
-    alg: 'EdDSA',
-    x: 'x',
-    sealedPrivateKey: new Uint8Array([1]),
-    status: 'pending' as const,
-    createdAt: 1,
-    goneAt: null,
-  }
-  const added = (await store?.addSigningKey(key, null)) ?? 0
-  expect(await store?.activateSigningKey('next', { now: 1, goneAt: 2 }, null)).toBe(added + 1)
+test('each change of the keys has a higher number in the feed', () => {
+  expect([...entries]).toEqual(entries.toSorted((a, b) => a - b))
+  expect(new Set(entries).size).toBe(3)
 })

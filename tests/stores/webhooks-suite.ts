@@ -236,12 +236,12 @@ export function webhookStoreSuite(open: () => Promise<AuthStore>): void {
     const before = await store.lastRevocation()
     const webhook = webhookOf()
     expect(await store.addWebhook(webhook, 0, event())).toBeNull()
-    expect(await store.addWebhook(webhook, 1, event())).toBe(before + 1)
+    expect(await store.addWebhook(webhook, 1, event())).toBeGreaterThan(before)
     expect(await store.addWebhook(webhookOf(), 1, event())).toBeNull()
     await store.addEvents([eventOf()], NOW)
     expect(await store.setWebhookStatus(webhook.id, 'disabled', NOW, event())).toEqual({
       outcome: 'changed',
-      seq: before + 2,
+      seq: expect.any(Number),
     })
     expect(await deliveriesTo(webhook.id)).toMatchObject([{ status: 'dead', lastError: 'webhook_disabled' }])
     expect(await store.setWebhookStatus(webhook.id, 'disabled', NOW, event())).toEqual({ outcome: 'unchanged' })
@@ -250,7 +250,7 @@ export function webhookStoreSuite(open: () => Promise<AuthStore>): void {
     await store.resealWebhook(webhook.id, new Uint8Array([7]))
     expect(await store.webhooks()).toMatchObject([{ id: webhook.id, status: 'disabled', types: ['user.updated'] }])
     expect([...((await store.webhooks())[0]?.sealedSecret ?? [])]).toEqual([7])
-    expect(await store.removeWebhook(webhook.id, NOW, event())).toBe(before + 3)
+    expect(await store.removeWebhook(webhook.id, NOW, event())).toBeGreaterThan(before)
     expect(await store.removeWebhook(webhook.id, NOW, event())).toBeNull()
     const { revocations } = await store.revocationsAfter(before, 10)
     expect(revocations.map(({ kind }) => kind)).toEqual(['events', 'events', 'events'])

@@ -35,8 +35,8 @@ interface FeedOptions {
   node: string
   /** Reads the keys again, after another node changed them. */
   reloadKeys(): Promise<void>
-  /** Reads the subscribed types again, after another node changed them. @param seq the number of the change */
-  reloadSubscribedTypes(seq: number): Promise<void>
+  /** Reads the subscribed types again, after another node changed them. @param seq the number of the change; null: unknown */
+  reloadSubscribedTypes(seq: number | null): Promise<void>
 }
 
 /** The revocation feed: publishes what ended to every service that checks tokens by itself (see `FeedPublisher`). */
@@ -44,6 +44,8 @@ export class RevocationFeed {
   /** The subscription of this node to what the others publish; null when it is the only node. */
   readonly subscription: NodeSubscription | null
   private readonly publisher: Publisher
+  /** The same, when several nodes publish the feed. */
+  private readonly sharedPublisher: SharedFeedPublisher | null = null
   private readonly subscribers: StoredSubscribers | null
   private readonly reads = new SharedRuns(() => this.readStored())
   private closed = false
@@ -55,7 +57,7 @@ export class RevocationFeed {
     this.subscribers = store.subscribers && new StoredSubscribers(store.subscribers, clock)
     if (this.subscribers) {
       const { subscribers } = this
-      this.publisher = new SharedFeedPublisher({
+      this.sharedPublisher = new SharedFeedPublisher({
         clock,
         subscribers,
         nameOf: (subscriber) => subscriber,
@@ -63,6 +65,7 @@ export class RevocationFeed {
         concerns: (name) => name !== node,
         readLastSeq: () => store.lastRevocation(),
       })
+      this.publisher = this.sharedPublisher
       const catchUp = async () => {
         await this.reads.run()
         return this.readUpTo
@@ -92,8 +95,8 @@ export class RevocationFeed {
     return await this.publisher.answer({ subscriber, after, epoch }, store.epoch, async (from, upTo) => {
       const { revocations, seq } = await store.revocationsAfter(from, PAGE)
       const complete = revocations.length < PAGE
-      // Expired rows are deleted, so the last row may be older than the last number.
-      const reached = complete ? Math.max(seq, upTo) : seq
+      // Expired rows of a file are deleted, so the last row may be older than the last number.
+      const reached = complete && !this.subscription ? Math.max(seq, upTo) : seq
       if (this.subscription) {
         // Another node may have changed the keys and the types that stand in the page.
         if (reached > this.readUpTo) await this.reads.run()
@@ -133,13 +136,29 @@ export class RevocationFeed {
   /** Enforces the revocations that were stored since the last time, and reloads what other nodes changed. */
   private async readStored(): Promise<void> {
     for (;;) {
-      const { revocations, seq } = await this.options.store.revocationsAfter(this.readUpTo, PAGE)
+      const page = await this.options.store.revocationsAfter(this.readUpTo, PAGE)
+      const { revocations, seq } = page
+      if (page.hasRestarted) await this.restart()
       if (revocations.length === 0) return
       this.enforce(revocations)
       if (this.subscription) await this.reload(revocations, seq)
       this.readUpTo = Math.max(this.readUpTo, seq)
       this.publisher.advance(this.readUpTo)
     }
+  }
+
+  /**
+   * Begins with the first entry again, because the last one that this node has read is not in the database: after a
+   * failover that lost it, its number and earlier ones may be given to other revocations. Keys and webhooks may have been
+   * set back too.
+   */
+  private async restart(): Promise<void> {
+    const { log, reloadKeys, reloadSubscribedTypes } = this.options
+    await reloadKeys()
+    await reloadSubscribedTypes(null)
+    log.warn({ event: 'feed.restarted', target: 'database' })
+    this.readUpTo = 0
+    this.sharedPublisher?.restart()
   }
 
   private async reload(revocations: readonly Revocation[], seq: number): Promise<void> {

@@ -10,8 +10,11 @@ export interface EventStore {
    * subscriber are dropped in the same transaction.
    */
   trustSubscribedTypes(areCurrent: () => boolean): void
-  /** Reads the subscribed types again, because another node changed them. @param seq the number of the change in the feed */
-  reloadSubscribedTypes(seq: number): Promise<void>
+  /**
+   * Reads the subscribed types again, because another node changed them.
+   * @param seq the number of the change in the feed; null when the feed was set back, so that earlier numbers are void
+   */
+  reloadSubscribedTypes(seq: number | null): Promise<void>
   /**
    * Stores each event that has subscribers, with a delivery for each of them. Events that are stored already stay
    * unchanged.

@@ -15,8 +15,17 @@ export interface RevocationStore {
   readonly epoch: string
   /** The subscribers of the feed, for a database that several nodes share; null: only this process uses it. */
   readonly subscribers: SubscriberStore | null
-  /** Returns at most `limit` revocations after `seq`, and the number of the last one. */
-  revocationsAfter(seq: number, limit: number): Promise<{ revocations: Revocation[]; seq: number }>
+  /**
+   * Returns at most `limit` revocations after `seq`, and the number of the last one.
+   *
+   * With several nodes, a reader gives the number of an entry that it has read, or 0. If there is no such entry, then the
+   * database was set back by a failover that lost it (or it expired while the reader stood still): the page has the first
+   * revocations, and `hasRestarted` is true.
+   */
+  revocationsAfter(
+    seq: number,
+    limit: number,
+  ): Promise<{ revocations: Revocation[]; seq: number; hasRestarted: boolean }>
   /** Returns the number of the last revocation; 0 when the feed is empty. */
   lastRevocation(): Promise<number>
 }

@@ -106,7 +106,8 @@ export class NodeSubscription {
   /** Applies what is new, and acknowledges it at once: whoever published it waits. */
   private async readOnce(): Promise<void> {
     this.last = await this.options.catchUp()
-    while (this.last > this.acked || this.staleness >= RENEW_EVERY) await this.renewals.run()
+    // The last number is lower than the acknowledged one when the database was set back.
+    while (this.last !== this.acked || this.staleness >= RENEW_EVERY) await this.renewals.run()
   }
 
   /**

@@ -59,6 +59,12 @@ export class SharedFeedPublisher implements Publisher {
     this.answerHeldPolls()
   }
 
+  /** Begins with the first number again: the database was set back. The subscribers then do the same. */
+  restart(): void {
+    this.published = 0
+    this.answerHeldPolls()
+  }
+
   async waitForAcks(seq: number): Promise<void> {
     if (seq === 0) return
     this.advance(seq)
