@@ -16,11 +16,12 @@ import {
 } from './link.ts'
 
 /**
- * The attempts of a notice, and of a batch of them: the node that gets the first one may stand still. Auth knows a notice
- * that it gets twice by its id or its version.
+ * The attempts of a notice: the node that gets the first one may stand still. Auth knows a notice that it gets twice by its
+ * id or its version. For a change or a deletion of a user a request waits. Others wait until no node that works can still
+ * be at the first attempt: many at once, each sent several times, would hold each other up at the audit.
  */
-const ONE = { after: 300, times: 4 }
-const MANY = { after: 1000, times: 2 }
+const AWAITED = { after: 500, times: 3 }
+const OTHERS = { after: 2500, times: 2 }
 
 /** The calls of the other services to auth. */
 export type AuthClient = AuthOfModules & AuthOfUsers
@@ -28,15 +29,14 @@ export type AuthClient = AuthOfModules & AuthOfUsers
 /** Calls auth. @param link the way to auth */
 export function authClient(link: Link): AuthClient {
   const { auth } = clientOf<AuthApi>(link)
-  const notify = (call: () => Promise<Answer<unknown>>) => repeated(() => acknowledged(call(), 'auth_unavailable'), ONE)
-  const notifyMany = (call: () => Promise<Answer<unknown>>) =>
-    repeated(() => acknowledged(call(), 'auth_unavailable'), MANY)
+  const notify = (call: () => Promise<Answer<unknown>>, attempts = OTHERS) =>
+    repeated(() => acknowledged(call(), 'auth_unavailable'), attempts)
   return {
-    syncUser: (user) => notify(() => auth.sync.password.post(user)),
+    syncUser: (user) => notify(() => auth.sync.password.post(user), AWAITED),
     async syncUsers(users) {
-      await Promise.all(batchesOf(users).map((batch) => notifyMany(() => auth.sync.passwords.post({ users: batch }))))
+      await Promise.all(batchesOf(users).map((batch) => notify(() => auth.sync.passwords.post({ users: batch }))))
     },
-    userDeleted: (user_id) => notify(() => auth.sync['user-deleted'].post({ user_id })),
+    userDeleted: (user_id) => notify(() => auth.sync['user-deleted'].post({ user_id }), AWAITED),
     async emailChanged({ at, id, oldEmail, requestId, userId }) {
       const change = { id, user_id: userId, old_email: oldEmail, at: new Date(at).toISOString(), request_id: requestId }
       await notify(() => auth.sync['email-changed'].post(change))
@@ -47,7 +47,7 @@ export function authClient(link: Link): AuthClient {
     },
     async recordEvents(events) {
       const batches = batchesOf(events.map(eventBody))
-      await Promise.all(batches.map((batch) => notifyMany(() => auth.sync.events.post({ events: batch }))))
+      await Promise.all(batches.map((batch) => notify(() => auth.sync.events.post({ events: batch }))))
     },
   }
 }

@@ -5,7 +5,7 @@ import type { DeletionListener } from '../users/peers.ts'
 import { type Answer, acknowledged, clientOf, type Link } from './link.ts'
 
 /** The attempts of a notice: the node that gets the first one may stand still. */
-const ATTEMPTS = { after: 300, times: 4 }
+const ATTEMPTS = { after: 500, times: 3 }
 
 /** The route that every subscriber has: `POST /<name>/sync/user-deleted`. */
 type SubscriberApi = Record<

@@ -42,7 +42,7 @@ const RETRY_AFTER = 100
 /** Milliseconds that a question waits for an answer. */
 const ANSWER_TIMEOUT = 1000
 /** The attempts of a question: the node that gets the first one may stand still. */
-const ATTEMPTS = { after: 200, times: 4 }
+const ATTEMPTS = { after: 250, times: 3 }
 /** Milliseconds: a poll that was answered sooner was not held. */
 const NOT_HELD = 20
 
