@@ -52,6 +52,17 @@ export const scripts = {
     }
   },
 
+  /** Each token is sent once: it is refused afterwards. */
+  logout({ tokens }: Bearers, host: string): Requests {
+    const remaining = [...tokens]
+    return () => {
+      const token = remaining.pop()
+      return token === undefined
+        ? null
+        : request('POST /api/v1/auth/logout', host, { authorization: `Bearer ${token}` })
+    }
+  },
+
   createUser({ key, hash, from }: { key: string; hash: string; from: string }, host: string): Requests {
     let created = 0
     return () => {

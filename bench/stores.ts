@@ -72,13 +72,13 @@ async function newCaller(operation: string): Promise<() => Promise<unknown>> {
   if (operation === 'open') return () => store.openSession(newSession(userId), event('session.created', userId))
   if (operation === 'end') {
     const ids: string[] = []
-    while (ids.length < SESSIONS) {
-      const sessions = Array.from({ length: BATCH }, () => newSession(userId))
-      await Promise.all(
-        sessions.map((each) => answered(() => store.openSession(each, event('session.created', userId)))),
-      )
-      ids.push(...sessions.map(({ id }) => id))
+    // A session whose commit got no answer may have been written: each attempt opens another one.
+    const open = async () => {
+      const next = newSession(userId)
+      await store.openSession(next, event('session.created', userId))
+      return next.id
     }
+    while (ids.length < SESSIONS) ids.push(...(await Promise.all(Array.from({ length: BATCH }, () => answered(open)))))
     return async () => {
       const id = ids.pop()
       if (id === undefined) return false

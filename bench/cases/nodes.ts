@@ -5,6 +5,7 @@ import type { LoadResult } from '../load.ts'
 import { type BenchOptions, type Figure, measureBoth, type Result, spreadOf } from '../measure.ts'
 import { cpuWithChildren, type Measurable, measureTogether, parentOf, send } from '../processes.ts'
 import type { StoreRate } from '../stores.ts'
+import { formatNumber } from '../table.ts'
 import { DURABLE, rateOfAll } from './postgres.ts'
 
 const NODES = 3
@@ -12,11 +13,14 @@ const NODES = 3
 const CLIENTS = 192
 /** Clients of the requests over HTTP, of all nodes together. Each of them logs in first. */
 const HTTP_CLIENTS = 33
+/** Logouts of a round: each needs a login before it. */
+const LOGOUTS = 90
 
 /** Operations of the store of auth, without HTTP. */
 const OPERATIONS = [
-  { operation: 'rotate', name: 'rotate a session (refresh)' },
-  { operation: 'open', name: 'open a session, with its row in the audit' },
+  { operation: 'rotate', name: 'rotate a session (refresh)', goal: { least: 1.1 } },
+  { operation: 'open', name: 'open a session, with its row in the audit', goal: { least: 1.1 } },
+  // Every end takes the counter of the feed, which all nodes share.
   { operation: 'end', name: 'end a session (logout), with its entry in the feed and the audit' },
 ]
 
@@ -39,7 +43,7 @@ export async function nodes(options: BenchOptions, folder: string): Promise<Resu
     )) as [[number]]
     const pid = parentOf(process)
     const measured = { server, cpu: () => cpuWithChildren(pid) }
-    return [...(await operations(options, folder, measured)), await refreshes(options, folder, measured)]
+    return [...(await operations(options, folder, measured)), ...(await requests(options, folder, measured))]
   } finally {
     await server.stop()
   }
@@ -47,7 +51,7 @@ export async function nodes(options: BenchOptions, folder: string): Promise<Resu
 
 async function operations(options: BenchOptions, folder: string, measured: MeasuredServer): Promise<Result[]> {
   const results: Result[] = []
-  for (const { name, operation } of OPERATIONS) {
+  for (const { goal, name, operation } of OPERATIONS) {
     const databaseUrl = await measured.server.newDatabase()
     const program = ['--operation', operation, '--seconds', String(options.seconds)]
     const onServer = async (count: number, serverCpu: number[]): Promise<Figure> => {
@@ -78,7 +82,7 @@ async function operations(options: BenchOptions, folder: string, measured: Measu
         () => onServer(NODES, ofThree),
         () => onServer(1, ofOne),
       )),
-      goal: { least: 1.1 },
+      ...(goal && { goal }),
       also: [serverTimes(ofThree, ofOne), { says: `${unavailable} not answered in time`, holds: unavailable === 0 }],
     })
     results.push({
@@ -96,57 +100,102 @@ function serverTimes(ofThree: readonly number[], ofOne: readonly number[]): { sa
   return { says: `the server's CPU ${three} / ${one} µs`, holds: true }
 }
 
-/** Measures refreshes over HTTP, which each node gets an equal part of. */
-async function refreshes(options: BenchOptions, folder: string, measured: MeasuredServer): Promise<Result> {
+/** Nodes that share a database, and users of theirs. */
+interface Cluster {
+  nodes: Measurable[]
+  users: BenchUser[]
+  /** Microseconds of the server's CPU for a refresh, of each round. */
+  serverCpu: number[]
+}
+
+/** Measures requests over HTTP, of which each node gets an equal part. */
+async function requests(options: BenchOptions, folder: string, measured: MeasuredServer): Promise<Result[]> {
   const { rounds, seconds } = options
-  const start = (name: string, databaseUrl: string) => {
-    const env = { DATABASE_URL: databaseUrl, NODE_NAME: name, ISSUER: 'https://id.example.org' }
-    return startCh202(join(folder, name), env, true)
+  const started: Measurable[] = []
+  const cluster = async (count: number): Promise<Cluster> => {
+    const databaseUrl = await measured.server.newDatabase()
+    const starting = Array.from({ length: count }, async (_, number) => {
+      const name = `${count}-${number}`
+      const env = { DATABASE_URL: databaseUrl, NODE_NAME: name, ISSUER: 'https://id.example.org' }
+      const node = await startCh202(join(folder, name), env, true)
+      started.push(node)
+      return node
+    })
+    const nodes = await Promise.all(starting)
+    return { nodes, users: await createUsers(nodes[0]?.url ?? '', HTTP_CLIENTS), serverCpu: [] }
   }
-  const alone = [await start('alone', await measured.server.newDatabase())]
-  const shared = await measured.server.newDatabase()
-  const three = await Promise.all(Array.from({ length: NODES }, (_, number) => start(`node-${number}`, shared)))
   try {
-    const usersOf = async (cluster: readonly Measurable[]) => createUsers(cluster[0]?.url ?? '', HTTP_CLIENTS)
-    const [ofAlone, ofThree] = [await usersOf(alone), await usersOf(three)]
-    const serverCpu = { alone: [] as number[], three: [] as number[] }
-    const measure =
-      (cluster: readonly Measurable[], users: BenchUser[], into: number[]) => async (): Promise<Figure> => {
-        const part = HTTP_CLIENTS / cluster.length
-        const groups = await Promise.all(
-          cluster.map(async ({ url }, number) => {
-            const some = users.slice(number * part, (number + 1) * part)
-            const sessions = await Promise.all(some.map(({ email }) => logIn(url, email)))
-            return { url, refreshTokens: sessions.map(({ refreshToken }) => refreshToken) }
-          }),
-        )
-        const before = { nodes: cluster.map(({ cpu }) => cpu()), server: measured.cpu() }
-        const loads = await Promise.all(
-          groups.map(({ refreshTokens, url }) =>
-            // Asleep between answers, the generator leaves the cores to nodes and server.
-            send({ script: 'refresh', url, clients: part, seconds, background: true, data: { refreshTokens } }),
-          ),
-        )
-        const requests = sum(loads, (load: LoadResult) => load.requests)
-        into.push(((measured.cpu() - before.server) / requests) * 1000)
-        const used = cluster.reduce((total, { cpu }, number) => total + cpu() - (before.nodes[number] ?? 0), 0)
-        return { value: sum(loads, ({ rate }) => rate), cpu: (used / requests) * 1000 }
-      }
-    const figures = await measureBoth(
+    const [three, one] = [await cluster(NODES), await cluster(1)]
+    const common = { limitIs: 'one node' }
+    const refreshing = await measureBoth(
       rounds,
-      measure(three, ofThree, serverCpu.three),
-      measure(alone, ofAlone, serverCpu.alone),
+      () => refresh(three, seconds, measured),
+      () => refresh(one, seconds, measured),
     )
-    return {
-      name: `${NODES} nodes: POST /auth/refresh, ${HTTP_CLIENTS} clients`,
-      unit: 'a second',
-      limitIs: 'one node',
-      ...figures,
-      also: [serverTimes(serverCpu.three, serverCpu.alone)],
-    }
+    const slowest = { three: [] as number[], one: [] as number[] }
+    const ending = await measureBoth(
+      rounds,
+      () => logOut(three, slowest.three),
+      () => logOut(one, slowest.one),
+    )
+    const [ofThree, ofOne] = [slowest.three, slowest.one].map((times) => formatNumber(spreadOf(times).median))
+    return [
+      {
+        ...common,
+        name: `${NODES} nodes: POST /auth/refresh, ${HTTP_CLIENTS} clients`,
+        unit: 'a second',
+        ...refreshing,
+        also: [serverTimes(three.serverCpu, one.serverCpu)],
+      },
+      {
+        ...common,
+        name: `${NODES} nodes: POST /auth/logout, p50`,
+        unit: 'ms',
+        ...ending,
+        also: [{ says: `p99 ${ofThree} / ${ofOne} ms`, holds: true }],
+      },
+    ]
   } finally {
-    await Promise.all([...alone, ...three].map((node) => node.stop()))
+    await Promise.all(started.map((node) => node.stop()))
   }
+}
+
+async function refresh({ nodes: cluster, serverCpu, users }: Cluster, seconds: number, measured: MeasuredServer) {
+  const part = HTTP_CLIENTS / cluster.length
+  const groups = await Promise.all(
+    cluster.map(async ({ url }, number) => {
+      const some = users.slice(number * part, (number + 1) * part)
+      const sessions = await Promise.all(some.map(({ email }) => logIn(url, email)))
+      return { url, refreshTokens: sessions.map(({ refreshToken }) => refreshToken) }
+    }),
+  )
+  const before = { nodes: cluster.map(({ cpu }) => cpu()), server: measured.cpu() }
+  const loads = await Promise.all(
+    groups.map(({ refreshTokens, url }) =>
+      // Asleep between answers, the generator leaves the cores to nodes and server.
+      send({ script: 'refresh', url, clients: part, seconds, background: true, data: { refreshTokens } }),
+    ),
+  )
+  const count = sum(loads, (load: LoadResult) => load.requests)
+  serverCpu.push(((measured.cpu() - before.server) / count) * 1000)
+  const used = cluster.reduce((total, { cpu }, number) => total + cpu() - (before.nodes[number] ?? 0), 0)
+  return { value: sum(loads, ({ rate }) => rate), cpu: (used / count) * 1000 }
+}
+
+/** Measures how long logouts take. @param slowest gets the p99, milliseconds */
+async function logOut({ nodes: cluster, users }: Cluster, slowest: number[]): Promise<Figure> {
+  const loads: LoadResult[] = []
+  const tokens: string[] = []
+  for (let n = 0; n < LOGOUTS; n++)
+    tokens.push((await logIn(cluster[n % cluster.length]?.url ?? '', users[n % users.length]?.email ?? '')).token)
+  await Promise.all(
+    cluster.map(async ({ url }, number) => {
+      const data = { tokens: tokens.filter((_, index) => index % cluster.length === number) }
+      loads.push(await send({ script: 'logout', url, clients: 2, background: true, data }, ['204']))
+    }),
+  )
+  slowest.push(Math.max(...loads.map(({ p99 }) => p99)))
+  return { value: spreadOf(loads.map(({ p50 }) => p50)).median }
 }
 
 function sum(loads: readonly LoadResult[], value: (load: LoadResult) => number): number {

@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { COSTS } from '../../bench/simulation/costs.ts'
+import { quantile } from '../../bench/simulation/main.ts'
+import { simulate } from '../../bench/simulation/model.ts'
 import { text } from '../../db/engine.ts'
 import { Postgres } from '../../db/postgres/engine.ts'
 import { readDatabaseUrl } from '../../services/kit/process/database-url.ts'
@@ -22,6 +25,12 @@ test('the addresses of the page are accepted', () => {
   const addresses = page.match(/postgres:\/\/[^\s…"`]+/g) ?? []
   expect(addresses.length).toBeGreaterThan(1)
   for (const address of addresses) expect([address, typeof readDatabaseUrl(address)]).toEqual([address, 'object'])
+})
+
+test('the simulation gives the latencies of the page', () => {
+  const row = /^\| 3 +\| (\d+) ms +\| (\d+) ms/m.exec(page)
+  const measured = simulate({ nodes: 3, serverCores: 8, logouts: 20, costs: COSTS }, 60)
+  expect(row?.slice(1).map(Number)).toEqual([0.5, 0.99].map((share) => Math.round(quantile(measured, share))))
 })
 
 describe('a connection', () => {
