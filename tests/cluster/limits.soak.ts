@@ -1,15 +1,11 @@
 import { describe, expect, test } from 'bun:test'
 import { registerUser } from '../support/actors.ts'
-import { PROMPT } from '../support/eventually.ts'
 import { call } from '../support/http.ts'
 import { running } from '../support/running.ts'
 import { cluster } from './cluster.ts'
-import { Faults } from './faults.ts'
-import { ACCOUNT_LIMIT, guessDuring, untilPlacesAreFree } from './guesses.ts'
+import { ACCOUNT_LIMIT } from './guesses.ts'
 
 const GUESSES = 200
-/** Faults of each kind. */
-const ROUNDS = Number(process.env.SOAK_GUESSES ?? 5)
 /** The failures that lock an address. */
 const ADDRESS_LIMIT = 300
 
@@ -48,37 +44,5 @@ describe.each([1, 3])('wrong guesses at once, over %d nodes of each service', (n
       statuses.push(...(await Promise.all(logins)))
     }
     expect(count(statuses)).toEqual({ 401: ADDRESS_LIMIT, 429: statuses.length - ADDRESS_LIMIT })
-  })
-})
-
-describe('wrong guesses at once over three nodes', () => {
-  const here = running((env) => cluster(env, { lines: true }), {
-    TRUSTED_PROXIES: '127.0.0.1',
-    LOG_LEVEL: 'silent',
-    HASH_QUEUE: '1000',
-    // So slow that a fault meets passwords that are being checked.
-    BCRYPT_COST: '11',
-  })
-
-  test.each(['kill', 'freeze', 'cut'] as const)('while one has the fault %s: no more are answered', async (kind) => {
-    for (let round = 0; round < ROUNDS; round++) {
-      const faults = new Faults(here.system)
-      const { recorded, statuses } = await guessDuring(here.system, GUESSES, async () => {
-        await Bun.sleep(50 + 400 * Math.random())
-        await faults.once(kind, here.system.node('auth', (round % 3) + 1))
-      })
-      console.log(`${kind}: ${JSON.stringify(statuses)}, ${recorded} recorded`)
-      expect(statuses[200]).toBeUndefined()
-      expect(statuses[401] ?? 0).toBeLessThanOrEqual(ACCOUNT_LIMIT)
-      if (kind === 'kill') expect(recorded).toBeLessThanOrEqual(ACCOUNT_LIMIT)
-    }
-  })
-
-  test('the places of a node that dies are free for the others', async () => {
-    const times: number[] = []
-    for (let round = 0; round < ROUNDS; round++)
-      times.push(await untilPlacesAreFree(here.system, new Faults(here.system)))
-    console.log(`places of a dead node are free after ${times.map((ms) => ms.toFixed(0)).join(', ')} ms`)
-    expect(Math.max(...times)).toBeLessThan(PROMPT)
   })
 })

@@ -67,3 +67,11 @@ export async function refreshTokens(system: Cluster, rounds: number, faults?: Fa
   }
   return figures
 }
+
+/** Prints the figures of a run. @param name what was run */
+export function reportRefreshes(name: string, { refreshes, repeated, wrong }: RefreshFigures): void {
+  console.log(name)
+  console.log(
+    `figures: ${refreshes} refreshes, ${repeated} repeated refreshes, ${wrong.length} wrong answers to refreshes`,
+  )
+}

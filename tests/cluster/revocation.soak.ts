@@ -4,8 +4,6 @@ import { PROMPT } from '../support/eventually.ts'
 import { running } from '../support/running.ts'
 import { cluster } from './cluster.ts'
 import { endsOf } from './ends.ts'
-import { Faults } from './faults.ts'
-import { Probes } from './probes.ts'
 import { endTokens, report, wrongIn } from './revocations.ts'
 
 /** Ends of a run, of every cause together. */
@@ -29,24 +27,6 @@ describe.each(['balanced', 'same number'] as const)(
     })
   },
 )
-
-describe('check 16: while nodes and the database are killed, frozen and cut off', () => {
-  const here = running((env) => cluster(env, { lines: true }), QUIET)
-
-  test('no node accepts a token after the answer to what ended it', async () => {
-    const faults = new Faults(here.system)
-    const probes = new Probes(here.system, faults)
-    await probes.start()
-    faults.start()
-    const figures = await endTokens(here.system, ENDS, Object.entries(endsOf(here.system)), faults)
-    const happened = await faults.stop()
-    const longest = await probes.stop()
-    report(`while ${happened}`, figures)
-    for (const line of longest) console.log(line)
-    for (const line of figures.accepted) console.log(line)
-    expect(wrongIn(figures)).toEqual(NOTHING)
-  }, 1_800_000)
-})
 
 describe('the same checks, when an end is answered at once', () => {
   const preload = join(import.meta.dir, 'without-wait.ts')

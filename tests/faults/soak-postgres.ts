@@ -40,8 +40,8 @@ const CONTRACT: Trait[][] = [[], ['npm'], ['pooler'], ['serializable'], ['slow']
 const COMMITS: Trait[][] = [[], ['serializable']]
 /** Files of `tests/cluster`, over the balancer of the tests and over Caddy. */
 const CLUSTER = ['cluster', 'contract', 'documents', 'revocation', 'refresh', 'limits', 'keys', 'deliveries']
-/** Files of `tests/cluster` that start servers of their own, over the balancer of the tests. */
-const HIGH_AVAILABILITY = ['failover', 'patroni']
+/** Files of `tests/cluster` with faults or servers of their own, over the balancer of the tests. */
+const FAULTS = ['faults', 'deliveries-with-faults', 'failover', 'patroni']
 
 /** Parts of `bun run soak --postgres`. */
 export const PARTS: readonly Part[] = [
@@ -68,7 +68,7 @@ export const PARTS: readonly Part[] = [
       }),
     ),
   ),
-  ...HIGH_AVAILABILITY.map(
+  ...FAULTS.map(
     (file): Part => ({ name: 'cluster', label: file, traits: [], files: `./tests/cluster/${file}.soak.ts` }),
   ),
 ]
