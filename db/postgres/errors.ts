@@ -18,9 +18,15 @@ const CONNECTION = /^(ERR_POSTGRES_|ECONN|EHOST|ENET|ENOTFOUND|ETIMEDOUT|EPIPE)/
 /** Codes of a certificate that is not valid. */
 const TLS = /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA|HOSTNAME_MISMATCH)/
 
+/** The code of a server that is read-only: a standby, or one whose settings say so. */
+const READ_ONLY = '25006'
+/** The code of an unsupported feature, and the function of the server that reports it for `SERIALIZABLE` on a standby. */
+const ON_STANDBY = { errno: '0A000', routine: 'call_enum_check_hook' }
+
 /** The code of SQL of an error from the server (`SQLSTATE`), which Bun's driver has in `errno`. */
 export function sqlState(error: unknown): string | undefined {
-  const { errno } = (error ?? {}) as { errno?: unknown }
+  const { errno, routine } = (error ?? {}) as { errno?: unknown; routine?: unknown }
+  if (errno === ON_STANDBY.errno && routine === ON_STANDBY.routine) return READ_ONLY
   return typeof errno === 'string' && /^[0-9A-Z]{5}$/.test(errno) ? errno : undefined
 }
 
