@@ -1,9 +1,10 @@
 import { asc, gt, gte, sql } from 'drizzle-orm'
 import type { AuthStore, Ended } from '../../services/auth/store/index.ts'
+import type { Acknowledgement } from '../../services/kit/feed/stored-subscribers.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
 import { type Body, built, type Engine, type Transaction, text } from '../engine.ts'
 import { revocations } from '../schema/auth.ts'
-import { subscriberStore } from '../subscribers.ts'
+import { checkPoll, subscriberStore } from '../subscribers.ts'
 import { BATCH } from '../write-in-batches.ts'
 import type { Facts } from './facts.ts'
 
@@ -77,7 +78,7 @@ const statements = {
 export async function feedStore(engine: Engine, facts: Facts) {
   return {
     epoch: await engine.write((tx) => readOrCreateEpoch(tx, facts)),
-    subscribers: subscriberStore(engine, { acked: KNOWN_ACK }),
+    subscribers: subscriberStore(engine, { lastSeq: LAST_ENTRY, acked: KNOWN_ACK }),
     /** @param sessions how many sessions ended with these revocations */
     *writeRevocations(tx: Transaction, revoked: Revocation[], sessions = 0): Body<Ended> {
       if (revoked.length === 0) return { sessions, seq: 0, revocations: revoked }
@@ -90,12 +91,19 @@ export async function feedStore(engine: Engine, facts: Facts) {
     },
     /** Deletes a batch of expired entries. @returns their number */
     forgetRevocations: (tx: Transaction, now: number): Body<number> => tx.run(statements.forget, { now }),
-    async revocationsAfter(seq: number, limit: number) {
+    async revocationsAfter(seq: number, limit: number, poll?: Acknowledgement) {
+      const read = (statement: typeof statements.after, values: { seq: number; limit: number }) =>
+        poll
+          ? engine.read(function* (tx) {
+              yield* checkPoll(tx, poll)
+              return yield* tx.all(statement, values)
+            })
+          : engine.all(statement, values)
       // Numbers of a file are never given again.
-      if (seq === 0 || engine.node === null) return pageOf(await engine.all(statements.after, { seq, limit }), seq)
-      const [entry, ...rows] = await engine.all(statements.from, { seq, limit: limit + 1 })
+      if (seq === 0 || engine.node === null) return pageOf(await read(statements.after, { seq, limit }), seq)
+      const [entry, ...rows] = await read(statements.from, { seq, limit: limit + 1 })
       if (entry?.seq === seq) return pageOf(rows, seq)
-      return { ...pageOf(await engine.all(statements.after, { seq: 0, limit }), 0), hasRestarted: true }
+      return { ...pageOf(await read(statements.after, { seq: 0, limit }), 0), hasRestarted: true }
     },
     lastRevocation: async () => (await engine.get(statements.last))?.seq ?? 0,
   } satisfies Partial<AuthStore> & Record<string, unknown>

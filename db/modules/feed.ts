@@ -1,6 +1,6 @@
 import type { ModulesStore } from '../../services/modules/store.ts'
 import type { Body, Engine, Transaction } from '../engine.ts'
-import { subscriberStore } from '../subscribers.ts'
+import { checkPoll, subscriberStore } from '../subscribers.ts'
 import { STATEMENTS as statements } from './statements.ts'
 
 interface ChoiceKey {
@@ -45,7 +45,7 @@ export async function moduleFeedStore(engine: Engine) {
   return {
     epoch,
     servedBefore,
-    subscribers: subscriberStore(engine),
+    subscribers: subscriberStore(engine, { lastSeq: 'SELECT seq FROM feed' }),
     lastChangeOfAll: async () => (await engine.get(statements.feed))?.seq ?? 0,
     lastChange: (id) =>
       engine.read(function* (tx) {
@@ -53,8 +53,9 @@ export async function moduleFeedStore(engine: Engine) {
         const ofChoices = yield* tx.get(statements.lastChoice, { id })
         return Math.max(ofModule?.seq ?? 0, ofChoices?.seq ?? 0)
       }),
-    changesAfter: (id, after, limit) =>
+    changesAfter: (id, after, limit, poll) =>
       engine.read(function* (tx) {
+        yield* checkPoll(tx, poll)
         const { begun = 0 } = (yield* tx.get(statements.lastModuleChange, { id })) ?? {}
         const rows = yield* tx.all(statements.choicesAfter, { id, after, limit })
         const choices = rows.map(({ enabled, userId }) => ({ userId, enabled }))

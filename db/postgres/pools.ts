@@ -21,9 +21,9 @@ const CONNECTION_PATIENCE = 2
 const SHORTEST_USE = 500
 /**
  * Codes after which connections may lead to a server that is no longer the primary: it has ended one of them, is read-only,
- * or cannot be reached. New ones lead to the primary of now.
+ * lacks what was committed before, or cannot be reached. New ones lead to the primary of now.
  */
-const MOVED = /^(08|57P0)|^25006$|^ERR_POSTGRES_CONNECTION/
+const MOVED = /^(08|57P0)|^25006$|^ERR_POSTGRES_CONNECTION|^OLD_PRIMARY$/
 
 /** The characters of a host's name that the name of a node has at most. */
 const HOST_MAX = 40

@@ -3,7 +3,7 @@ import type { ModulePage } from '../kit/access/module-gate.ts'
 import type { Clock } from '../kit/clock.ts'
 import { FeedPublisher, type Poll, type Publisher, unknownLeasesUntil } from '../kit/feed/publisher.ts'
 import { SharedFeedPublisher } from '../kit/feed/shared-publisher.ts'
-import { StoredSubscribers } from '../kit/feed/stored-subscribers.ts'
+import { type Acknowledgement, StoredSubscribers } from '../kit/feed/stored-subscribers.ts'
 import type { Log } from '../kit/log.ts'
 import { Problem } from '../kit/problem.ts'
 import type { ModulesStore } from './store.ts'
@@ -56,9 +56,9 @@ export class ModuleFeed {
     const { epoch } = this.options.store
     const publisher = await this.publisherOf(id)
     if (this.closed) throw new Problem('modules_unavailable')
-    return await publisher.answer(poll, epoch, async (from, upTo) => {
+    return await publisher.answer(poll, epoch, async (from, upTo, stored) => {
       const continued = poll.epoch === epoch && poll.after === from
-      const page = await this.pageAfter(id, from, continued)
+      const page = await this.pageAfter(id, from, continued, stored)
       // The last change may have been one of the module itself, with a higher number than any choice.
       return { ...page, seq: page.complete ? Math.max(page.seq, upTo) : page.seq }
     })
@@ -95,11 +95,11 @@ export class ModuleFeed {
   }
 
   /** @param continued whether the subscriber has everything up to `from`; otherwise the page starts over */
-  private async pageAfter(id: string, from: number, continued: boolean): Promise<ModulePage> {
+  private async pageAfter(id: string, from: number, continued: boolean, poll?: Acknowledgement): Promise<ModulePage> {
     const { store } = this.options
-    const next = await store.changesAfter(id, from, PAGE_SIZE)
+    const next = await store.changesAfter(id, from, PAGE_SIZE, poll)
     const reset = !continued || from < next.begun
-    const { choices, module, seq } = reset && from > 0 ? await store.changesAfter(id, 0, PAGE_SIZE) : next
+    const { choices, module, seq } = reset && from > 0 ? await store.changesAfter(id, 0, PAGE_SIZE, poll) : next
     return {
       epoch: store.epoch,
       seq,
@@ -119,6 +119,7 @@ export class ModuleFeed {
       if (this.publishers.size === 0) continue
       try {
         const last = await store.lastChangeOfAll()
+        if (last < this.watchedUpTo) for (const publisher of this.publishers.values()) publisher.restart()
         if (last !== this.watchedUpTo) await Promise.all([...this.publishers.keys()].map((id) => this.publisherOf(id)))
         this.watchedUpTo = last
         isLost = false

@@ -1,4 +1,4 @@
-import type { SubscriberStore } from '../kit/feed/stored-subscribers.ts'
+import type { Acknowledgement, SubscriberStore } from '../kit/feed/stored-subscribers.ts'
 import type { NodeStore } from '../kit/nodes/nodes.ts'
 import type { NewNotice, OutboxStore } from '../kit/outbox/outbox.ts'
 import type { PageRequest, Slice } from '../kit/schema/page.ts'
@@ -119,8 +119,11 @@ export interface ModulesStore extends OutboxStore, NodeStore {
   lastChange(id: string): Promise<number>
   /** The number of the last change in the feeds of all modules. */
   lastChangeOfAll(): Promise<number>
-  /** The page after `seq` of a module's feed, with at most `limit` choices. */
-  changesAfter(id: string, seq: number, limit: number): Promise<ModuleNews>
+  /**
+   * The page after `seq` of a module's feed, with at most `limit` choices.
+   * @throws DatabaseUnavailable when the server lacks `poll`: it is an old primary
+   */
+  changesAfter(id: string, seq: number, limit: number, poll?: Acknowledgement): Promise<ModuleNews>
 
   /** Removes the choices for a deleted user, and refuses later ones. */
   removeUser(userId: string): Promise<void>

@@ -5,20 +5,21 @@ import { connect, createServer, type Socket } from 'node:net'
 export interface Entry {
   port: number
   /**
-   * Leads new connections to another server.
+   * Leads new connections to another server, or to several by turns.
    * @param open what happens to those that are open: `close` as HAProxy's `shutdown-sessions`, `leave` as a virtual address
    * that moves without a word to the other side
    */
-  leadTo(port: number, open: 'close' | 'leave'): void
+  leadTo(port: number | readonly number[], open: 'close' | 'leave'): void
   stop(): void
 }
 
 /** @param first the port of the server that connections lead to at first */
 export async function startEntry(first: number): Promise<Entry> {
-  let target = first
+  let targets: readonly number[] = [first]
+  let turn = 0
   const clients = new Set<Socket>()
   const server = createServer({ noDelay: true }, (client) => {
-    const upstream = connect({ port: target, host: '127.0.0.1', noDelay: true })
+    const upstream = connect({ port: targets[turn++ % targets.length] ?? first, host: '127.0.0.1', noDelay: true })
     clients.add(client)
     client.on('close', () => clients.delete(client))
     for (const [from, to] of [
@@ -37,7 +38,7 @@ export async function startEntry(first: number): Promise<Entry> {
   return {
     port: (server.address() as AddressInfo).port,
     leadTo(port, open) {
-      target = port
+      targets = [port].flat()
       if (open === 'close') closeAll()
     },
     stop() {

@@ -162,12 +162,12 @@ export class Load {
   }
 
   private async readyNodes(): Promise<Set<string>> {
-    const asked = await Promise.all(
+    const answers = await Promise.all(
       this.system
         .all()
         .map(async ({ name, url }) => ({ name, isReady: (await call(url, 'GET /health/ready')).status === 200 })),
     )
-    return new Set(asked.flatMap(({ isReady, name }) => (isReady ? [name] : [])))
+    return new Set(answers.flatMap(({ isReady, name }) => (isReady ? [name] : [])))
   }
 
   /** Lets every node of auth validate a token: this continues without the database. */

@@ -119,6 +119,6 @@ test('a gate that has stopped holds up one change at most, and is removed', asyn
   await feeds[0]?.announce(MODULE)
   await eventually(async () => {
     await feeds[0]?.prune()
-    return (await stores[0]?.subscribers?.subscribers())?.length === 0
+    return (await stores[0]?.subscribers?.subscribers())?.rows.length === 0
   })
 })

@@ -41,7 +41,7 @@ async function addEntries(): Promise<typeof entries> {
   return [first, second, Number(await store?.addSigningKey(key('two'), null))]
 }
 
-const rowOf = async (name: string) => (await second.subscribers()).find((row) => row.name === name)
+const rowOf = async (name: string) => (await second.subscribers()).rows.find((row) => row.name === name)
 
 test('an acknowledgement is committed when it resolves, and each changes the renewal', async () => {
   const renewals = new Set<unknown>()
@@ -60,7 +60,7 @@ test('many acknowledgements at once, on two nodes, are all written', async () =>
     ...names.map((name) => first.acknowledge(name, entries[0])),
     ...names.toReversed().map((name) => second.acknowledge(name, entries[0])),
   ])
-  const rows = await first.subscribers()
+  const { rows } = await first.subscribers()
   expect(rows.filter(({ name }) => name.startsWith('many-')).map(({ acked }) => acked)).toEqual(
     names.map(() => entries[0]),
   )

@@ -4,7 +4,7 @@ import { FeedPublisher, type Publisher, unknownLeasesUntil } from '../../kit/fee
 import type { RevocationPage } from '../../kit/feed/revocation-subscriber.ts'
 import { SharedFeedPublisher } from '../../kit/feed/shared-publisher.ts'
 import { SharedRuns } from '../../kit/feed/shared-runs.ts'
-import { StoredSubscribers } from '../../kit/feed/stored-subscribers.ts'
+import { type Acknowledgement, StoredSubscribers } from '../../kit/feed/stored-subscribers.ts'
 import type { Log } from '../../kit/log.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { EventType } from '../../kit/schema/events.ts'
@@ -44,8 +44,6 @@ export class RevocationFeed {
   /** The subscription of this node to what the others publish; null when it is the only node. */
   readonly subscription: NodeSubscription | null
   private readonly publisher: Publisher
-  /** The same, when several nodes publish the feed. */
-  private readonly sharedPublisher: SharedFeedPublisher | null = null
   private readonly subscribers: StoredSubscribers | null
   private readonly reads = new SharedRuns(() => this.readStored())
   private closed = false
@@ -57,7 +55,7 @@ export class RevocationFeed {
     this.subscribers = store.subscribers && new StoredSubscribers(store.subscribers, clock)
     if (this.subscribers) {
       const { subscribers } = this
-      this.sharedPublisher = new SharedFeedPublisher({
+      this.publisher = new SharedFeedPublisher({
         clock,
         subscribers,
         nameOf: (subscriber) => subscriber,
@@ -65,9 +63,8 @@ export class RevocationFeed {
         concerns: (name) => name !== node,
         readLastSeq: () => store.lastRevocation(),
       })
-      this.publisher = this.sharedPublisher
-      const catchUp = async () => {
-        await this.reads.run()
+      const catchUp = async (poll?: Acknowledgement) => {
+        await (poll ? this.readStored(poll) : this.reads.run())
         return this.readUpTo
       }
       this.subscription = new NodeSubscription({ name: node, subscribers, catchUp, clock, log })
@@ -92,8 +89,8 @@ export class RevocationFeed {
   async poll(subscriber: string, after: number, epoch: string): Promise<RevocationPage> {
     const { audience, issuer, jwks, store, subscribedTypes } = this.options
     if (this.closed) throw new Problem('auth_unavailable')
-    return await this.publisher.answer({ subscriber, after, epoch }, store.epoch, async (from, upTo) => {
-      const { revocations, seq } = await store.revocationsAfter(from, PAGE)
+    return await this.publisher.answer({ subscriber, after, epoch }, store.epoch, async (from, upTo, poll) => {
+      const { revocations, seq } = await store.revocationsAfter(from, PAGE, poll)
       const complete = revocations.length < PAGE
       // Expired rows of a file are deleted, so the last row may be older than the last number.
       const reached = complete && !this.subscription ? Math.max(seq, upTo) : seq
@@ -134,9 +131,9 @@ export class RevocationFeed {
   }
 
   /** Enforces the revocations that were stored since the last time, and reloads what other nodes changed. */
-  private async readStored(): Promise<void> {
+  private async readStored(poll?: Acknowledgement): Promise<void> {
     for (;;) {
-      const page = await this.options.store.revocationsAfter(this.readUpTo, PAGE)
+      const page = await this.options.store.revocationsAfter(this.readUpTo, PAGE, poll)
       const { revocations, seq } = page
       if (page.hasRestarted) await this.restart()
       if (revocations.length === 0) return
@@ -158,7 +155,7 @@ export class RevocationFeed {
     await reloadSubscribedTypes(null)
     log.warn({ event: 'feed.restarted', target: 'database' })
     this.readUpTo = 0
-    this.sharedPublisher?.restart()
+    this.publisher.restart()
   }
 
   private async reload(revocations: readonly Revocation[], seq: number): Promise<void> {

@@ -1,4 +1,4 @@
-import type { SubscriberStore } from '../../kit/feed/stored-subscribers.ts'
+import type { Acknowledgement, SubscriberStore } from '../../kit/feed/stored-subscribers.ts'
 import type { Revocation } from '../../kit/tokens/revocations.ts'
 
 /** The sessions and tokens that a change ended: how many sessions, and the revocations for the feed to publish. */
@@ -21,10 +21,12 @@ export interface RevocationStore {
    * With several nodes, a reader gives the number of an entry that it has read, or 0. If there is no such entry, then the
    * database was set back by a failover that lost it (or it expired while the reader stood still): the page has the first
    * revocations, and `hasRestarted` is true.
+   * @throws DatabaseUnavailable when the server lacks `poll`: it is an old primary
    */
   revocationsAfter(
     seq: number,
     limit: number,
+    poll?: Acknowledgement,
   ): Promise<{ revocations: Revocation[]; seq: number; hasRestarted: boolean }>
   /** Returns the number of the last revocation; 0 when the feed is empty. */
   lastRevocation(): Promise<number>

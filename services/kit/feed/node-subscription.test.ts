@@ -13,12 +13,13 @@ function newNode() {
   const database = { last: 0, isAway: false, isReadOnly: false, delay: 0, acks: [] as number[] }
   const unavailable = () => new DatabaseUnavailable('The database is away', 'TEST')
   const store = {
-    async acknowledge(_: string, acked: number) {
+    async acknowledge(name: string, acked: number) {
       if (database.isAway || database.isReadOnly) throw unavailable()
       time.now += database.delay
       database.acks.push(acked)
+      return { name, renewal: database.acks.length }
     },
-    subscribers: async () => [],
+    subscribers: async () => ({ lastSeq: database.last, rows: [] }),
     removeSubscriber: async () => undefined,
   }
   const subscription = new NodeSubscription({

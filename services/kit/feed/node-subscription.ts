@@ -4,15 +4,18 @@ import { DatabaseUnavailable } from '../database-unavailable.ts'
 import type { Log } from '../log.ts'
 import { withTimeout } from '../timeout.ts'
 import { SharedRuns } from './shared-runs.ts'
-import type { StoredSubscribers } from './stored-subscribers.ts'
+import type { Acknowledgement, StoredSubscribers } from './stored-subscribers.ts'
 import { FEED_LEASE } from './subscriber.ts'
 
 export interface NodeSubscriptionOptions {
   /** Identifies this run of this node, among the subscribers. */
   name: string
   subscribers: StoredSubscribers
-  /** Reads and applies what was published since the last time. Resolves with the number of the last change. */
-  catchUp(): Promise<number>
+  /**
+   * Reads and applies what was published since the last time. Resolves with the number of the last change.
+   * @param poll must be at the server that is read
+   */
+  catchUp(poll?: Acknowledgement): Promise<number>
   clock: Clock
   log: Log
 }
@@ -128,9 +131,9 @@ export class NodeSubscription {
   private async renew(): Promise<true> {
     const { catchUp, clock, name, subscribers } = this.options
     const [acked, sentAt] = [this.last, clock.monotonic()]
-    await subscribers.acknowledge(name, acked)
+    const poll = await subscribers.acknowledge(name, acked)
     this.acked = acked
-    this.last = await catchUp()
+    this.last = await catchUp(poll)
     this.currentAt = sentAt
     return true
   }

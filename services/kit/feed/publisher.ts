@@ -1,5 +1,6 @@
 import type { Clock } from '../clock.ts'
 import { Signal } from '../timeout.ts'
+import type { Acknowledgement } from './stored-subscribers.ts'
 import { FEED_HOLD, FEED_LEASE, type FeedPage } from './subscriber.ts'
 
 interface Subscriber {
@@ -43,15 +44,18 @@ export interface Publisher {
   /**
    * Answers a poll. A poll with the epoch of another database, or with a number that this one has not reached, starts over.
    * @param ourEpoch the epoch of this database
-   * @param readPage reads the changes after `from`; `upTo` was the last change before it began
+   * @param readPage reads the changes after `from`; `upTo` was the last change before it began. With several nodes, they
+   * are those of a server that has the acknowledgement of the poll
    */
   answer<Page extends FeedPage>(
     poll: Poll,
     ourEpoch: string,
-    readPage: (from: number, upTo: number) => Promise<Page>,
+    readPage: (from: number, upTo: number, poll?: Acknowledgement) => Promise<Page>,
   ): Promise<Page>
   /** Publishes the changes up to `seq`: answers the polls that are held. */
   advance(seq: number): void
+  /** Begins with the first number again: a failover of the database lost changes. The subscribers then do the same. */
+  restart(): void
   /** Publishes the changes up to `seq`. Resolves when every subscriber has acknowledged them or has no lease. */
   waitForAcks(seq: number): Promise<void>
   /** Answers the polls that are held, with an empty page if there is no change: before a stop. */
@@ -113,6 +117,9 @@ export class FeedPublisher implements Publisher {
     this.published = seq
     this.answerHeldPolls()
   }
+
+  /** Does nothing: a file is not set back while its process runs. */
+  restart(): void {}
 
   async waitForAcks(seq: number): Promise<void> {
     if (seq === 0) return

@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { Signal } from '../timeout.ts'
 import { FORGOTTEN_AFTER, type Poll, type Publisher } from './publisher.ts'
-import type { StoredSubscribers } from './stored-subscribers.ts'
+import type { Acknowledgement, StoredSubscribers } from './stored-subscribers.ts'
 import { FEED_HOLD, type FeedPage } from './subscriber.ts'
 
 interface SharedPublisherOptions {
@@ -38,7 +38,7 @@ export class SharedFeedPublisher implements Publisher {
   async answer<Page extends FeedPage>(
     { after, epoch, subscriber }: Poll,
     ourEpoch: string,
-    readPage: (from: number, upTo: number) => Promise<Page>,
+    readPage: (from: number, upTo: number, poll?: Acknowledgement) => Promise<Page>,
   ): Promise<Page> {
     const { clock, nameOf, readLastSeq, subscribers } = this.options
     this.polledAt = clock.monotonic()
@@ -46,9 +46,9 @@ export class SharedFeedPublisher implements Publisher {
     if (epoch === ourEpoch && after > this.published) this.advance(await readLastSeq())
     const isCurrent = epoch === ourEpoch && after <= this.published
     const from = isCurrent ? after : 0
-    await subscribers.acknowledge(nameOf(subscriber), from)
+    const poll = await subscribers.acknowledge(nameOf(subscriber), from)
     if (isCurrent && from === this.published) await this.changes.next(FEED_HOLD)
-    const page = await readPage(from, this.published)
+    const page = await readPage(from, this.published, poll)
     this.advance(page.seq)
     return page
   }
@@ -59,7 +59,6 @@ export class SharedFeedPublisher implements Publisher {
     this.answerHeldPolls()
   }
 
-  /** Begins with the first number again: the database was set back. The subscribers then do the same. */
   restart(): void {
     this.published = 0
     this.answerHeldPolls()

@@ -16,12 +16,14 @@ function newFeed() {
   const store: SubscriberStore = {
     async acknowledge(name, acked) {
       if (feed.fails) throw new Error('The database is away')
-      rows.set(name, { name, acked, renewal: ++feed.renewals })
+      const renewal = ++feed.renewals
+      rows.set(name, { name, acked, renewal })
       steps.push(`${name} acknowledges ${acked}`)
+      return { name, renewal }
     },
     async subscribers() {
       if (feed.fails) throw new Error('The database is away')
-      return [...rows.values()]
+      return { lastSeq: feed.last, rows: [...rows.values()] }
     },
     async removeSubscriber(name, renewal) {
       if (rows.get(name)?.renewal === renewal) rows.delete(name)
@@ -145,13 +147,26 @@ test('without the database a writer waits until every lease has ended', async ()
   await acks
 })
 
+test('rows of a server that lacks the change do not count: it is an old primary', async () => {
+  const { nodes, store } = newFeed()
+  let lastSeq = 0
+  store.subscribers = async () => ({ lastSeq, rows: [{ name: 'one', acked: 0, renewal: 1 }] })
+  await nodes[0].subscribers.read()
+  nodes[0].time.now += FEED_LEASE
+  const acks = nodes[0].waitForAcks()
+  expect(await resolvesSoon(acks)).toBe(false)
+  // The subscriber has not polled the new primary either.
+  lastSeq = 1
+  await acks
+})
+
 test('a read that had begun before the change does not count', async () => {
   const { nodes, store } = newFeed()
   const results: PromiseWithResolvers<StoredSubscriber[]>[] = []
-  store.subscribers = () => {
+  store.subscribers = async () => {
     const result = Promise.withResolvers<StoredSubscriber[]>()
     results.push(result)
-    return result.promise
+    return { lastSeq: 1, rows: await result.promise }
   }
   const before = nodes[0].subscribers.read()
   const acks = nodes[0].waitForAcks()

@@ -13,11 +13,18 @@ export interface StoredSubscriber {
   renewal: number
 }
 
+/**
+ * A poll that is stored. A server that has it is up to date with everything that was committed before it: an old primary,
+ * from which a node still reads after a failover, lacks the polls that the new one has.
+ */
+export type Acknowledgement = Pick<StoredSubscriber, 'name' | 'renewal'>
+
 /** The subscribers of a feed, in the database that its nodes share. Each method is one transaction. */
 export interface SubscriberStore {
   /** Records a poll: what it acknowledges, and that its subscriber is running. */
-  acknowledge(name: string, acked: number): Promise<void>
-  subscribers(): Promise<StoredSubscriber[]>
+  acknowledge(name: string, acked: number): Promise<Acknowledgement>
+  /** Reads the subscribers, with the number of the last change of the feed that the same server has. */
+  subscribers(): Promise<{ lastSeq: number; rows: StoredSubscriber[] }>
   /** Removes a subscriber, unless it has polled since it had this `renewal`. @param renewal null: in any case */
   removeSubscriber(name: string, renewal: number | null): Promise<void>
 }
@@ -40,7 +47,11 @@ export class StoredSubscribers {
   /** How many reads have begun. */
   private begun = 0
   /** The newest result, with the number of its read. */
-  private latest: { read: number; rows: readonly StoredSubscriber[] } = { read: 0, rows: [] }
+  private latest: { read: number; lastSeq: number; rows: readonly StoredSubscriber[] } = {
+    read: 0,
+    lastSeq: 0,
+    rows: [],
+  }
   private waiting = 0
   private isReading = false
 
@@ -49,8 +60,8 @@ export class StoredSubscribers {
     private readonly clock: Clock,
   ) {}
 
-  /** Records a poll. A page for it must be read from the database after this resolves. */
-  acknowledge(name: string, acked: number): Promise<void> {
+  /** Records a poll. A page for it must be read after this resolves, from a server that has the acknowledgement. */
+  acknowledge(name: string, acked: number): Promise<Acknowledgement> {
     return this.store.acknowledge(name, acked)
   }
 
@@ -83,13 +94,13 @@ export class StoredSubscribers {
   /** Reads the subscribers, and removes those that have stopped polling. @throws when the store fails */
   async read(): Promise<readonly StoredSubscriber[]> {
     const read = ++this.begun
-    const rows = await this.store.subscribers()
+    const { lastSeq, rows } = await this.store.subscribers()
     const now = this.clock.monotonic()
     const names = new Set(rows.map(({ name }) => name))
     for (const name of this.renewals.keys()) if (!names.has(name)) this.renewals.delete(name)
     for (const { name, renewal } of rows)
       if (this.renewals.get(name)?.renewal !== renewal) this.renewals.set(name, { renewal, since: now })
-    if (read > this.latest.read) this.latest = { read, rows }
+    if (read > this.latest.read) this.latest = { read, lastSeq, rows }
     this.reads.notify()
     for (const { name, renewal } of rows)
       if (this.idleTime(name) >= REMOVED_AFTER) await this.store.removeSubscriber(name, renewal)
@@ -107,6 +118,8 @@ export class StoredSubscribers {
   }
 
   private isAcknowledged(seq: number, concerns: (name: string) => boolean): boolean {
+    // Without the change, the rows are those of an old primary: subscribers may have polled the new one since.
+    if (this.latest.lastSeq < seq) return false
     return this.latest.rows.every(
       ({ acked, name }) => acked >= seq || !concerns(name) || this.idleTime(name) >= FEED_LEASE,
     )
