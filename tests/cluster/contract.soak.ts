@@ -12,6 +12,7 @@ runFiles(join(import.meta.dir, '../contract'), 'over a cluster', {
   'stored-issuer.test.ts': 'its subject is a start at another address; every cluster of the tests has a fixed ISSUER',
   'time.test.ts': 'sets the timers of a process, and receives the mails in it',
   ...(process.env.CH202_TEST_BALANCER === 'caddy' && {
+    'bad-input.test.ts': 'sends malformed requests, which Caddy refuses by itself',
     'raw-requests.test.ts': 'sends malformed requests, which Caddy refuses by itself',
   }),
   'webhooks.test.ts': 'sets the timers of a process; `deliveries.soak.ts` has webhooks over nodes',
