@@ -9,7 +9,7 @@ runFiles(join(import.meta.dir, '../contract'), 'over a cluster', {
   'issuer.slow.test.ts': 'starts processes, whose settings are the subject',
   'on-postgres.slow.test.ts': 'is another run of the contract',
   'search-merging.slow.test.ts': 'the merging of the index of searches is that of SQLite',
-  'stored-issuer.test.ts': 'its subject is a start at another address; every cluster of the tests has a fixed ISSUER',
+  'stored-issuer.test.ts': 'starts a second system on the database of the first',
   'time.test.ts': 'sets the timers of a process, and receives the mails in it',
   ...(process.env.CH202_TEST_BALANCER === 'caddy' && {
     'bad-input.test.ts': 'sends malformed requests, which Caddy refuses by itself',
