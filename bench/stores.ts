@@ -91,7 +91,8 @@ async function newCaller(operation: string): Promise<() => Promise<unknown>> {
     const until = { expiresAt: now + 24 * HOUR, accessUntil: now + HOUR }
     const rotation = { sessionId: session.id, counter, now, grace: 10_000, ...until }
     const { outcome } = await store.rotateSession(rotation, (type) => event(type, userId))
-    if (outcome !== 'rotated') throw new Error(`A session was ${outcome}`)
+    // Repeated: an earlier call got no answer, but was written.
+    if (outcome !== 'rotated' && outcome !== 'repeated') throw new Error(`A session was ${outcome}`)
     counter++
   }
 }
