@@ -3,8 +3,9 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { isAlive } from '../../../cli/client/instance/process.ts'
+import { addressSetting } from '../../../services/kit/process/service-address.ts'
 import { withTimeout } from '../../../services/kit/timeout.ts'
-import { SERVICE_NAMES, type ServiceName } from '../../../services/registry.ts'
+import { ofEachService, SERVICE_NAMES, type ServiceName } from '../../../services/registry.ts'
 import { createUser, logIn, type TestUser } from '../../support/actors.ts'
 import { eventually } from '../../support/eventually.ts'
 import { as, call } from '../../support/http.ts'
@@ -204,7 +205,7 @@ describe('three machines behind the Caddyfile', () => {
   let user: TestUser
 
   /** Every service at the one public address. */
-  const system = { url: { auth: site, users: site, modules: site } }
+  const system = { url: ofEachService(() => site) }
   const node = (service: ServiceName, machine: string) => {
     const running = nodes.get(`${service} ${machine}`)
     if (!running) throw new Error(`There is no ${service} on ${machine}`)
@@ -256,12 +257,10 @@ describe('three machines behind the Caddyfile', () => {
   }
 
   test('each node listens on its machine, and none of their addresses is in an answer', async () => {
-    for (const [service, setting] of Object.entries({ auth: 'AUTH_URL', users: 'USERS_URL', modules: 'MODULES_URL' }))
+    for (const service of SERVICE_NAMES)
       for (const machine of MACHINES) {
-        const { port } = new URL(env[setting] ?? '')
-        expect(node(service as ServiceName, machine).stdout()).toContain(
-          `${service} ready at http://${machine}:${port}\n`,
-        )
+        const { port } = new URL(env[addressSetting(service)] ?? '')
+        expect(node(service, machine).stdout()).toContain(`${service} ready at http://${machine}:${port}\n`)
       }
     const answers = [
       await call(site, 'GET /.well-known/oauth-authorization-server'),
