@@ -7,8 +7,11 @@ import type { UsersStore } from './store.ts'
 
 /** Milliseconds that an answer waits for the other services to acknowledge a change. */
 const ACKNOWLEDGEMENT_MS = 1000
-/** Milliseconds without contact to auth after which an answer waits no longer. */
-const REACHED_WITHIN = 2000
+/**
+ * Milliseconds without contact to auth after which an answer waits no longer: longer than a request waits for the database.
+ * While that is away, auth is silent too, and the answer must be 503.
+ */
+const REACHED_WITHIN = 3000
 
 /** Sends one notice to auth. */
 export function sendToAuth(store: Pick<UsersStore, 'userById'>, auth: AuthPeer) {
