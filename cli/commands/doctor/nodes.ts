@@ -46,7 +46,7 @@ export const nodesChecks: Check[] = [
     })
     if (abandoned.length === 0) return ok(`${counted(leases.length, 'lease')}, each of a node that runs`)
     const texts = abandoned.map(({ service, work }) => `${work} of ${service}`)
-    return warning(`No node that runs has ${texts.join(', ')}`, 'ch202 doctor --only nodes.work')
+    return warning(`No node that runs has ${texts.join(', ')}`, 'ch202 logs --level warn')
   }),
   check('clocks', 'the clocks of the nodes differ by less than 2 s', ({ nodes }) => {
     const running = nodes.filter(({ renews }) => renews).sort((a, b) => a.ahead - b.ahead)
