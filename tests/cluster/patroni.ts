@@ -18,7 +18,7 @@ const END = `kill -KILL $(cat "$1"/*/pid); for f in "$1"/*/data/postmaster.pid; 
 kill -KILL "$p" $(cat "/proc/$p/task/$p/children" | tr "\\n" " "); done; sleep 0.2`
 
 /** Installs what is missing of Debian's packages. @throws Error with the output of apt-get when that fails */
-export async function installPatroni(): Promise<void> {
+async function installPatroni(): Promise<void> {
   if (PROGRAMS.every((path) => existsSync(path))) return
   const run = async (...words: string[]) => {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
