@@ -118,9 +118,12 @@ export class ModuleFeed {
       await sleep(WATCH_EVERY)
       if (this.publishers.size === 0) continue
       try {
+        const published = Math.max(...[...this.publishers.values()].map(({ lastSeq }) => lastSeq))
         const last = await store.lastChangeOfAll()
-        if (last < this.watchedUpTo) for (const publisher of this.publishers.values()) publisher.restart()
-        if (last !== this.watchedUpTo) await Promise.all([...this.publishers.keys()].map((id) => this.publisherOf(id)))
+        // A failover lost changes.
+        if (last < published) for (const publisher of this.publishers.values()) publisher.restart()
+        if (last !== this.watchedUpTo || last < published)
+          await Promise.all([...this.publishers.keys()].map((id) => this.publisherOf(id)))
         this.watchedUpTo = last
         isLost = false
       } catch (error) {

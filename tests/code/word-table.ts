@@ -48,7 +48,7 @@ export const FIRST_WORDS = new Set(
 export const EXCEPTIONS: { files: string; text: RegExp; reason: string }[] = [
   { files: 'tests/code/word-table.ts', text: /.*/, reason: 'the table itself' },
   {
-    files: 'tests/{contract,documents}/*.test.ts',
+    files: 'tests/{contract,documents,nodes}/*.test.ts',
     text: /^GET \S+[?&]follower=/,
     reason: 'the query parameter of the feeds',
   },

@@ -56,8 +56,8 @@ const CHANGES: Record<string, (active: string) => Promise<void>> = {
   async 'two rotations that sign at once: each answers a key that has signed'() {
     const answers = await Promise.all([rotate(0, '?now=true'), rotate(1, '?now=true')])
     const keys = await agreedKeys()
-    const known = new Map(keys.map(({ kid, status }) => [kid, status]))
-    expect(answers.map(({ body, status }) => [status, known.has(body.kid)])).toEqual([
+    const kids = new Set(keys.map(({ kid }) => kid))
+    expect(answers.map(({ body, status }) => [status, kids.has(body.kid)])).toEqual([
       [201, true],
       [201, true],
     ])

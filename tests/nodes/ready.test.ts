@@ -48,8 +48,8 @@ async function verdict(address: string): Promise<string> {
 }
 
 async function verdicts(): Promise<Record<string, string>> {
-  const asked = Object.entries(ADDRESSES).map(async ([name, address]) => [name, await verdict(address())])
-  return Object.fromEntries(await Promise.all(asked))
+  const answers = Object.entries(ADDRESSES).map(async ([name, address]) => [name, await verdict(address())])
+  return Object.fromEntries(await Promise.all(answers))
 }
 
 const READY = '{"status":"ok"}'

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { registerUser, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
 import { as, awaitReadiness, call } from '../support/http.ts'
 import { runStatements } from '../support/shared-postgres.ts'
 import { type AuthNodes, startAuthNodes } from './auth-processes.ts'
@@ -28,7 +29,7 @@ async function register(count: number): Promise<TestUser[]> {
   return await Promise.all(Array.from({ length: count }, () => registerUser({ url: nodes.urlsOf(0) })))
 }
 
-/** What each node and service answers about a token. */
+/** Asks each node and service with a token. */
 async function statusesOf(user: TestUser): Promise<number[]> {
   const requests = [
     [nodes.urlsOf(0).auth, 'GET /auth/me'],
@@ -89,4 +90,34 @@ test('so do those that stood still meanwhile', async () => {
   await logOut(0, second)
   for (const child of frozen) child?.kill('SIGCONT')
   for (const user of [first, second]) expect(await statusesOf(user)).toEqual([401, 401, 401, 401])
+})
+
+test('a module gate that has read a lost choice begins with the first one', async () => {
+  await allReady()
+  const { modules } = nodes.urlsOf(0)
+  const module = { id: 'set-back', name: 'Set back', description: '' }
+  expect((await call(modules, 'POST /modules', { headers: as.operator, body: module })).status).toBe(201)
+  const [first, lost] = (await register(2)) as [TestUser, TestUser]
+  const enable = async (user: TestUser) =>
+    expect((await call(modules, `POST /modules/${module.id}/enable`, bearer(user))).status).toBe(200)
+  const poll = async (after: number, epoch: string) => {
+    const request = `GET /modules/sync/feed?module=set-back&follower=gate&after=${after}&epoch=${epoch}`
+    return (await call(modules, request, { headers: as.internal })).body
+  }
+  await enable(first)
+  const before = await poll(0, '')
+  await enable(lost)
+  const ahead = await poll(before.seq, before.epoch)
+  expect(ahead.choices).toEqual([{ user: lost.id, enabled: true }])
+  await runStatements(
+    nodes.databaseUrl,
+    `DELETE FROM modules.choices WHERE user_id = '${lost.id}'`,
+    `DELETE FROM modules.choice_changes WHERE seq > ${before.seq}`,
+    `UPDATE modules.feed SET seq = ${before.seq}`,
+  )
+  const page = await eventually(async () => {
+    const answer = await poll(ahead.seq, ahead.epoch)
+    return answer.reset ? answer : undefined
+  })
+  expect([page.seq, page.choices]).toEqual([before.seq, [{ user: first.id, enabled: true }]])
 })

@@ -343,9 +343,9 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
     const last = await store.lastRevocation()
     await store.forgetExpired(until + 100 * 24 * HOUR)
     // Where several nodes read the feed, they find the last entry.
-    const kept = store.subscribers ? [open.id] : []
+    const remaining = store.subscribers ? [open.id] : []
     const page = await store.revocationsAfter(0, 10)
-    expect([page.revocations.map(({ subject }) => subject), await store.lastRevocation()]).toEqual([kept, last])
+    expect([page.revocations.map(({ subject }) => subject), await store.lastRevocation()]).toEqual([remaining, last])
     const next = await logIn()
     expect((await store.endSession(next.session.id, null, ENDING, event()))?.seq).toBeGreaterThan(last)
   })

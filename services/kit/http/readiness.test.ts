@@ -4,7 +4,7 @@ import { DatabaseUnavailable } from '../database-unavailable.ts'
 import type { Problem } from '../problem.ts'
 import { Readiness } from './readiness.ts'
 
-/** What a node has, which a test takes away. */
+/** Makes a node with a lease and a database, which a test takes away. */
 function newNode() {
   const node = { isSure: true, hasLease: true, probes: 0, probe: async () => {} }
   const readiness = new Readiness({
