@@ -40,8 +40,11 @@ try {
   const databaseUrl = await server.newDatabase()
   const database = new URL(databaseUrl).pathname.slice(1)
   const ch202 = await startCh202(folder, { DATABASE_URL: databaseUrl })
-  await createUsers(ch202.url, 1)
-  await ch202.stop()
+  try {
+    await createUsers(ch202.url, 1)
+  } finally {
+    await ch202.stop()
+  }
   for (const [table, changes] of Object.entries(TABLES)) {
     const [schema, name] = table.split('.')
     const columns = (await server.run(
