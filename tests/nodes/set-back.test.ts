@@ -101,7 +101,8 @@ test('a module gate that has read a lost choice begins with the first one', asyn
   const enable = async (user: TestUser) =>
     expect((await call(modules, `POST /modules/${module.id}/enable`, bearer(user))).status).toBe(200)
   const poll = async (after: number, epoch: string) => {
-    const request = `GET /modules/sync/feed?module=set-back&follower=gate&after=${after}&epoch=${epoch}`
+    const query = new URLSearchParams({ follower: 'gate', module: 'set-back', after: String(after), epoch })
+    const request = `GET /modules/sync/feed?${query}`
     return (await call(modules, request, { headers: as.internal })).body
   }
   await enable(first)
