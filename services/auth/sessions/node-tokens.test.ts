@@ -11,7 +11,7 @@ const UNKNOWN_KEY: Verdict = { valid: false, reason: 'signature' }
 /** @param afterwards the verdict when the node has read the feed; `away`: the database does not answer */
 function verdictOf(
   before: Verdict,
-  subscription: { hasLease: boolean; staleness: number },
+  subscription: { hasLease: boolean; staleness: number; mustAsk?: boolean },
   afterwards: Verdict | 'away',
 ) {
   let verdict = before
@@ -20,7 +20,11 @@ function verdictOf(
     if (afterwards === 'away') throw new DatabaseUnavailable('The database is away', 'TEST')
     verdict = afterwards
   }
-  const tokens = new NodeTokenCheck({ local, subscription: { ...subscription, catchUp }, maxLag: MAX_LAG })
+  const tokens = new NodeTokenCheck({
+    local,
+    subscription: { mustAsk: false, ...subscription, catchUp },
+    maxLag: MAX_LAG,
+  })
   return tokens.check('token')
 }
 
@@ -43,4 +47,11 @@ test('without a lease and a database it refuses what it knows, and accepts the r
   expect(await verdictOf(VALID, LOST, 'away')).toEqual(VALID)
   expect(await verdictOf(REVOKED, CUT_OFF, 'away')).toEqual(REVOKED)
   await expect(verdictOf(VALID, CUT_OFF, 'away')).rejects.toThrow(DatabaseUnavailable)
+})
+
+test('a node that stood still accepts nothing before the database has answered', async () => {
+  const thawed = { ...LOST, mustAsk: true }
+  expect(await verdictOf(VALID, thawed, REVOKED)).toEqual(REVOKED)
+  expect(await verdictOf(REVOKED, thawed, 'away')).toEqual(REVOKED)
+  await expect(verdictOf(VALID, thawed, 'away')).rejects.toThrow(DatabaseUnavailable)
 })

@@ -10,7 +10,7 @@ export interface AuthTokenCheck extends TokenCheck {
 
 interface NodeTokenOptions {
   local: LocalTokenCheck
-  subscription: Pick<NodeSubscription, 'catchUp' | 'hasLease' | 'staleness'>
+  subscription: Pick<NodeSubscription, 'catchUp' | 'hasLease' | 'staleness' | 'mustAsk'>
   /** Milliseconds without contact to the database after which no token is accepted. */
   maxLag: number
 }
@@ -18,7 +18,7 @@ interface NodeTokenOptions {
 /**
  * Checks access tokens on one of several nodes of auth. While the node's lease runs, its memory decides; without a lease
  * the node reads the feed for each token; without the database it refuses tokens that it knows to be revoked and accepts
- * the others until `maxLag`: as `RevocationSubscriber` does in the other services.
+ * the others until `maxLag`, unless it stood still: as `RevocationSubscriber` does in the other services.
  */
 export class NodeTokenCheck implements AuthTokenCheck {
   constructor(private readonly options: NodeTokenOptions) {}
@@ -44,7 +44,7 @@ export class NodeTokenCheck implements AuthTokenCheck {
     try {
       await subscription.catchUp()
     } catch (error) {
-      if (staleness > maxLag) throw error
+      if (staleness > maxLag || subscription.mustAsk) throw error
     }
     return byMemory()
   }

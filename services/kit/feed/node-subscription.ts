@@ -4,6 +4,7 @@ import { DatabaseUnavailable } from '../database-unavailable.ts'
 import type { Log } from '../log.ts'
 import { withTimeout } from '../timeout.ts'
 import { SharedRuns } from './shared-runs.ts'
+import { Standstill } from './standstill.ts'
 import type { Acknowledgement, StoredSubscribers } from './stored-subscribers.ts'
 import { FEED_LEASE } from './subscriber.ts'
 
@@ -43,6 +44,7 @@ export class NodeSubscription {
   private currentAt = Number.NEGATIVE_INFINITY
   /** When the subscribers were last read. Monotonic milliseconds. */
   private subscribersReadAt = Number.NEGATIVE_INFINITY
+  private readonly standstill = new Standstill()
   /** The last failure of `catchUp`, and until when it is not tried again. Monotonic milliseconds. */
   private failure: { error: unknown; until: number } | undefined
   private running = false
@@ -52,6 +54,7 @@ export class NodeSubscription {
 
   start(): void {
     this.running = true
+    this.standstill.start()
     this.loop = this.run()
   }
 
@@ -59,6 +62,7 @@ export class NodeSubscription {
   async stop(): Promise<void> {
     this.running = false
     await this.loop
+    this.standstill.stop()
     // Otherwise the other nodes wait until the lease has ended.
     await this.options.subscribers.leave(this.options.name).catch(() => undefined)
   }
@@ -72,6 +76,11 @@ export class NodeSubscription {
     return this.staleness < FEED_LEASE
   }
 
+  /** Whether the process stood still since it was last up to date: then nothing has cut it off, and it must ask. */
+  get mustAsk(): boolean {
+    return this.standstill.mustAsk
+  }
+
   /**
    * Applies everything that was published before this call.
    * @throws DatabaseUnavailable, also without asking the database when it has just failed
@@ -79,10 +88,13 @@ export class NodeSubscription {
   async catchUp(): Promise<void> {
     const { clock } = this.options
     if (this.failure && clock.monotonic() < this.failure.until) throw this.failure.error
+    const attempt = this.standstill.begin()
     try {
       const isRenewed = await withTimeout(this.renewals.run(), ANSWER_TIMEOUT)
       if (!isRenewed) throw new DatabaseUnavailable('PostgreSQL did not answer in time', 'TIMEOUT')
     } catch (error) {
+      // A time limit that passed during a standstill says nothing about the database.
+      if (!this.standstill.failed(attempt)) return await this.catchUp()
       this.failure = { error, until: clock.monotonic() + RETRY_AFTER }
       throw error
     }
@@ -92,6 +104,7 @@ export class NodeSubscription {
     const { log } = this.options
     let isLost = false
     while (this.running) {
+      const attempt = this.standstill.begin()
       try {
         await this.readOnce()
         await this.readSubscribers()
@@ -99,6 +112,7 @@ export class NodeSubscription {
         isLost = false
         await sleep(READ_EVERY)
       } catch (error) {
+        this.standstill.failed(attempt)
         if (!isLost && this.running) log.warn({ event: 'feed.lost', target: 'database', err: error })
         isLost = true
         if (this.running) await sleep(RETRY_AFTER)
@@ -130,11 +144,12 @@ export class NodeSubscription {
    */
   private async renew(): Promise<true> {
     const { catchUp, clock, name, subscribers } = this.options
-    const [acked, sentAt] = [this.last, clock.monotonic()]
+    const [acked, sentAt, attempt] = [this.last, clock.monotonic(), this.standstill.begin()]
     const poll = await subscribers.acknowledge(name, acked)
     this.acked = acked
     this.last = await catchUp(poll)
     this.currentAt = sentAt
+    this.standstill.answered(attempt)
     return true
   }
 }

@@ -118,7 +118,7 @@ export class RevocationSubscriber implements TokenCheck {
     if (!local.valid && local.reason !== 'signature') return local
     const verdict = await this.feed.tryAsk(() => source.validate(token))
     if (verdict) return verdict
-    if (staleness > maxLag) throw new Problem('auth_unavailable')
+    if (staleness > maxLag || this.feed.mustAsk) throw new Problem('auth_unavailable')
     return local
   }
 

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { repeated } from '../repeated.ts'
 import { withTimeout } from '../timeout.ts'
+import { Standstill } from './standstill.ts'
 
 /** Milliseconds that a poll is held when there is no change. */
 export const FEED_HOLD = 250
@@ -57,6 +58,7 @@ export class FeedSubscriber<Page extends FeedPage> {
   private currentAt = Number.NEGATIVE_INFINITY
   /** When `tryAsk` may ask again. Monotonic milliseconds. */
   private retryAt = Number.NEGATIVE_INFINITY
+  private readonly standstill = new Standstill()
   private running = false
   private loop: Promise<void> = Promise.resolve()
   private resolveFirstPage: () => void = () => undefined
@@ -69,6 +71,7 @@ export class FeedSubscriber<Page extends FeedPage> {
   /** Starts to poll. Resolves after the first complete page, or after `patience` milliseconds. */
   async start(patience: number): Promise<void> {
     this.running = true
+    this.standstill.start()
     this.loop = this.run()
     await withTimeout(this.firstPage, patience)
   }
@@ -76,6 +79,7 @@ export class FeedSubscriber<Page extends FeedPage> {
   async stop(): Promise<void> {
     this.running = false
     await this.loop
+    this.standstill.stop()
   }
 
   /** Milliseconds since the subscriber was last known to be up to date. Infinite before the first complete page. */
@@ -87,6 +91,11 @@ export class FeedSubscriber<Page extends FeedPage> {
     return this.staleness < FEED_LEASE
   }
 
+  /** Whether the process stood still since it was last up to date: then nothing has cut it off, and it must ask. */
+  get mustAsk(): boolean {
+    return this.standstill.mustAsk
+  }
+
   /**
    * Asks the publisher a question, unless the last one has just failed; if it is silent, several times.
    * @returns undefined without an answer
@@ -94,6 +103,7 @@ export class FeedSubscriber<Page extends FeedPage> {
   async tryAsk<T>(question: () => Promise<T>): Promise<T | undefined> {
     const { clock } = this.options
     if (clock.monotonic() < this.retryAt) return undefined
+    const attempt = this.standstill.begin()
     const answer = await withTimeout(
       repeated(question, ATTEMPTS).then(
         (value) => ({ value }),
@@ -101,8 +111,11 @@ export class FeedSubscriber<Page extends FeedPage> {
       ),
       ANSWER_TIMEOUT,
     )
-    if (!answer) this.retryAt = clock.monotonic() + RETRY_AFTER
-    return answer?.value
+    if (answer) return answer.value
+    // A time limit that passed during a standstill says nothing about the publisher.
+    if (!this.standstill.failed(attempt)) return await this.tryAsk(question)
+    this.retryAt = clock.monotonic() + RETRY_AFTER
+    return undefined
   }
 
   private async run(): Promise<void> {
@@ -128,13 +141,17 @@ export class FeedSubscriber<Page extends FeedPage> {
   /** Polls once and applies the page. @returns whether the page was complete */
   private async pollOnce(): Promise<boolean> {
     const { clock } = this.options
-    const [sentAt, before] = [clock.monotonic(), this.seq]
-    const page = await this.options.poll(before, this.epoch)
+    const [sentAt, before, attempt] = [clock.monotonic(), this.seq, this.standstill.begin()]
+    const page = await this.options.poll(before, this.epoch).catch((error) => {
+      this.standstill.failed(attempt)
+      throw error
+    })
     this.options.apply(page)
     this.epoch = page.epoch
     this.seq = page.seq
     if (!page.complete) return false
     this.currentAt = sentAt
+    this.standstill.answered(attempt)
     this.resolveFirstPage()
     // An empty page should have been held. If it was not, a pause keeps this loop from spinning.
     const wasHeld = clock.monotonic() - sentAt > NOT_HELD
