@@ -35,7 +35,6 @@ const WITHOUT_DATABASE = new Set([
   'GET /api/v1/.well-known/jwks.json',
   'GET /api/v1/.well-known/oauth-authorization-server',
   'GET /api/v1/admin/keys',
-  'GET /api/v1/admin/refused-logins',
   'GET /api/v1/health',
   'POST /api/v1/auth/validate-token',
 ])

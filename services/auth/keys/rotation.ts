@@ -92,7 +92,11 @@ export class KeyRotation {
   remove(kid: string, caller: Caller): Promise<void> {
     const { feed, keyRing, store, tokens } = this.context
     return keyRing.exclusively(async () => {
-      if (!keyRing.get(kid)) throw new Problem('not_found')
+      if (!keyRing.get(kid)) {
+        // A request without an answer, or another node, may have removed it a moment ago.
+        await feed.waitForAcks(await store.lastRevocation())
+        throw new Problem('not_found')
+      }
       const successorRow: Row = (next) =>
         auditEvent(this.context, caller, 'key.rotated', null, { kid: next, now: true })
       let seq: Awaited<ReturnType<KeyRing['remove']>>
