@@ -27,7 +27,7 @@ export const READ_EVERY = 25
 export const RENEW_EVERY = 300
 /** Milliseconds between a failed read and the next. */
 const RETRY_AFTER = 100
-/** Milliseconds that a question waits for the database. */
+/** Milliseconds without an answer of the database after which no question waits for it. */
 const ANSWER_TIMEOUT = 1000
 
 /**
@@ -47,6 +47,8 @@ export class NodeSubscription {
   private readonly standstill = new Standstill()
   /** The last failure of `catchUp`, and until when it is not tried again. Monotonic milliseconds. */
   private failure: { error: unknown; until: number } | undefined
+  /** The first attempt since the database answered last: when it began, in monotonic milliseconds, and its number. */
+  private unanswered: { since: number; attempt: number } | undefined
   private running = false
   private loop: Promise<void> = Promise.resolve()
 
@@ -82,15 +84,16 @@ export class NodeSubscription {
   }
 
   /**
-   * Applies everything that was published before this call.
+   * Applies everything that was published before this call. While the database is silent it does not wait: the request has
+   * more to ask, and must be answered in time.
    * @throws DatabaseUnavailable, also without asking the database when it has just failed
    */
   async catchUp(): Promise<void> {
     const { clock } = this.options
     if (this.failure && clock.monotonic() < this.failure.until) throw this.failure.error
-    const attempt = this.standstill.begin()
+    const attempt = this.begin()
     try {
-      const isRenewed = await withTimeout(this.renewals.run(), ANSWER_TIMEOUT)
+      const isRenewed = await withTimeout(this.renewals.run(), this.patience())
       if (!isRenewed) throw new DatabaseUnavailable('PostgreSQL did not answer in time', 'TIMEOUT')
     } catch (error) {
       // A time limit that passed during a standstill says nothing about the database.
@@ -100,14 +103,28 @@ export class NodeSubscription {
     }
   }
 
+  private begin(): number {
+    const attempt = this.standstill.begin()
+    // The time of a standstill is not the database's.
+    if (this.unanswered?.attempt !== attempt) this.unanswered = { since: this.options.clock.monotonic(), attempt }
+    return attempt
+  }
+
+  /** Milliseconds that a question waits for the database. */
+  private patience(): number {
+    const { clock } = this.options
+    return Math.max((this.unanswered?.since ?? clock.monotonic()) + ANSWER_TIMEOUT - clock.monotonic(), 0)
+  }
+
   private async run(): Promise<void> {
     const { log } = this.options
     let isLost = false
     while (this.running) {
-      const attempt = this.standstill.begin()
+      const attempt = this.begin()
       try {
         await this.readOnce()
         await this.readSubscribers()
+        this.unanswered = undefined
         if (isLost) log.info({ event: 'feed.resumed', target: 'database' })
         isLost = false
         await sleep(READ_EVERY)
@@ -150,6 +167,7 @@ export class NodeSubscription {
     this.last = await catchUp(poll)
     this.currentAt = sentAt
     this.standstill.answered(attempt)
+    this.unanswered = undefined
     return true
   }
 }
