@@ -91,7 +91,7 @@ describe('what three nodes of each service send while nodes and the database hav
     const mailing = (async () => {
       while (!isOver) {
         const user = await registerUser({
-          url: { auth: faults.healthy('auth', mailed.size).url, users: '', modules: '' },
+          url: { auth: faults.healthy('auth', mailed.size).url },
         }).catch(() => undefined)
         if (!user) continue
         const before = repeated

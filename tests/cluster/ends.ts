@@ -63,7 +63,7 @@ export function endsOf(system: Cluster): Record<string, End> {
     'roles changed': byOperator('users', ({ id }) => `PATCH /users/${id}`, { roles: ['USER', 'SALES'] }),
     'a user deleted': byOperator('users', ({ id }) => `DELETE /users/${id}`),
     async 'a password changed in another session'(user, url) {
-      const other = await logIn({ url: { auth: url('auth'), users: '', modules: '' } }, user.email)
+      const other = await logIn({ url: { auth: url('auth') } }, user.email)
       if (other.status !== 200) return other
       const body = { current_password: PASSWORD, new_password: NEXT_PASSWORD }
       const headers = as.bearer(other.body.access_token)

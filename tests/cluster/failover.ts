@@ -98,6 +98,7 @@ export async function failOver(
   try {
     return await losePrimary(running, {
       async lose() {
+        running.load.mayBeStale = open === 'leave'
         await lose(old)
         await pair.promote()
         pair.entry.leadTo(pair.primary.port, open)

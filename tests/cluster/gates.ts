@@ -47,9 +47,7 @@ export async function switchModules(system: Cluster, rounds: number, faults: Fau
     return status < 300 && status > 0
   }
   const newUser = (round: number) =>
-    eventually(() =>
-      registerUser({ url: { auth: faults.healthy('auth', round).url, users: '', modules: '' } }).catch(() => undefined),
-    )
+    eventually(() => registerUser({ url: { auth: faults.healthy('auth', round).url } }).catch(() => undefined))
 
   try {
     await atOnce(rounds, async (round) => {

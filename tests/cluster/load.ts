@@ -36,6 +36,11 @@ export class Load {
    * token that others had ended.
    */
   counts = { writes: 0, unavailable: 0, logouts: 0, checks: 0, cutOff: 0 }
+  /**
+   * Whether nodes may still have connections to an old primary that answers reads: then a user or a session that was just
+   * written may not be found. What `compare` finds must be complete all the same.
+   */
+  mayBeStale = false
   /** When writes were acknowledged; monotonic milliseconds. */
   private times: number[] = []
   private readonly writers: Writer[]
@@ -47,7 +52,8 @@ export class Load {
     private readonly system: Cluster,
     private readonly holder: TestUser,
   ) {
-    const newWriter = () => new Writer(system, Math.random, MODULE, this.watch)
+    const newWriter = () =>
+      new Writer(system, Math.random, MODULE, this.watch, () => (this.mayBeStale ? [401, 404] : []))
     this.writers = Array.from({ length: WRITERS }, newWriter)
   }
 
@@ -75,6 +81,7 @@ export class Load {
   async stop(): Promise<void> {
     this.isOver = true
     await this.work
+    this.mayBeStale = false
   }
 
   /** Compares what is there with what was acknowledged. */

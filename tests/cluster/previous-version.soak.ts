@@ -102,7 +102,7 @@ async function countNotices({ adminUrl }: SystemDatabase): Promise<number> {
 }
 
 /** Calls of every kind, one user after the other: each makes notices from users to auth, and from auth to users. */
-function startLoad(system: Parameters<typeof registerUser>[0]) {
+function startLoad(system: Parameters<typeof createUser>[0]) {
   const users: TestUser[] = []
   const wrong: string[] = []
   let isRunning = true

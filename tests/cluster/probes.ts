@@ -36,10 +36,14 @@ export class Probes {
     await call(system.at(1).url.modules, 'POST /api/v1/modules', { headers: as.operator, body })
     const user = await registerUser(system.at(1))
     const reader = await registerUser(system.at(2))
-    const reads = { auth: 'GET /auth/sessions', users: `GET /users/${reader.id}`, modules: 'GET /modules' }
+    const reads: Partial<Record<Name, string>> = {
+      auth: 'GET /auth/sessions',
+      users: `GET /users/${reader.id}`,
+      modules: 'GET /modules',
+    }
     const loops = system.all().map(({ name, number, service }) =>
       this.repeat('read', name, () => {
-        const request = reads[service].replace(' ', ' /api/v1')
+        const request = (reads[service] ?? 'GET /health').replace(' ', ' /api/v1')
         return call(system.node(service, number).url, request, { headers: as.bearer(reader.tokens.access_token) })
       }),
     )
@@ -95,7 +99,7 @@ export class Probes {
 }
 
 /** A write at each service. Those of users and modules reach other services as well. */
-function writesOf({ id, tokens }: TestUser): Record<Name, (url: string, round: number) => Promise<Answer>> {
+function writesOf({ id, tokens }: TestUser): Partial<Record<Name, (url: string, round: number) => Promise<Answer>>> {
   let token = tokens.refresh_token
   return {
     async auth(url) {

@@ -41,7 +41,7 @@ export async function refreshTokens(system: Cluster, rounds: number, faults?: Fa
   for (let round = 0; round < rounds; round++) {
     const { tokens } = await eventually(() =>
       registerUser({
-        url: { auth: faults?.healthy('auth', round).url ?? system.url.auth, users: '', modules: '' },
+        url: { auth: faults?.healthy('auth', round).url ?? system.url.auth },
       }).catch(() => undefined),
     )
     const answers = await Promise.all(Array.from({ length: AT_ONCE }, (_, n) => refresh(n, tokens.refresh_token)))

@@ -65,7 +65,7 @@ export async function endTokens(
     (faults?.healthy(service, round) ?? system.node(service, (round % system.nodes[service].length) + 1)).url
   const registered = (round: number) =>
     eventually(() => {
-      const url = { auth: urlOf('auth', round), users: '', modules: '' }
+      const url = { auth: urlOf('auth', round) }
       return registerUser({ url }).catch(() => undefined)
     })
 

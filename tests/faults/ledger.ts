@@ -46,6 +46,8 @@ export class Writer {
     private readonly random: () => number,
     private readonly module: string,
     private readonly watch: Watch = () => undefined,
+    /** Statuses that an answer may have for another reason than a defect, at the moment. */
+    private readonly mayAnswer: () => readonly number[] = () => [],
   ) {}
 
   /** Writes until `stop`. Continues after a request that breaks off, or is refused because a service is down. */
@@ -82,7 +84,7 @@ export class Writer {
         return answer
       }
       // Refused while another service is down. Any other failure is a defect.
-      if (answer.status === 503 || refusals.includes(answer.status)) return undefined
+      if ([503, ...refusals, ...this.mayAnswer()].includes(answer.status)) return undefined
       throw new Error(`${request}: ${answer.status} ${answer.text}`)
     } catch (error) {
       if (error instanceof Error && /^(GET|POST|PATCH|DELETE) /.test(error.message)) throw error

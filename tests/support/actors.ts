@@ -2,6 +2,10 @@ import { type Answer, as, call } from './http.ts'
 import type { System } from './system.ts'
 
 type Urls = Pick<System, 'url'>
+/** A system, or one node of auth. */
+interface AtAuth {
+  url: Pick<System['url'], 'auth'>
+}
 
 let counter = 0
 
@@ -23,7 +27,7 @@ export interface TestUser {
  * @param extra more fields of the body
  * @throws Error if the registration is refused
  */
-export async function registerUser(system: Urls, extra: Record<string, unknown> = {}): Promise<TestUser> {
+export async function registerUser(system: AtAuth, extra: Record<string, unknown> = {}): Promise<TestUser> {
   const email = newEmail()
   const answer = await call(system.url.auth, 'POST /api/v1/auth/register', {
     body: { email, password: PASSWORD, ...extra },
@@ -49,6 +53,6 @@ export async function createUser(system: Urls, fields: Record<string, unknown> =
 }
 
 /** Logs in at auth. @param login an email or a username */
-export function logIn(system: Urls, login: string, password = PASSWORD): Promise<Answer> {
+export function logIn(system: AtAuth, login: string, password = PASSWORD): Promise<Answer> {
   return call(system.url.auth, 'POST /api/v1/auth/login', { body: { login, password } })
 }
