@@ -174,7 +174,7 @@ describe('three nodes of auth on one database', () => {
 
   test('a webhook that one node adds counts at every node when it is answered', async () => {
     const subscribedTypes = async (node: number) => {
-      const query = new URLSearchParams({ follower: 'test', after: '0', epoch: '' })
+      const query = new URLSearchParams({ follower: `test-${node}`, after: '0', epoch: '' })
       const { body } = await call(nodes.urlsOf(node).auth, `GET ${V1}/auth/revocations?${query}`, {
         headers: as.internal,
       })
