@@ -215,13 +215,15 @@ describe('a route behind a module', () => {
     )
     await system.start('modules')
     const late = await startGatedService(system, ['many'])
+    const expected = [200, 'module_not_available']
     try {
-      // The gate asks modules until it knows all users, and then stops asking.
+      // The gate asks modules until it knows all users, and then stops asking. On a busy machine modules may answer late.
       await eventually(async () => {
         const lookupsBefore = late.lookups.length
         const outcomes = [await late.get('many/users', bearer(on)), await late.get('many/users', bearer(off))]
-        expect(outcomes).toEqual([200, 'module_not_available'])
-        return late.lookups.length === lookupsBefore
+        const known = outcomes.map((outcome, n) => (outcome === 'modules_unavailable' ? expected[n] : outcome))
+        expect(known).toEqual(expected)
+        return !outcomes.includes('modules_unavailable') && late.lookups.length === lookupsBefore
       })
       expect(late.polls).toBeGreaterThan(25)
       await modules.off('many', on)
