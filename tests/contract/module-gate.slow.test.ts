@@ -221,8 +221,8 @@ describe('a route behind a module', () => {
       await eventually(async () => {
         const lookupsBefore = late.lookups.length
         const outcomes = [await late.get('many/users', bearer(on)), await late.get('many/users', bearer(off))]
-        const known = outcomes.map((outcome, n) => (outcome === 'modules_unavailable' ? expected[n] : outcome))
-        expect(known).toEqual(expected)
+        const decisions = outcomes.map((outcome, n) => (outcome === 'modules_unavailable' ? expected[n] : outcome))
+        expect(decisions).toEqual(expected)
         return !outcomes.includes('modules_unavailable') && late.lookups.length === lookupsBefore
       })
       expect(late.polls).toBeGreaterThan(25)
