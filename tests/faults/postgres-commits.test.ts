@@ -34,11 +34,13 @@ afterAll(async () => {
 
 const END_SESSION = /delete from .*sessions/i
 const REMOVE_KEY = /delete from .*signing_keys/i
+const ADD_NOTICE = /insert into .*outbox/i
 
 /** Sends a request whose commit, that has the statement, takes place without an answer. */
-async function withoutAnswer(request: string, headers: Record<string, string>, statement: RegExp) {
+async function withoutAnswer(request: string, headers: Record<string, string>, statement: RegExp, body?: object) {
   next = statement
-  expectProblem(await call(`${system.url.auth}/api/v1`, request, { headers }), 503, 'database_unavailable')
+  const answer = await call(`${system.url.auth}/api/v1`, request, { headers, ...(body ? { body } : {}) })
+  expectProblem(answer, 503, 'database_unavailable')
   expect(next).toBeUndefined()
 }
 
@@ -73,4 +75,21 @@ test('a key that was removed so is removed by the repeated request, and its toke
     body: { login: user.email, password: PASSWORD },
   })
   expect(login.status).toBe(200)
+})
+
+test('a user who was disabled so is logged out without a further request', async () => {
+  const { id, tokens } = await registerUser(system)
+  await withoutAnswer(`PATCH /users/${id}`, as.operator, ADD_NOTICE, { status: 'disabled' })
+  await eventually(async () => Bun.deepEquals(await askEach(system, tokens.access_token), all('token_revoked')))
+})
+
+test('a module that was enabled so is in the audit without a further request', async () => {
+  const body = { id: 'billing', name: 'Billing', description: '' }
+  const { id } = await registerUser(system)
+  expect((await call(system.url.auth, 'POST /api/v1/modules', { headers: as.operator, body })).status).toBe(201)
+  await withoutAnswer('POST /modules/billing/enable', as.operator, ADD_NOTICE, { user_id: id })
+  await eventually(async () => {
+    const audit = await call(system.url.auth, `GET /api/v1/admin/audit?user_id=${id}`, { headers: as.operator })
+    return audit.body.items.some(({ type }: { type: string }) => type === 'module.enabled')
+  })
 })

@@ -3,10 +3,16 @@ import { openModulesStore } from '../../db/modules/store.ts'
 import { DatabaseUnavailable } from '../../services/kit/database-unavailable.ts'
 import type { Module, ModulesStore } from '../../services/modules/store.ts'
 import { eventually } from '../support/eventually.ts'
+import { startPooler } from '../support/pooler.ts'
 import { startPostgres } from '../support/postgres.ts'
+import { postgresTraits } from '../support/shared-postgres.ts'
 
 const server = await startPostgres()
-afterAll(() => server.stop())
+const pooler = postgresTraits().has('pooler') ? await startPooler(server.port) : undefined
+afterAll(async () => {
+  await pooler?.stop()
+  await server.stop()
+})
 
 /** Milliseconds within which a request must have its answer, and what a busy machine may add. */
 const LIMIT = 2000
@@ -27,7 +33,8 @@ describe('while PostgreSQL', () => {
   let url: string
   let store: ModulesStore
   beforeEach(async () => {
-    url = await server.newDatabase()
+    const address = await server.newDatabase()
+    url = pooler?.addressOf(address) ?? address
     store = await openModulesStore({ dataDir: '', databaseUrl: url })
     await store.addModule(moduleOf('a'), [])
   })
@@ -69,7 +76,7 @@ describe('while PostgreSQL', () => {
 
   test('takes reads only, as a standby does, reads are served, writes fail, and another node says why it does not start', async () => {
     const database = new URL(url).pathname.slice(1)
-    const endConnections = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`
+    const endConnections = `SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity WHERE datname = '${database}'`
     const setReadOnly = (value: 'on' | 'off') =>
       server.run('postgres', `ALTER DATABASE ${database} SET default_transaction_read_only = ${value}`, endConnections)
     await setReadOnly('on')

@@ -57,6 +57,7 @@ export const PARTS: readonly Part[] = [
     env: nextSeed,
   })),
   { name: 'faults', traits: [], files: 'tests/faults/postgres', times: 10 },
+  { name: 'faults', traits: ['pooler'], files: './tests/faults/postgres.test.ts' },
   ...['tests', 'caddy'].flatMap((balancer) =>
     CLUSTER.map(
       (file): Part => ({

@@ -149,7 +149,13 @@ describe('many sessions', () => {
 type Forgets = [name: string, fill: string, table: string, run: (store: AuthStore) => Promise<unknown>]
 const FORGETS: Forgets[] = [
   ['expired sessions', 'sessions', 'auth.sessions', (store) => store.forgetExpired(NOW + 2 * DAY)],
-  ['expired revocations', 'revocations', 'auth.revocations', (store) => store.forgetExpired(NOW + 1)],
+  // The last one stays, by which a subscriber finds whether the database was set back.
+  [
+    'expired revocations, except the last',
+    'revocations',
+    'auth.revocations WHERE seq < (SELECT max(seq) FROM auth.revocations)',
+    (store) => store.forgetExpired(NOW + 1),
+  ],
   ['old failures of logins', 'failures', 'auth.login_failures', (store) => store.forgetFailures(NOW + 2 * DAY)],
   ['expired links', 'resets', 'auth.password_resets', (store) => store.forgetResets(NOW + 1)],
   [
@@ -166,7 +172,7 @@ const FORGETS: Forgets[] = [
 test.each(FORGETS)('many rows are gone, without one statement for all: %s', async (_, fill, table, forget) => {
   await withRows(openAuthStore, [fill], async (store, run) => {
     const rows = () => run(`SELECT count(*) AS count FROM ${table}`)
-    expect(await rows()).toEqual([{ count: MANY }])
+    expect(await rows()).toEqual([{ count: expect.toBeOneOf([MANY, MANY - 1]) }])
     await forget(store)
     expect(await rows()).toEqual([{ count: 0 }])
   })

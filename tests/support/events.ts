@@ -22,11 +22,17 @@ export async function outgoingEvents(system: System): Promise<EventMessage[]> {
   return rows.map((row) => messageOf({ ...row, data: JSON.parse(row.data) }))
 }
 
-/** Waits until the outboxes of users and modules are empty. */
+/** Waits until the outboxes of users and modules are empty, for as long as they become shorter. */
 export async function outboxesEmpty(system: System): Promise<void> {
-  for (const service of ['users', 'modules'] as const)
-    await eventually(async () => {
+  for (const service of ['users', 'modules'] as const) {
+    let pending = Number.POSITIVE_INFINITY
+    const becomesShorter = async () => {
       const { text } = await call(system.url[service], 'GET /metrics', { headers: as.operator })
-      return !/outbox_pending\{[^}]*\} [1-9]/.test(text)
-    })
+      const counts = [...text.matchAll(/^outbox_pending\{[^}]*\} (\d+)$/gm)].map(([, count]) => Number(count))
+      const before = pending
+      if (counts.length > 0) pending = counts.reduce((sum, count) => sum + count)
+      return pending < before
+    }
+    while (pending > 0) await eventually(becomesShorter)
+  }
 }

@@ -21,16 +21,25 @@ export interface PostgresProxyOptions {
 export interface PostgresProxy {
   /** The address of a database by way of the proxy. @param address its address at the server */
   addressOf(address: string): string
+  /** Ends the connections, and refuses new ones as a server does that admits nobody. */
+  interrupt(): void
+  /** Admits connections again. */
+  resume(): void
   stop(): void
 }
 
 /** @param port of the server */
 export async function startPostgresProxy(
   port: number,
-  { atCommit = () => undefined, delay = 0 }: PostgresProxyOptions,
+  { atCommit = () => undefined, delay = 0 }: PostgresProxyOptions = {},
 ): Promise<PostgresProxy> {
   const sockets = new Set<Socket>()
+  const endAll = () => {
+    for (const socket of sockets) socket.destroy()
+  }
+  let isInterrupted = false
   const server = createServer({ noDelay: true }, (client) => {
+    if (isInterrupted) return refuse(client)
     const upstream = connect({ port, host: '127.0.0.1', noDelay: true })
     const committed = commitReader()
     let isCut = false
@@ -72,11 +81,28 @@ export async function startPostgresProxy(
       url.port = String((server.address() as AddressInfo).port)
       return url.href
     },
+    interrupt() {
+      isInterrupted = true
+      endAll()
+    },
+    resume() {
+      isInterrupted = false
+    },
     stop() {
       server.close()
-      for (const socket of sockets) socket.destroy()
+      endAll()
     },
   }
+}
+
+/** Answers the first message of a client with an error. Bun's driver does not notice a connection that ends before that. */
+function refuse(client: Socket): void {
+  const fields = Buffer.from('SFATAL\0VFATAL\0C57P03\0Mthe connection is interrupted\0\0')
+  const message = Buffer.alloc(5)
+  message.write('E')
+  message.writeInt32BE(4 + fields.length, 1)
+  client.on('error', () => undefined)
+  client.once('data', () => client.end(Buffer.concat([message, fields])))
 }
 
 /**

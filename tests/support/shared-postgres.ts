@@ -1,4 +1,5 @@
 import type { DatabaseConfig } from '../../db/open.ts'
+import { isConflict } from '../../db/postgres/errors.ts'
 import { connect } from '../../db/postgres/pools.ts'
 import { PATIENCE } from './eventually.ts'
 import { startPooler } from './pooler.ts'
@@ -53,7 +54,7 @@ export function sharedPostgres(): Promise<TestDatabases> {
 }
 
 /**
- * Runs statements at an address that `newDatabase` gave, one after the other.
+ * Runs statements at an address that `newDatabase` gave, one after the other, each again while it conflicts with others.
  * @returns the rows of the last, with numbers as JavaScript has them
  */
 export async function runStatements(address: string, ...statements: string[]): Promise<object[]> {
@@ -61,11 +62,21 @@ export async function runStatements(address: string, ...statements: string[]): P
   const toNumber = (value: unknown) => (typeof value === 'bigint' ? Number(value) : value)
   try {
     let rows: object[] = []
-    for (const statement of statements) rows = [...(await sql.unsafe(statement))]
+    for (const statement of statements) rows = [...(await repeated(() => sql.unsafe(statement)))]
     return rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, toNumber(value)])))
   } finally {
     await sql.close()
   }
+}
+
+/** Every statement is a transaction, which conflicts with those of the services where the default is SERIALIZABLE. */
+async function repeated<Result>(run: () => Promise<Result>): Promise<Result> {
+  for (;;)
+    try {
+      return await run()
+    } catch (error) {
+      if (!isConflict(error)) throw error
+    }
 }
 
 async function startDatabases(traits: ReadonlySet<Trait>): Promise<TestDatabases> {

@@ -1,4 +1,6 @@
 import { SERVICE_NAMES } from '../../services/registry.ts'
+import { PATIENCE } from './eventually.ts'
+import { type PostgresProxy, startPostgresProxy } from './postgres-proxy.ts'
 import type { Layout, Name } from './settings.ts'
 import { OWNER, postgresTraits, sharedPostgres } from './shared-postgres.ts'
 
@@ -47,24 +49,37 @@ export async function newSystemDatabase(layout: Layout): Promise<SystemDatabase>
     // The migration of users creates an extension in the schema of the database's owner.
     await run(`ALTER DATABASE ${database} OWNER TO ${roleOf('users')}`)
   }
+  // A pooler keeps its clients when the server ends their connections: a process behind one has a proxy to cut it off.
+  const proxies = new Map<string, PostgresProxy>()
+  if (postgresTraits().has('pooler'))
+    for (const role of roles) proxies.set(role, await startPostgresProxy(Number(new URL(address).port)))
   return {
     name: database,
     adminUrl: server.addressOf(database),
     run,
     addressOf(name) {
-      const url = new URL(address)
-      url.username = roleOf(name)
-      return url.href
-    },
-    disconnect: async (name) => {
       const role = roleOf(name)
-      await run(
-        `ALTER ROLE ${role} NOLOGIN`,
-        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${role}'`,
-      )
+      const url = new URL(address)
+      url.username = role
+      return proxies.get(role)?.addressOf(url.href) ?? url.href
     },
-    admit: async (name) => void (await run(`ALTER ROLE ${roleOf(name)} LOGIN`)),
-    remove: async () =>
-      void (await run(`DROP DATABASE ${database} WITH (FORCE)`, ...roles.map((role) => `DROP ROLE ${role}`))),
+    async disconnect(name) {
+      const role = roleOf(name)
+      const proxy = proxies.get(role)
+      if (proxy) proxy.interrupt()
+      else await run(`ALTER ROLE ${role} NOLOGIN`)
+      // Waits until they have ended: the pooler would give one that is ending to the next client.
+      await run(`SELECT pg_terminate_backend(pid, ${PATIENCE}) FROM pg_stat_activity WHERE usename = '${role}'`)
+    },
+    async admit(name) {
+      const role = roleOf(name)
+      const proxy = proxies.get(role)
+      if (proxy) proxy.resume()
+      else await run(`ALTER ROLE ${role} LOGIN`)
+    },
+    async remove() {
+      for (const proxy of proxies.values()) proxy.stop()
+      await run(`DROP DATABASE ${database} WITH (FORCE)`, ...roles.map((role) => `DROP ROLE ${role}`))
+    },
   }
 }

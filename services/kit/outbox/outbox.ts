@@ -73,6 +73,11 @@ const LONGEST_PAUSE = 500
 const LONGEST_EXTENSION = 8000
 /** Milliseconds after which the store is read again, while a notice of another node must be delivered first. */
 const LOOK_AGAIN = 25
+/**
+ * Milliseconds after which it looks for notices that nobody has announced. A commit may take place although the
+ * connection to the database breaks before its answer: then the writer does not know of its notices.
+ */
+const LONGEST_SLEEP = 1000
 
 type Outcome = 'delivered' | 'refused' | 'unreachable'
 
@@ -243,10 +248,9 @@ export class Outbox {
     await this.sleep(pause)
   }
 
-  /** Resolves at the next `wake`, or after `ms` milliseconds. */
+  /** Resolves at the next `wake`, or after `ms` milliseconds, but at most `LONGEST_SLEEP`. */
   private async sleep(ms: number): Promise<void> {
-    if (ms === Number.POSITIVE_INFINITY) await this.wakeUp.promise
-    else await withTimeout(this.wakeUp.promise, Math.max(0, ms))
+    await withTimeout(this.wakeUp.promise, Math.min(Math.max(0, ms), LONGEST_SLEEP))
   }
 
   /** Delivers notices, in order per subject. @returns false when the target cannot be reached */
