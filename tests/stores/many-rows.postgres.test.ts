@@ -171,10 +171,10 @@ const FORGETS: Forgets[] = [
 
 test.each(FORGETS)('many rows are gone, without one statement for all: %s', async (_, fill, table, forget) => {
   await withRows(openAuthStore, [fill], async (store, run) => {
-    const rows = () => run(`SELECT count(*) AS count FROM ${table}`)
-    expect(await rows()).toEqual([{ count: expect.toBeOneOf([MANY, MANY - 1]) }])
+    const count = async () => Number((await run(`SELECT count(*) AS count FROM ${table}`))[0]?.count)
+    expect(await count()).toBeGreaterThanOrEqual(MANY - 1)
     await forget(store)
-    expect(await rows()).toEqual([{ count: 0 }])
+    expect(await count()).toBe(0)
   })
 })
 
