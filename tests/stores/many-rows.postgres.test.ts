@@ -171,7 +171,10 @@ const FORGETS: Forgets[] = [
 
 test.each(FORGETS)('many rows are gone, without one statement for all: %s', async (_, fill, table, forget) => {
   await withRows(openAuthStore, [fill], async (store, run) => {
-    const count = async () => Number((await run(`SELECT count(*) AS count FROM ${table}`))[0]?.count)
+    const count = async () => {
+      const [row] = (await run(`SELECT count(*) AS count FROM ${table}`)) as [{ count: number }]
+      return Number(row.count)
+    }
     expect(await count()).toBeGreaterThanOrEqual(MANY - 1)
     await forget(store)
     expect(await count()).toBe(0)
