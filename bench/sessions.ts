@@ -16,6 +16,19 @@ export const event = (type: string, userId: string): AuditEvent => ({
   detail: {},
 })
 
+/** An account as auth keeps it. */
+export const accountOf = (userId: string) => ({
+  userId,
+  email: `${userId}@example.org`,
+  username: null,
+  roles: ['USER'],
+  status: 'active' as const,
+  emailVerified: true,
+  profile: {},
+  passwordHash: 'hash',
+  version: 1,
+})
+
 /** A session that a browser has just opened. */
 export function newSession(userId: string): Session {
   const now = Date.now()

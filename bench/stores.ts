@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util'
 import { openAuthStore } from '../db/auth/store.ts'
 import type { AuthStore } from '../services/auth/store/index.ts'
 import { DatabaseUnavailable } from '../services/kit/database-unavailable.ts'
-import { event, HOUR, newSession } from './sessions.ts'
+import { accountOf, event, HOUR, newSession } from './sessions.ts'
 
 // The rate of one operation of the store of auth, by many callers at once, without HTTP. Prints `ready`, and begins at the
 // next line of its input, so that several processes begin together:
@@ -48,18 +48,7 @@ async function answered<Result>(call: () => Promise<Result>): Promise<Result> {
 
 async function addUser(opened: AuthStore): Promise<string> {
   const userId = Bun.randomUUIDv7()
-  const account = {
-    userId,
-    email: `${userId}@example.org`,
-    username: null,
-    roles: ['USER'],
-    status: 'active' as const,
-    emailVerified: true,
-    profile: {},
-    passwordHash: 'hash',
-    version: 1,
-  }
-  await opened.syncAccount(account, Date.now(), (type) => event(type, userId))
+  await opened.syncAccount(accountOf(userId), Date.now(), (type) => event(type, userId))
   return userId
 }
 

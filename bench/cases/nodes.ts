@@ -1,9 +1,11 @@
 import { join } from 'node:path'
+import { openAuthStore } from '../../db/auth/store.ts'
 import { type PostgresServer, startPostgres } from '../../tests/support/postgres.ts'
 import { type BenchUser, createUsers, logIn, startCh202 } from '../ch202.ts'
 import type { LoadResult } from '../load.ts'
 import { type BenchOptions, type Figure, measureBoth, type Result, spreadOf } from '../measure.ts'
 import { cpuWithChildren, type Measurable, measureTogether, parentOf, send } from '../processes.ts'
+import { accountOf, event, newSession } from '../sessions.ts'
 import type { StoreRate } from '../stores.ts'
 import { formatNumber } from '../table.ts'
 import { DURABLE, rateOfAll } from './postgres.ts'
@@ -13,6 +15,8 @@ const NODES = 3
 const CLIENTS = 192
 /** Clients of the requests over HTTP, of all nodes together. Each of them logs in first. */
 const HTTP_CLIENTS = 33
+/** Sessions that are in the database before the operations of the store. */
+const SESSIONS = 20_000
 /** Logouts of a round: each needs a login before it. */
 const LOGOUTS = 90
 
@@ -53,6 +57,7 @@ async function operations(options: BenchOptions, folder: string, measured: Measu
   const results: Result[] = []
   for (const { goal, name, operation } of OPERATIONS) {
     const databaseUrl = await measured.server.newDatabase()
+    await addSessions(measured.server, databaseUrl)
     const program = ['--operation', operation, '--seconds', String(options.seconds)]
     const onServer = async (count: number, serverCpu: number[]): Promise<Figure> => {
       const words = [...program, '--database-url', databaseUrl, '--clients', String(CLIENTS / count)]
@@ -94,6 +99,32 @@ async function operations(options: BenchOptions, folder: string, measured: Measu
   return results
 }
 
+/**
+ * Gives a database the sessions of an installation that is in use. In an almost empty table every session is on the same
+ * few pages, and two transactions on different ones conflict.
+ */
+async function addSessions(server: PostgresServer, databaseUrl: string): Promise<void> {
+  const store = await openAuthStore({ dataDir: '', databaseUrl })
+  const userId = Bun.randomUUIDv7()
+  await store.syncAccount(accountOf(userId), Date.now(), (type) => event(type, userId))
+  await store.openSession(newSession(userId), event('session.created', userId))
+  await store.close()
+  const database = new URL(databaseUrl).pathname.slice(1)
+  const columns = (await server.run(
+    database,
+    `SELECT column_name FROM information_schema.columns
+     WHERE table_schema = 'auth' AND table_name = 'sessions' AND is_generated = 'NEVER'`,
+  )) as [string][]
+  const names = columns.map(([name]) => name)
+  const values = names.map((name) => (name === 'id' ? 'md5(n::text)' : name))
+  await server.run(
+    database,
+    `INSERT INTO auth.sessions (${names.join(', ')})
+     SELECT ${values.join(', ')} FROM auth.sessions, generate_series(1, ${SESSIONS}) AS n`,
+    'VACUUM ANALYZE auth.sessions',
+  )
+}
+
 /** Describes the server's CPU time for a call. @param times microseconds, of each round */
 function serverTimes(ofThree: readonly number[], ofOne: readonly number[]): { says: string; holds: boolean } {
   const [three, one] = [ofThree, ofOne].map((times) => Math.round(spreadOf(times).median))
@@ -114,6 +145,7 @@ async function requests(options: BenchOptions, folder: string, measured: Measure
   const started: Measurable[] = []
   const cluster = async (count: number): Promise<Cluster> => {
     const databaseUrl = await measured.server.newDatabase()
+    await addSessions(measured.server, databaseUrl)
     const starting = Array.from({ length: count }, async (_, number) => {
       const name = `${count}-${number}`
       const env = { DATABASE_URL: databaseUrl, NODE_NAME: name, ISSUER: 'https://id.example.org' }

@@ -3,7 +3,7 @@ import { openAuthStore } from '../../db/auth/store.ts'
 import { startPostgres } from '../../tests/support/postgres.ts'
 import { DURABLE } from '../cases/postgres.ts'
 import { cpuWithChildren, parentOf } from '../processes.ts'
-import { event, HOUR, newSession } from '../sessions.ts'
+import { accountOf, event, HOUR, newSession } from '../sessions.ts'
 
 // Measures what the statements of the feed cost on this machine, for the simulation:
 //   bun bench/simulation/measure.ts [--seconds 2]
@@ -57,18 +57,7 @@ try {
     const users = await Promise.all(
       Array.from({ length: callers }, async () => {
         const userId = Bun.randomUUIDv7()
-        const account = {
-          userId,
-          email: `${userId}@example.org`,
-          username: null,
-          roles: ['USER'],
-          status: 'active' as const,
-          emailVerified: true,
-          profile: {},
-          passwordHash: 'hash',
-          version: 1,
-        }
-        await store.syncAccount(account, Date.now(), (type) => event(type, userId))
+        await store.syncAccount(accountOf(userId), Date.now(), (type) => event(type, userId))
         return userId
       }),
     )
