@@ -41,7 +41,7 @@ const COMMITS: Trait[][] = [[], ['serializable']]
 /** Files of `tests/cluster`, over the balancer of the tests and over Caddy. */
 const CLUSTER = ['cluster', 'contract', 'documents', 'revocation', 'refresh', 'limits', 'keys', 'deliveries']
 /** Files of `tests/cluster` with faults or servers of their own, over the balancer of the tests. */
-const FAULTS = ['slice', 'faults', 'deliveries-with-faults', 'failover', 'patroni']
+const FAULTS = ['slice', 'faults', 'deliveries-with-faults', 'failover', 'patroni', 'previous-version']
 
 /** Parts of `bun run soak --postgres`. */
 export const PARTS: readonly Part[] = [
