@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { eventually } from '../../../tests/support/eventually.ts'
 import type { Clock } from '../clock.ts'
+import { DatabaseUnavailable } from '../database-unavailable.ts'
 import type { Poll } from './publisher.ts'
 import { SharedFeedPublisher } from './shared-publisher.ts'
 import { type StoredSubscriber, StoredSubscribers, type SubscriberStore } from './stored-subscribers.ts'
@@ -138,12 +139,21 @@ test('a node does not wait for itself: it applies what it publishes', async () =
   expect(await resolvesSoon(nodes[1].waitForAcks())).toBe(false)
 })
 
-test('without the database a writer waits until every lease has ended', async () => {
+test('without the database a writer waits until every lease has ended, and cannot say that all know of the change', async () => {
   const { feed, nodes } = newFeed()
   feed.fails = true
   const acks = nodes[0].waitForAcks()
+  acks.catch(() => undefined)
   expect(await resolvesSoon(acks)).toBe(false)
   nodes[0].time.now += FEED_LEASE
+  await expect(acks).rejects.toThrow(DatabaseUnavailable)
+})
+
+test('a writer whose process stood still while it waited asks the database once more', async () => {
+  const { nodes, store } = newFeed()
+  await store.acknowledge('one', 0)
+  const acks = nodes[0].waitForAcks()
+  nodes[0].time.now += 10 * FEED_LEASE
   await acks
 })
 

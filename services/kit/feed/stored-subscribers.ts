@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
-import { Signal } from '../timeout.ts'
+import { DatabaseUnavailable } from '../database-unavailable.ts'
+import { Signal, withTimeout } from '../timeout.ts'
 import { FEED_LEASE } from './subscriber.ts'
 
 /** A subscriber of a feed that several nodes publish, as it is stored. */
@@ -33,6 +34,8 @@ export interface SubscriberStore {
 export const READ_EVERY = 4
 /** Milliseconds between two checks of the leases: the end of a lease notifies nobody. */
 const LEASE_CHECK = 20
+/** Milliseconds without an answer of the database after which it counts as lost while a writer waits. */
+const SILENT_AFTER = 300
 /** Milliseconds without a poll after which a subscriber is removed; its lease ended long before. */
 const REMOVED_AFTER = 10_000
 
@@ -52,6 +55,8 @@ export class StoredSubscribers {
     lastSeq: 0,
     rows: [],
   }
+  /** When the newest result arrived; monotonic milliseconds. */
+  private readAt = Number.NEGATIVE_INFINITY
   private waiting = 0
   private isReading = false
 
@@ -75,6 +80,8 @@ export class StoredSubscribers {
    * then a poll that the rows do not show yet is answered with the change, and a lease that was granted without it ends
    * within `FEED_LEASE`.
    * @param concerns selects the subscribers of one feed, by their names
+   * @throws DatabaseUnavailable when the database was lost meanwhile: no node can tell of the change, and subscribers without
+   * a lease decide by what they know
    */
   async waitForAcks(seq: number, concerns: (name: string) => boolean): Promise<void> {
     const [since, before] = [this.clock.monotonic(), this.begun]
@@ -86,6 +93,8 @@ export class StoredSubscribers {
         if (this.latest.read > before && this.isAcknowledged(seq, concerns)) return
         await this.reads.next(LEASE_CHECK)
       }
+      if (this.clock.monotonic() - this.readAt > SILENT_AFTER && !(await this.isReadable()))
+        throw new DatabaseUnavailable('PostgreSQL was lost before every subscriber knew of the change', 'NOT_CONFIRMED')
     } finally {
       this.waiting--
     }
@@ -100,17 +109,27 @@ export class StoredSubscribers {
     for (const name of this.renewals.keys()) if (!names.has(name)) this.renewals.delete(name)
     for (const { name, renewal } of rows)
       if (this.renewals.get(name)?.renewal !== renewal) this.renewals.set(name, { renewal, since: now })
-    if (read > this.latest.read) this.latest = { read, lastSeq, rows }
+    if (read > this.latest.read) {
+      this.latest = { read, lastSeq, rows }
+      this.readAt = now
+    }
     this.reads.notify()
     for (const { name, renewal } of rows)
       if (this.idleTime(name) >= REMOVED_AFTER) await this.store.removeSubscriber(name, renewal)
     return rows
   }
 
+  private async isReadable(): Promise<boolean> {
+    const reading = this.read().then(
+      () => true,
+      () => false,
+    )
+    return (await withTimeout(reading, SILENT_AFTER)) ?? false
+  }
+
   private async readWhileAwaited(): Promise<void> {
     this.isReading = true
     while (this.waiting > 0) {
-      // Without the database the writers wait until the leases have ended.
       await this.read().catch(() => undefined)
       await sleep(READ_EVERY)
     }
