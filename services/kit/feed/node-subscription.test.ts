@@ -10,12 +10,20 @@ import { FEED_LEASE } from './subscriber.ts'
 function newNode() {
   const time = { now: 1_000_000 }
   const clock = { now: () => time.now, monotonic: () => time.now }
-  const database = { last: 0, isAway: false, isReadOnly: false, delay: 0, acks: [] as number[] }
+  const database = {
+    last: 0,
+    isAway: false,
+    isReadOnly: false,
+    delay: 0,
+    acks: [] as number[],
+    kept: Promise.resolve(),
+  }
   const unavailable = () => new DatabaseUnavailable('The database is away', 'TEST')
   const store = {
     async acknowledge(name: string, acked: number) {
       if (database.isAway || database.isReadOnly) throw unavailable()
       time.now += database.delay
+      await database.kept
       database.acks.push(acked)
       return { name, renewal: database.acks.length }
     },
@@ -85,3 +93,37 @@ test.each(['isAway', 'isReadOnly'] as const)(
     expect(subscription.hasLease).toBe(true)
   },
 )
+
+/** Makes the database keep each acknowledgement. @returns a function that lets it answer all of them, and the next ones */
+function keepAcknowledgements(node: ReturnType<typeof newNode>): () => void {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  node.database.kept = promise
+  return resolve
+}
+
+test('while the database is silent, the first question waits for it, and the next ones do not', async () => {
+  const node = newNode()
+  keepAcknowledgements(node)
+  node.subscription.start()
+  const refused: string[] = []
+  const ask = (name: string) => node.subscription.catchUp().catch(() => void refused.push(name))
+  const first = ask('first')
+  await Bun.sleep(20)
+  expect(refused).toEqual([])
+  node.time.now += 1000
+  await Promise.all([first, ask('next')])
+  expect(refused).toEqual(['next', 'first'])
+})
+
+test('a question whose time passed while the process stood still waits for the answer', async () => {
+  const node = newNode()
+  const answer = keepAcknowledgements(node)
+  node.subscription.start()
+  const question = node.subscription.catchUp()
+  await Bun.sleep(10)
+  Bun.sleepSync(1300)
+  setTimeout(answer, 50)
+  await question
+  expect(node.subscription.hasLease).toBe(true)
+  await node.subscription.stop()
+})
