@@ -6,9 +6,9 @@ import { running } from '../support/running.ts'
 import { cluster } from './cluster.ts'
 
 /** Milliseconds for which a node stands still: longer than every lease. */
-const FROZEN = 3000
+const STANDSTILL = 3000
 /** Milliseconds for which a node that continues is asked: longer than the time limits of its own questions. */
-const ASKED = 3000
+const QUESTION_TIME = 3000
 
 describe('a node that was frozen, and is cut off when it continues', () => {
   const here = running((env) => cluster(env, { lines: true, nodes: 2 }), { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
@@ -16,7 +16,7 @@ describe('a node that was frozen, and is cut off when it continues', () => {
   /** The statuses of a token at a node, asked again and again. */
   async function statusesOf(url: string, route: string, token: string): Promise<number[]> {
     const statuses = new Set<number>()
-    const end = performance.now() + ASKED
+    const end = performance.now() + QUESTION_TIME
     while (performance.now() < end) statuses.add((await call(url, route, { headers: as.bearer(token) })).status)
     return [...statuses]
   }
@@ -31,7 +31,7 @@ describe('a node that was frozen, and is cut off when it continues', () => {
     const node = here.system.node('auth', 2)
     node.freeze()
     await here.system.withdraw(node)
-    await Bun.sleep(FROZEN)
+    await Bun.sleep(STANDSTILL)
     await logOut(tokens.access_token)
     node.cutOff()
     node.thaw()
@@ -46,7 +46,7 @@ describe('a node that was frozen, and is cut off when it continues', () => {
     const node = here.system.node('users', 2)
     node.freeze()
     await here.system.withdraw(node)
-    await Bun.sleep(FROZEN)
+    await Bun.sleep(STANDSTILL)
     await logOut(tokens.access_token)
     const nodesOfAuth = here.system.nodes.auth
     for (const each of nodesOfAuth) each.freeze()
