@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { startPostgres } from '../tests/support/postgres.ts'
 import { createUsers, startCh202 } from './ch202.ts'
+import { columnsOf } from './columns.ts'
 
 // Measures how many bytes a user, a session and a row of the audit take in PostgreSQL, with their indexes:
 //   bun bench/rows.ts [--users 200000]
@@ -46,13 +47,7 @@ try {
     await ch202.stop()
   }
   for (const [table, changes] of Object.entries(TABLES)) {
-    const [schema, name] = table.split('.')
-    const columns = (await server.run(
-      database,
-      `SELECT column_name FROM information_schema.columns
-       WHERE table_schema = '${schema}' AND table_name = '${name}' AND is_generated = 'NEVER'`,
-    )) as [string][]
-    const names = columns.map(([column]) => column)
+    const names = await columnsOf(server, database, table)
     await server.run(
       database,
       `INSERT INTO ${table} (${names.join(', ')})

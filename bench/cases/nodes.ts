@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { type PostgresServer, startPostgres } from '../../tests/support/postgres.ts'
 import { type BenchUser, createUsers, logIn, startCh202 } from '../ch202.ts'
+import { columnsOf } from '../columns.ts'
 import type { LoadResult } from '../load.ts'
 import { type BenchOptions, type Figure, measureBoth, type Result, spreadOf } from '../measure.ts'
 import { cpuWithChildren, type Measurable, measureTogether, parentOf, send } from '../processes.ts'
@@ -110,12 +111,7 @@ async function addSessions(server: PostgresServer, databaseUrl: string): Promise
   await store.openSession(newSession(userId), event('session.created', userId))
   await store.close()
   const database = new URL(databaseUrl).pathname.slice(1)
-  const columns = (await server.run(
-    database,
-    `SELECT column_name FROM information_schema.columns
-     WHERE table_schema = 'auth' AND table_name = 'sessions' AND is_generated = 'NEVER'`,
-  )) as [string][]
-  const names = columns.map(([name]) => name)
+  const names = await columnsOf(server, database, 'auth.sessions')
   const values = names.map((name) => (name === 'id' ? 'md5(n::text)' : name))
   await server.run(
     database,
