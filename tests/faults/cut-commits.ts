@@ -175,9 +175,13 @@ class Adder {
     return undefined
   }
 
-  private find(email: string): Promise<Answer> {
-    const path = `/api/v1/users/by-email/${encodeURIComponent(email)}`
-    return call(this.system.url.users, `GET ${path}`, { headers: as.operator })
+  /** Finds a user. A question whose connection broke is repeated. */
+  private async find(email: string): Promise<Answer> {
+    const request = `GET /api/v1/users/by-email/${encodeURIComponent(email)}`
+    const ask = () => call(this.system.url.users, request, { headers: as.operator })
+    let answer = await ask()
+    while (answer.status === 503) answer = await ask()
+    return answer
   }
 
   /** Compares the services with what was acknowledged. */
