@@ -17,11 +17,20 @@ const newest = (db: Builder, matches: SQL) =>
     .orderBy(desc(accounts.cached), desc(accounts.syncedAt))
     .limit(1)
 
+const ownerOf = (db: Builder, matches: SQL) =>
+  db
+    .select({ userId: accounts.userId })
+    .from(accounts)
+    .where(and(matches, sql`${accounts.deleted} = 0`))
+
 /** The statements for the password cache. */
 export const STATEMENTS = {
   byId: built((db) => db.select().from(accounts).where(eq(accounts.userId, userId))),
   byEmail: built((db) => newest(db, eq(accounts.emailKey, emailKey))),
   byUsername: built((db) => newest(db, eq(accounts.username, username))),
+  /** Find the account that has an email or a username. */
+  ownerOfEmail: built((db) => ownerOf(db, eq(accounts.emailKey, emailKey))),
+  ownerOfUsername: built((db) => ownerOf(db, eq(accounts.username, username))),
   insert: built((db) => db.insert(accounts).values(placeholders(accounts))),
   put: built((db) =>
     db.insert(accounts).values(placeholders(accounts)).onConflictDoUpdate({ target: accounts.userId, set: excluded() }),

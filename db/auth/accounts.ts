@@ -75,6 +75,40 @@ export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
     return { outcome, newPassword, ended, next, ending }
   }
 
+  /**
+   * Adds users whom auth has never held, in the statements that one would need: an import sends many at once. Gives null for
+   * a user who exists, or whose email or username another account has: `sync` stores them.
+   */
+  function* addEach(tx: Transaction, calls: readonly { synced: SyncedAccount; now: number }[]) {
+    const rows = calls.map(({ now, synced }) => {
+      const { account } = decideSync(undefined, synced, now)
+      return account && rowOf(account)
+    })
+    const all = rows.filter((row) => row !== null)
+    const owners = [
+      yield* tx.getEach(statements.byId, all),
+      yield* tx.getEach(statements.ownerOfEmail, all),
+      yield* tx.getEach(statements.ownerOfUsername, all),
+    ]
+    const names = new Set<string>()
+    const added = new Set(
+      all.filter(({ emailKey, username }, index) => {
+        const ofRow = [`email ${emailKey}`, ...(username === null ? [] : [`username ${username}`])]
+        const isFree = owners.every((list) => list[index] === undefined) && !ofRow.some((name) => names.has(name))
+        for (const name of ofRow) names.add(name)
+        return isFree
+      }),
+    )
+    yield* tx.runEach(statements.insert, [...added])
+    return rows.map((row): CacheSync | null =>
+      row && added.has(row)
+        ? { outcome: 'synced', newPassword: false, ended: { sessions: 0, seq: 0, revocations: [] } }
+        : null,
+    )
+  }
+
+  const add = engine.grouped(addEach, ({ synced }) => synced.userId)
+
   /** The first transaction of a deletion, also of one that is repeated. */
   function* bury(tx: Transaction, userId: string, ending: typeof DELETION & { now: number }, event: AuditEvent) {
     const before = yield* tx.get(statements.byId, { userId })
@@ -98,6 +132,9 @@ export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
     accountByUsername: async (username: string) => present(await engine.get(statements.byUsername, { username })),
 
     async syncAccount(account: SyncedAccount, now: number, event: (type: string) => AuditEvent): Promise<CacheSync> {
+      const isKnown = await engine.get(statements.byId, { userId: account.userId })
+      const added = isKnown ? null : await add({ synced: account, now })
+      if (added) return added
       const { ending, newPassword, outcome, ...first } = await engine.write((tx) => sync(tx, account, now, event))
       const ended = await sessions.endRestOpenedBefore(first, account.userId, ending, () =>
         event('session.ended_by_change'),

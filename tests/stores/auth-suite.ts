@@ -138,6 +138,29 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       expect(await store.accountById(first.userId)).toMatchObject({ cached: false, passwordHash: '' })
     })
 
+    test('of users who are added at once with one email or username, one has it; an earlier owner loses it', async () => {
+      const sync = (user: SyncedAccount) => store.syncAccount(user, NOW, events)
+      const [owner, other] = [account({ email: 'owner@example.org' }), account({ username: 'other' })]
+      for (const user of [owner, other]) await sync(user)
+      const sameEmail = [account({ email: 'shared@example.org' }), account({ email: 'SHARED@example.org', version: 7 })]
+      const sameUsername = [account({ username: 'shared' }), account({ username: 'shared' })]
+      const heirs = [account({ email: 'Owner@example.org' }), account({ username: 'other', roles: ['A'] })]
+      const alone = account({ passwordHash: null })
+      const repeated = { ...alone, version: 2 }
+      await Promise.all([...sameEmail, ...sameUsername, ...heirs, alone, repeated].map(sync))
+
+      const stored = (users: SyncedAccount[]) => Promise.all(users.map(({ userId }) => store.accountById(userId)))
+      const cached = async (users: SyncedAccount[]) => (await stored(users)).filter((one) => one?.cached)
+      expect(await cached(sameEmail)).toEqual([await store.accountByEmail('shared@example.org')])
+      expect(await cached(sameUsername)).toEqual([await store.accountByUsername('shared')])
+      expect(await cached([owner, other])).toEqual([])
+      expect(await stored([...heirs, alone])).toMatchObject([
+        { cached: true, username: null },
+        { cached: true, username: 'other', roles: ['A'] },
+        { cached: true, passwordHash: null, version: 2 },
+      ])
+    })
+
     test('R21: a search finds a part of an email or a username in any case and any Unicode form', async () => {
       const user = account({ email: 'Ivan@Пётр-Straße.example', username: 'ivan.petrov' })
       await store.syncAccount(user, NOW, events)

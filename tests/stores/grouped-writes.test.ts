@@ -45,6 +45,17 @@ async function atOnce<Item, Result>(items: readonly Item[], call: (item: Item) =
   return { results, commits: commits - before }
 }
 
+test('fifty new users at once, as an import sends them, take a few commits on PostgreSQL', async () => {
+  const users = Array.from({ length: AT_ONCE }, () => account())
+  const { commits: count, results } = await atOnce(users, (user) =>
+    onPostgres.syncAccount(user, NOW, (type) => event(type)),
+  )
+  expect(results.filter(({ status }) => status === 'fulfilled')).toHaveLength(AT_ONCE)
+  expect(count).toBeLessThan(AT_ONCE / 5)
+  const stored = await Promise.all(users.map(({ userId }) => onPostgres.accountById(userId)))
+  expect(stored.map((one) => one?.email)).toEqual(users.map(({ email }) => email))
+})
+
 test('fifty logins, refreshes and logouts at once take a few commits on PostgreSQL', async () => {
   const store = onPostgres
   const opened = (await newUsers(store)).map(({ userId }) => session(userId))
