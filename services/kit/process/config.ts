@@ -2,6 +2,8 @@ import { isIP } from 'node:net'
 import { DAY, HOUR, SECOND } from '../clock.ts'
 import type { LogSettings } from '../log.ts'
 import { hasWildcardHost, hostOf } from '../outgoing.ts'
+import { isEmail } from '../schema/email.ts'
+import { LOCALES, type Locale } from '../schema/locale.ts'
 import { originFault } from './base-url.ts'
 import { readDatabaseUrl } from './database-url.ts'
 import { readSender } from './sender.ts'
@@ -50,6 +52,22 @@ export interface Config<Name extends string = string> {
   corsOrigins: string[]
   smtpUrl: string | undefined
   mailFrom: string
+  /** How long after a login the calls that change how someone logs in need no further proof. Undefined: for ever. */
+  reauthMaxAge: number | undefined
+  /** `optional`: a registration sends a verification mail. `required`: nobody logs in before the address is verified. */
+  emailVerification: 'off' | 'optional' | 'required'
+  /** Whether a code by mail logs in. */
+  emailLogin: boolean
+  /** Which logins from a new device ask for a code by mail: none, those on the pages, or also those by the API. */
+  deviceTrust: 'off' | 'pages' | 'all'
+  /** The language of mails to users without a preference, whose request had none either. */
+  locale: Locale
+  /** The name of the product in mails. */
+  productName: string
+  /** The colour of buttons, such as `#1f6feb`. */
+  brandColor: string
+  /** Where users find help. Undefined: mails name no address. */
+  supportEmail: string | undefined
   /** The message broker that also receives events. */
   amqpUrl: string | undefined
   amqpExchange: string
@@ -161,6 +179,14 @@ export function readConfig<Name extends string>(
     corsOrigins: readOrigins(settings),
     smtpUrl: smtpUrl && settings.verbatim('SMTP_URL', smtpUrl, readSmtpUrl),
     mailFrom: settings.verbatim('MAIL_FROM', settings.text('MAIL_FROM', 'Ch202 <no-reply@localhost>'), readSender),
+    reauthMaxAge: settings.durationOrOff('REAUTH_MAX_AGE', '10m', 30 * SECOND),
+    emailVerification: settings.oneOf('EMAIL_VERIFICATION', 'optional', ['off', 'optional', 'required']),
+    emailLogin: settings.oneOf('EMAIL_LOGIN', 'off', ['on', 'off']) === 'on',
+    deviceTrust: settings.oneOf('DEVICE_TRUST', smtpUrl === undefined ? 'off' : 'pages', ['off', 'pages', 'all']),
+    locale: settings.oneOf('LOCALE', 'en', LOCALES),
+    productName: checkedProductName(settings.text('PRODUCT_NAME', 'Ch202'), faults),
+    brandColor: checkedColor(settings.text('BRAND_COLOR', '#1f6feb'), faults),
+    supportEmail: checkedSupportEmail(settings.optional('SUPPORT_EMAIL'), faults),
     amqpUrl: amqpUrl && checkedBroker(amqpUrl, faults),
     amqpExchange: settings.text('AMQP_EXCHANGE', 'ch202'),
     internalKeys: readSecrets('INTERNAL_API_KEY', settings, { production }),
@@ -227,6 +253,24 @@ function checkedBroker(url: string, faults: string[]): string {
   if (!parsed.hostname || parsed.port === '0')
     faults.push('AMQP_URL must name a host and a port from 1 to 65535, such as amqp://127.0.0.1:5672')
   return url.replace(/\/+$/, '')
+}
+
+/** Checks the name of the product, which stands in the headers of mails. */
+function checkedProductName(name: string, faults: string[]): string {
+  if (name.length > 60 || /\p{Cc}|[<>"]/u.test(name))
+    faults.push('PRODUCT_NAME must have at most 60 characters, and no quotes, angle brackets or control characters')
+  return name
+}
+
+function checkedColor(color: string, faults: string[]): string {
+  if (!/^#[0-9a-f]{6}$/i.test(color)) faults.push('BRAND_COLOR must be a colour such as #1f6feb')
+  return color
+}
+
+function checkedSupportEmail(email: string | undefined, faults: string[]): string | undefined {
+  if (email !== undefined && !isEmail(email))
+    faults.push('SUPPORT_EMAIL must be an email address such as help@example.org')
+  return email
 }
 
 /** The faults of settings that are valid by themselves, but not together or not for their purpose. */

@@ -94,6 +94,19 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
     group: 'Tokens and sessions',
     text: 'How long a new signing key is published before it signs. At most `7d`, and less than `SIGNING_KEY_MAX_AGE`',
   },
+  REAUTH_MAX_AGE: {
+    group: 'Passwords',
+    text: 'How long after a login a user may change their email without proving again who they are, and an administrator may do what [the rules](../security/rules.md) name. `off`: for ever',
+  },
+  EMAIL_VERIFICATION: {
+    group: 'Passwords',
+    text: '`optional`: a registration sends a mail to verify the address. `required`: nobody logs in before that. `off`: no mail',
+  },
+  EMAIL_LOGIN: { group: 'Passwords', text: '`on`: a code or a link by mail logs in' },
+  DEVICE_TRUST: {
+    group: 'Passwords',
+    text: 'Which logins from a new device ask for a code by mail: `off`, `pages` (those on the pages), `all` (also those by the API)',
+  },
   PASSWORD_MIN_LENGTH: { group: 'Passwords', text: 'The minimum number of characters of a new password, 1 to 256' },
   PASSWORD_HASH: { group: 'Passwords', text: 'The algorithm of new hashes: `bcrypt` or `argon2id`' },
   BCRYPT_COST: { group: 'Passwords', text: 'The cost of new bcrypt hashes, 4 to 20' },
@@ -106,6 +119,13 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
     group: 'Mail and events',
     text: 'The mail server. Unset: mails are written to files in `mail/` ([mail](mail.md))',
   },
+  LOCALE: {
+    group: 'Mail and events',
+    text: 'The language of mails, `en` or `ru`, if neither the user nor the request prefers one',
+  },
+  PRODUCT_NAME: { group: 'Mail and events', text: 'The name of your product in mails' },
+  BRAND_COLOR: { group: 'Mail and events', text: 'The colour of the button in mails, such as `#1f6feb`' },
+  SUPPORT_EMAIL: { group: 'Mail and events', text: 'An address for help, which mails name. Unset: they name none' },
   MAIL_FROM: { group: 'Mail and events', text: 'The sender of mails' },
   AMQP_URL: {
     group: 'Mail and events',

@@ -3,6 +3,7 @@ import { type Static, t } from 'elysia'
 import { mistyped } from '../field-errors.ts'
 import { described } from './described.ts'
 import { type JsonObject, jsonObject } from './json-object.ts'
+import { LOCALES } from './locale.ts'
 import {
   type CheckedSchema,
   checked,
@@ -102,7 +103,7 @@ interface ProfileField {
 const anyObject = (description: string, example: JsonObject) =>
   t.Object({}, { additionalProperties: true, description, examples: [example] })
 
-const LOCALE = described(nullable(oneOf('en', 'ru')), 'The preferred language; null: no preference')
+const LOCALE = described(nullable(oneOf(...LOCALES)), 'The preferred language; null: no preference')
 const USER_METADATA = 'Data of the application that the user may write'
 const APP_METADATA = 'Data of the application that only operators may write'
 
