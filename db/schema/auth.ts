@@ -1,5 +1,8 @@
 import { blob, integer, primaryKey, sqliteTable, text, unique } from 'drizzle-orm/sqlite-core'
 import type { EventType } from '../../services/kit/schema/events.ts'
+import type { ChallengeData, ChallengePurpose, MailData, MailKind } from '../../services/auth/store/index.ts'
+import type { Locale } from '../../services/kit/schema/locale.ts'
+import type { AuthMethod } from '../../services/kit/tokens/access-token.ts'
 import type { OpaqueProfile } from '../../services/kit/schema/user.ts'
 
 /** The password cache: what auth knows of users. The id of a deleted user stays, so that no late notice revives them. */
@@ -43,6 +46,9 @@ export const sessions = sqliteTable('sessions', {
   version: integer('version').notNull(),
   ip: text('ip'),
   userAgent: text('user_agent'),
+  /** When the user last authenticated in the session, and by which methods (RFC 8176). 0: when the session was opened. */
+  authTime: integer('auth_time').notNull(),
+  amr: text('amr', { mode: 'json' }).$type<AuthMethod[]>().notNull(),
   refreshesSince: integer('refreshes_since').notNull(),
   refreshes: integer('refreshes').notNull(),
 })
@@ -75,34 +81,72 @@ export const signingKeys = sqliteTable('signing_keys', {
   goneAt: integer('gone_at'),
 })
 
-/** Password resets, by the hash of the token in the mail. */
-export const passwordResets = sqliteTable('password_resets', {
-  tokenHash: blob('token_hash', { mode: 'buffer' }).primaryKey(),
-  userId: text('user_id').notNull(),
+/** Codes and links in mails. Their values are derived from the row (`challenges/secrets.ts`), never stored. */
+export const challenges = sqliteTable('challenges', {
+  id: text('id').primaryKey(),
+  purpose: text('purpose').$type<ChallengePurpose>().notNull(),
+  /** The address that the code or the link proves. */
+  address: text('address').notNull(),
+  /** Null: nobody has the address, or the mail has not been written yet. */
+  userId: text('user_id'),
+  /** What the purpose needs. Never a secret. */
+  data: text('data', { mode: 'json' }).$type<ChallengeData>().notNull(),
+  mailId: text('mail_id').notNull(),
+  /** SHA-256 of the token in the link. Null: the mail has not been written yet. */
+  tokenHash: blob('token_hash', { mode: 'buffer' }),
+  requestedAt: integer('requested_at').notNull(),
+  /** Null: the mail has a link alone. */
+  codeExpiresAt: integer('code_expires_at'),
   expiresAt: integer('expires_at').notNull(),
-  /** When a request took the token: meanwhile no other request can. */
+  tries: integer('tries').notNull(),
+  /** When a request took the challenge: meanwhile no other request can. */
   takenAt: integer('taken_at'),
-  /** The mail with the link. Null: the reset is older than this column. */
-  mailId: text('mail_id'),
-  requestedAt: integer('requested_at').notNull().default(0),
+})
+
+/** Devices that their users have confirmed by a code. */
+export const devices = sqliteTable('devices', {
+  id: text('id').primaryKey(),
+  userId: text('user_id').notNull(),
+  tokenHash: blob('token_hash', { mode: 'buffer' }).notNull(),
+  createdAt: integer('created_at').notNull(),
+  expiresAt: integer('expires_at').notNull(),
 })
 
 /** Mails that wait to be sent. */
 export const mailRequests = sqliteTable('mail_requests', {
   id: text('id').primaryKey(),
+  kind: text('kind').$type<MailKind>().notNull(),
   email: text('email').notNull(),
+  userId: text('user_id'),
+  /** The language that the request preferred. */
+  locale: text('locale').$type<Locale>(),
+  data: text('data', { mode: 'json' }).$type<MailData>().notNull(),
   requestedAt: integer('requested_at').notNull(),
   ip: text('ip'),
   requestId: text('request_id'),
-  kind: text('kind', { enum: ['password_reset', 'email_changed'] })
-    .notNull()
-    .default('password_reset'),
   tries: integer('tries').notNull().default(0),
   nextAt: integer('next_at').notNull().default(0),
   /** When the link of the mail was made: no second link is ever made. */
   linkAt: integer('link_at'),
   /** A name for the reason of the last failure. */
   lastError: text('last_error'),
+})
+
+/** Mails that were sent, or given up. */
+export const finishedMails = sqliteTable('finished_mails', {
+  id: text('id').primaryKey(),
+  kind: text('kind').$type<MailKind>().notNull(),
+  email: text('email').notNull(),
+  userId: text('user_id'),
+  locale: text('locale').$type<Locale>(),
+  data: text('data', { mode: 'json' }).$type<MailData>().notNull(),
+  requestedAt: integer('requested_at').notNull(),
+  ip: text('ip'),
+  requestId: text('request_id'),
+  tries: integer('tries').notNull(),
+  status: text('status').$type<'sent' | 'failed'>().notNull(),
+  lastError: text('last_error'),
+  finishedAt: integer('finished_at').notNull(),
 })
 
 /** Endpoints of other systems that receive events. */

@@ -6,6 +6,7 @@ import mails from './auth/0005_mails.sql' with { type: 'text' }
 import accountSearch from './auth/0006_account_search.sql' with { type: 'text' }
 import profile from './auth/0007_profile.sql' with { type: 'text' }
 import eventsInStatements from './auth/0008_events_in_statements.sql' with { type: 'text' }
+import challenges from './auth/0009_challenges.sql' with { type: 'text' }
 import { chainAudit } from './chain-audit.ts'
 import { foldAccounts } from './fold-rows.ts'
 import type { Migration } from './migration.ts'
@@ -25,4 +26,5 @@ export const authMigrations: readonly Migration[] = [
   { name: ACCOUNT_SEARCH, sql: accountSearch, finish: foldAccounts },
   { name: '0007_profile', sql: profile },
   { name: '0008_events_in_statements', sql: eventsInStatements },
+  { name: '0009_challenges', sql: challenges },
 ]

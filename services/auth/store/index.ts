@@ -2,19 +2,29 @@ import type { LimitStore } from '../../kit/limits.ts'
 import type { NodeStore } from '../../kit/nodes/nodes.ts'
 import type { AccountStore } from './accounts.ts'
 import type { AuditStore } from './audit.ts'
+import type { ChallengeStore, DeviceStore } from './challenges.ts'
 import type { DeliveryStore } from './deliveries.ts'
 import type { EventStore } from './events.ts'
 import type { FactStore } from './facts.ts'
 import type { KeyStore } from './keys.ts'
 import type { LoginLimitStore } from './login-limits.ts'
 import type { MailStore } from './mails.ts'
-import type { ResetStore } from './resets.ts'
 import type { RevocationStore } from './revocations.ts'
 import type { SessionStore } from './sessions.ts'
 import type { WebhookStore } from './webhooks.ts'
 
 export type { Account, AccountStore, CacheSync, SyncedAccount } from './accounts.ts'
 export type { AuditFilter, AuditStore } from './audit.ts'
+export type {
+  Challenge,
+  ChallengeData,
+  ChallengeKey,
+  ChallengePurpose,
+  ChallengeStore,
+  Device,
+  DeviceStore,
+  Issue,
+} from './challenges.ts'
 export type {
   AttemptedDelivery,
   AttemptResult,
@@ -27,8 +37,7 @@ export type { EventStore } from './events.ts'
 export type { FactStore } from './facts.ts'
 export type { KeyStore, StoredKey } from './keys.ts'
 export type { LoginFailures, LoginLimitStore, RefusedBy, RefusedLogin, RefusedPosition } from './login-limits.ts'
-export type { MailKind, MailRequest, MailStore } from './mails.ts'
-export type { Reset, ResetStore } from './resets.ts'
+export { MAIL_KINDS, type MailData, type MailKind, type MailRequest, type MailStore, type NoticeCause } from './mails.ts'
 export type { Ended, RevocationStore } from './revocations.ts'
 export type { Ending, Rotation, RotationResult, Session, SessionKind, SessionStore } from './sessions.ts'
 export type { Webhook, WebhookStatusChange, WebhookStore } from './webhooks.ts'
@@ -41,7 +50,9 @@ export type { Webhook, WebhookStatusChange, WebhookStore } from './webhooks.ts'
 export interface AuthStore
   extends AccountStore,
     AuditStore,
+    ChallengeStore,
     DeliveryStore,
+    DeviceStore,
     EventStore,
     FactStore,
     KeyStore,
@@ -49,7 +60,6 @@ export interface AuthStore
     LoginLimitStore,
     MailStore,
     NodeStore,
-    ResetStore,
     RevocationStore,
     SessionStore,
     WebhookStore {

@@ -1,11 +1,43 @@
-export type MailKind = 'password_reset' | 'email_changed'
+import type { Locale } from '../../kit/schema/locale.ts'
+
+/** The kinds of mails. Each has its texts (`mail/texts`). */
+export const MAIL_KINDS = [
+  'password_reset',
+  'email_verification',
+  'email_code',
+  'email_change',
+  'email_changed',
+  'invitation',
+  'device',
+  'notice',
+] as const
+
+export type MailKind = (typeof MAIL_KINDS)[number]
+
+/** What a `notice` is about. */
+export type NoticeCause = 'password_changed' | 'email_changed' | 'device_confirmed'
+
+/** What a kind needs besides the address. Never a secret. */
+export interface MailData {
+  /** Of `notice`. */
+  cause?: NoticeCause
+  /** The `User-Agent` of the request that a notice is about. */
+  userAgent?: string | null
+  /** Of a mail for tests, which `POST /admin/mails/test` queues: sample values take the place of a challenge. */
+  isTest?: boolean
+}
 
 /** A mail to send. Times are milliseconds since the epoch. */
 export interface MailRequest {
   id: string
   kind: MailKind
-  /** For a reset, the address as the user typed it; for an email change, the previous address. */
+  /** The address, as it was typed. */
   email: string
+  /** Null: nobody has the address, or that is not known yet. */
+  userId: string | null
+  /** The language that the request preferred; null: none of ours. */
+  locale: Locale | null
+  data: MailData
   requestedAt: number
   ip: string | null
   requestId: string | null

@@ -3,6 +3,14 @@ import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 /** The client id of sessions that no OAuth client opened. A token must name its client (RFC 9068, 2.2). */
 export const CLIENT_ID = 'ch202'
 
+/**
+ * How a user authenticated (RFC 8176): by password, by a code by mail, by confirming a new device.
+ * TOTP, passkeys and `mfa` follow.
+ */
+export const AUTH_METHODS = ['pwd', 'email', 'rba'] as const
+
+export type AuthMethod = (typeof AUTH_METHODS)[number]
+
 /** The claims of an access token (RFC 9068). Times are seconds since the epoch. */
 export interface Claims {
   iss: string

@@ -1,0 +1,95 @@
+import type { AuditEvent } from '../../kit/outbox/audit.ts'
+import type { AuthMethod } from '../../kit/tokens/access-token.ts'
+import type { MailRequest } from './mails.ts'
+import type { SessionKind } from './sessions.ts'
+
+/** What the code or the link of a mail is for. */
+export type ChallengePurpose =
+  | 'password_reset'
+  | 'email_verification'
+  | 'email_code'
+  | 'email_change'
+  | 'email_undo'
+  | 'invitation'
+  | 'device'
+
+/** What a purpose needs besides the address and the user. Never a secret. */
+export interface ChallengeData {
+  /** Of `device`: the login that waits for the code. */
+  login?: { kind: SessionKind; methods: AuthMethod[]; version: number }
+}
+
+/** A code or a link that was mailed. Times are milliseconds since the epoch. */
+export interface Challenge {
+  /** 128 unguessable bits: the client that asked for a code names the challenge by it. Never logged. */
+  id: string
+  purpose: ChallengePurpose
+  /** The address that the code or the link proves, as it was typed. */
+  address: string
+  /** Null: nobody has the address, or the mail has not been written yet. */
+  userId: string | null
+  data: ChallengeData
+  /** The mail, from whose id the code and the token are derived. */
+  mailId: string
+  /** Null: the mail has not been written yet. */
+  tokenHash: Uint8Array | null
+  requestedAt: number
+  /** Null: the mail has a link alone. */
+  codeExpiresAt: number | null
+  expiresAt: number
+  tries: number
+  takenAt: number | null
+}
+
+/** What a mail adds to its challenge when it is first written. */
+export interface Issue {
+  mailId: string
+  userId: string
+  tokenHash: Uint8Array
+  codeExpiresAt: number | null
+  expiresAt: number
+  /** Whether an earlier link of the same user and purpose becomes void, and a later one makes this one useless. */
+  isOnlyOne: boolean
+}
+
+/** How a challenge is found: by the token of the link, or by its id after its code was compared. */
+export type ChallengeKey = { tokenHash: Uint8Array } | { id: string }
+
+export interface ChallengeStore {
+  /** Adds a challenge and its mail. Does nothing when the mail exists. */
+  addChallenge(challenge: Challenge, mail: MailRequest): Promise<void>
+  /**
+   * Makes the code and the link of a mail valid. Gives the challenge as it is if an earlier attempt to send the mail did so;
+   * null when it was used, voided or has expired, or a later one made it useless.
+   */
+  issueChallenge(issue: Issue, now: number, event: AuditEvent | null): Promise<Challenge | null>
+  /** Counts a try of the code, before it is compared. @returns null: unknown, another purpose, used, expired, too many tries */
+  tryCode(id: string, purpose: ChallengePurpose, most: number, now: number): Promise<Challenge | null>
+  /** Takes a challenge. Of several callers at once, one gets it. One that is voided while it is taken stays void. */
+  takeChallenge(key: ChallengeKey, purpose: ChallengePurpose, now: number): Promise<Challenge | null>
+  /** Makes a taken challenge available again, unless it was voided meanwhile. */
+  returnChallenge(id: string): Promise<void>
+  /** Ends a taken challenge. @param event null: no audit row */
+  finishChallenge(id: string, event: AuditEvent | null): Promise<void>
+  /** Ends the challenges of a user. @param since only those that were requested at this time or later */
+  voidChallenges(userId: string, purposes: readonly ChallengePurpose[], since?: number): Promise<void>
+  /** Deletes expired challenges and devices. */
+  forgetChallenges(now: number): Promise<void>
+}
+
+/** A device that its user has confirmed by a code. */
+export interface Device {
+  id: string
+  userId: string
+  tokenHash: Uint8Array
+  createdAt: number
+  expiresAt: number
+}
+
+/** Known devices. A new password of their user removes them. */
+export interface DeviceStore {
+  addDevice(device: Device): Promise<void>
+  /** Finds the device of a user by the hash of its token; null: unknown, or of another user, or expired. */
+  deviceOf(userId: string, tokenHash: Uint8Array, now: number): Promise<Device | null>
+  removeDevices(userId: string): Promise<void>
+}
