@@ -1,5 +1,6 @@
 import type { FeedSource, RevocationPage } from '../services/kit/feed/revocation-subscriber.ts'
 import { Problem } from '../services/kit/problem.ts'
+import { authenticationIn } from '../services/kit/tokens/access-token.ts'
 import { type Instance, NoAnswer } from './instance.ts'
 
 /** The answer of POST /auth/validate-token. */
@@ -19,7 +20,9 @@ export function feedSource(instance: Instance, url: string): FeedSource {
       if (validity.valid === false) return validity
       if (!isComplete(validity)) throw new Problem('auth_unavailable', { cause: new NoAnswer('It is no auth service') })
       const { expires_at, roles, session_id: sessionId, user_id: userId } = validity
-      return { valid: true, userId, sessionId, roles, expiresAt: Date.parse(expires_at) }
+      // Auth has verified the token, and its answer does not repeat the claims about the authentication.
+      const authentication = authenticationIn(token)
+      return { valid: true, userId, sessionId, roles, expiresAt: Date.parse(expires_at), ...authentication }
     },
   }
 }

@@ -4,6 +4,10 @@ export interface Caller {
   userId: string | null
   sessionId: string | null
   roles: readonly string[]
+  /** When the user last authenticated, in seconds since the epoch; 0 if the token does not say so. Null without a user. */
+  authTime: number | null
+  /** The methods by which the user authenticated (RFC 8176). */
+  amr: readonly string[]
   /** Whether the credential is the operator key or a token with the role ADMIN. */
   operator: boolean
   /** Whether the credential is the key that the services use for calls to each other. */

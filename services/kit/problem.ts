@@ -9,6 +9,7 @@ const PROBLEMS = {
   malformed_json: [400, 'The body is not valid JSON'],
   invalid_reset_token: [400, 'The reset token is unknown, used or expired'],
   weak_password: [400, 'The password is too easy to guess'],
+  invalid_challenge: [400, 'The code or link is unknown, used or expired'],
   invalid_credentials: [401, 'Invalid credentials'],
   missing_token: [401, 'An access token is required'],
   invalid_token: [401, 'The access token is not valid'],
@@ -17,10 +18,15 @@ const PROBLEMS = {
   invalid_refresh_token: [401, 'The refresh token is not valid'],
   refresh_token_reused: [401, 'The refresh token was used before; its session has ended'],
   invalid_api_key: [401, 'The API key is not valid'],
+  invalid_code: [401, 'The code is wrong'],
+  reauthentication_required: [401, 'Log in again to do this: the last login was too long ago'],
   forbidden: [403, 'Not allowed'],
   forbidden_field: [403, 'Only an operator may set this field'],
   account_disabled: [403, 'The account is disabled'],
   registration_closed: [403, 'Registration is closed'],
+  email_not_verified: [403, 'The email is not verified'],
+  device_confirmation_required: [403, 'The new device must be confirmed by the code that was mailed'],
+  email_login_disabled: [403, 'Logins by a code by mail are turned off'],
   module_not_available: [403, 'The module needs a role that the user does not have'],
   not_found: [404, 'Not found'],
   user_not_found: [404, 'User not found'],
@@ -32,6 +38,8 @@ const PROBLEMS = {
   last_admin: [409, 'The last active administrator must remain'],
   module_exists: [409, 'A module with this id exists'],
   module_dependency: [409, 'A dependency between modules does not allow this'],
+  already_verified: [409, 'The email is verified already'],
+  last_way_in: [409, 'The last way to log in must remain'],
   body_too_large: [413, 'The body is larger than 64 KiB'],
   unsupported_media_type: [415, 'The content type must be application/json'],
   rate_limited: [429, 'Too many attempts; try again later'],
@@ -69,7 +77,14 @@ export interface ProblemBody {
   requestId: string
   /** The errors of fields, with `validation_failed`, `weak_password`, `email_taken` and `username_taken`. */
   errors?: FieldError[]
+  /** The id of the challenge that the client must answer. */
+  challenge_id?: string
+  /** Seconds until the challenge expires. */
+  expires_in?: number
 }
+
+/** Fields that the body of a problem has beside the common ones. */
+type Details = Pick<ProblemBody, 'challenge_id' | 'expires_in'>
 
 interface ProblemOptions {
   /** The message for the client. Never contains a submitted secret. */
@@ -80,6 +95,10 @@ interface ProblemOptions {
   retryAfter?: number
   /** Methods, for the Allow header. */
   allow?: string
+  /** The challenge of a 401, for the WWW-Authenticate header (RFC 9110, 11.6.1). Undefined: that of its code. */
+  authenticate?: string
+  /** Further fields of the body. */
+  details?: Details
   /** The internal cause: for the log only, never for the response. */
   cause?: unknown
 }
@@ -98,6 +117,8 @@ export class Problem extends Error {
   readonly errors: FieldError[] | undefined
   readonly retryAfter: number | undefined
   readonly allow: string | undefined
+  readonly authenticate: string | undefined
+  readonly details: Details
 
   constructor(code: ProblemCode, options: ProblemOptions = {}) {
     super(code, { cause: options.cause })
@@ -108,6 +129,8 @@ export class Problem extends Error {
     this.errors = options.errors ?? TAKEN[code]
     this.retryAfter = options.retryAfter ?? (status === 503 && code !== 'database_unavailable' ? 1 : undefined)
     this.allow = options.allow
+    this.authenticate = options.authenticate
+    this.details = options.details ?? {}
   }
 
   /** The body of the response. */
@@ -119,6 +142,7 @@ export class Problem extends Error {
       code: this.code,
       requestId,
       ...(this.errors === undefined ? {} : { errors: this.errors }),
+      ...this.details,
     }
   }
 }

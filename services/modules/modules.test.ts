@@ -43,7 +43,15 @@ afterAll(() => rmSync(directory, { recursive: true }))
 const tokens: TokenCheck = {
   check: (token) =>
     USERS[token]
-      ? { valid: true, userId: token, sessionId: NO_ONE, roles: USERS[token], expiresAt: NOW + 1000 }
+      ? {
+          valid: true,
+          userId: token,
+          sessionId: NO_ONE,
+          roles: USERS[token],
+          expiresAt: NOW + 1000,
+          authTime: NOW / 1000,
+          amr: ['pwd'],
+        }
       : { valid: false, reason: 'malformed' },
 }
 

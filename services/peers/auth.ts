@@ -2,6 +2,7 @@ import type { AuthApi } from '../auth/index.ts'
 import type { FeedSource } from '../kit/feed/revocation-subscriber.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import { repeated } from '../kit/repeated.ts'
+import { authenticationIn } from '../kit/tokens/access-token.ts'
 import type { AuthPeer as AuthOfModules } from '../modules/peers.ts'
 import type { AuthPeer as AuthOfUsers } from '../users/peers.ts'
 import {
@@ -72,6 +73,8 @@ export function feedSource(link: Link): FeedSource {
         sessionId: result.session_id,
         roles: result.roles,
         expiresAt: Date.parse(String(result.expires_at)),
+        // Auth has verified the token, and its answer does not repeat these claims.
+        ...authenticationIn(token),
       }
     },
   }

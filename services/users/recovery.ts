@@ -54,6 +54,8 @@ function toolCaller({ random }: RecordContext): Caller {
     userId: null,
     sessionId: null,
     roles: [],
+    authTime: null,
+    amr: [],
     operator: true,
     internal: false,
     actor: 'cli',

@@ -4,7 +4,7 @@ import type { LocalTokenCheck, Verdict } from '../../kit/tokens/check.ts'
 import { NodeTokenCheck } from './node-tokens.ts'
 
 const MAX_LAG = 30_000
-const VALID: Verdict = { valid: true, userId: 'ana', sessionId: 's', roles: [], expiresAt: 1 }
+const VALID: Verdict = { valid: true, userId: 'ana', sessionId: 's', roles: [], expiresAt: 1, authTime: 1, amr: [] }
 const REVOKED: Verdict = { valid: false, reason: 'revoked' }
 const UNKNOWN_KEY: Verdict = { valid: false, reason: 'signature' }
 

@@ -72,12 +72,14 @@ export function accessControl({ clientAddress, internalKeys, operatorKeys, token
 }
 
 /** The part of a caller that depends on the credential. */
-type Identity = Pick<Caller, 'userId' | 'sessionId' | 'roles' | 'operator' | 'internal' | 'actor'>
+type Identity = Omit<Caller, 'ip' | 'userAgent' | 'requestId'>
 
 const ANYONE: Identity = {
   userId: null,
   sessionId: null,
   roles: [],
+  authTime: null,
+  amr: [],
   operator: false,
   internal: false,
   actor: 'anyone',
@@ -88,8 +90,9 @@ const INTERNAL: Identity = { ...ANYONE, internal: true, actor: 'internal' }
 /** @throws Problem when the token is not valid */
 function identityOf(verdict: Verdict): Identity {
   if (!verdict.valid) throw tokenProblem(verdict.reason)
-  const { roles, sessionId, userId } = verdict
-  return { userId, sessionId, roles, operator: roles.includes(ADMIN), internal: false, actor: `user:${userId}` }
+  const { amr, authTime, roles, sessionId, userId } = verdict
+  const operator = roles.includes(ADMIN)
+  return { userId, sessionId, roles, authTime, amr, operator, internal: false, actor: `user:${userId}` }
 }
 
 /** Reads the address and the user agent when they are asked for: most requests never do, and the address is a system call. */
@@ -97,6 +100,8 @@ class IdentifiedCaller implements Caller {
   readonly userId: string | null
   readonly sessionId: string | null
   readonly roles: readonly string[]
+  readonly authTime: number | null
+  readonly amr: readonly string[]
   readonly operator: boolean
   readonly internal: boolean
   readonly actor: string
@@ -109,6 +114,8 @@ class IdentifiedCaller implements Caller {
     this.userId = identity.userId
     this.sessionId = identity.sessionId
     this.roles = identity.roles
+    this.authTime = identity.authTime
+    this.amr = identity.amr
     this.operator = identity.operator
     this.internal = identity.internal
     this.actor = identity.actor

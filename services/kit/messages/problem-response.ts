@@ -15,7 +15,8 @@ export function addProblemHeaders(headers: Record<string, unknown>, problem: Pro
   addHeaders(headers, requestId)
   if (problem.retryAfter !== undefined) headers['retry-after'] = String(Math.ceil(problem.retryAfter))
   if (problem.allow !== undefined) headers.allow = problem.allow
-  if (problem.status === 401) headers['www-authenticate'] = challenge(problem)
+  const authenticate = problem.authenticate ?? (problem.status === 401 ? challenge(problem) : undefined)
+  if (authenticate !== undefined) headers['www-authenticate'] = authenticate
   // JSON has no charset parameter (RFC 8259, 11).
   headers['content-type'] = 'application/json'
 }

@@ -25,6 +25,10 @@ export interface Claims {
   email: string
   roles: string[]
   client_id: string
+  /** When the user last authenticated. Tokens of earlier versions do not have this claim. */
+  auth_time?: number
+  /** The methods by which the user authenticated (RFC 8176). Tokens of earlier versions do not have this claim. */
+  amr?: string[]
   /** The version of the user's record behind the token. When the roles change, tokens of older versions end. */
   ver: number
 }
@@ -116,13 +120,33 @@ function parseObject(bytes: Buffer): Record<string, unknown> | undefined {
 
 /** Checks the type of every claim, because later code does not; `iss` and `aud` are compared to the expected values. */
 function isClaims(value: Record<string, unknown> | Claims): value is Claims {
-  const { client_id, email, exp, iat, jti, nbf, roles, sid, sub, ver } = value
+  const { amr = [], auth_time = 0, client_id, email, exp, iat, jti, nbf = 0, roles, sid, sub, ver } = value
   return (
-    [exp, iat, ver, nbf === undefined ? 0 : nbf].every(Number.isSafeInteger) &&
+    [exp, iat, ver, nbf, auth_time].every(Number.isSafeInteger) &&
     [sub, jti, sid, email, client_id].every((claim) => typeof claim === 'string') &&
-    Array.isArray(roles) &&
-    roles.every((role) => typeof role === 'string')
+    [roles, amr].every(isStrings)
   )
+}
+
+function isStrings(value: unknown): boolean {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string')
+}
+
+/** When and how the user of a token authenticated. A token of an earlier version does not say so: its time is 0. */
+export function authenticationOf({ amr = [], auth_time = 0 }: Pick<Claims, 'amr' | 'auth_time'>): {
+  authTime: number
+  amr: readonly string[]
+} {
+  return { authTime: auth_time, amr }
+}
+
+/**
+ * The same of a token that auth has verified.
+ * @param token is not verified here
+ */
+export function authenticationIn(token: string): ReturnType<typeof authenticationOf> {
+  const claims = parseObject(Buffer.from(token.split('.')[1] ?? '', 'base64url'))
+  return authenticationOf(claims && isClaims(claims) ? claims : {})
 }
 
 function encode(value: unknown): string {

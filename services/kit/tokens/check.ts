@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { Problem } from '../problem.ts'
 import {
+  authenticationOf,
   type Claims,
   type Expectations,
   type TokenFault,
@@ -11,7 +12,18 @@ import type { Revocations } from './revocations.ts'
 
 /** The result of checking an access token, with the claims that a caller may know. */
 export type Verdict =
-  | { valid: true; userId: string; sessionId: string; roles: readonly string[]; expiresAt: number }
+  | {
+      valid: true
+      userId: string
+      sessionId: string
+      roles: readonly string[]
+      /** Milliseconds since the epoch. */
+      expiresAt: number
+      /** When the user last authenticated, in seconds since the epoch; 0 if the token does not say so. */
+      authTime: number
+      /** The methods by which the user authenticated (RFC 8176). */
+      amr: readonly string[]
+    }
   | { valid: false; reason: TokenFault }
 
 /** Checks access tokens: in auth by its own state, elsewhere by the revocation feed. */
@@ -85,6 +97,7 @@ function verdictOf(claims: Claims): Verdict {
     sessionId: claims.sid,
     roles: claims.roles,
     expiresAt: claims.exp * 1000,
+    ...authenticationOf(claims),
   }
 }
 

@@ -25,6 +25,8 @@ export const PROBLEM = {
       items: { $ref: '#/components/schemas/FieldError' },
       maxItems: ERRORS_MAX,
     },
+    challenge_id: { type: 'string', description: 'The id of the challenge to answer, with codes that ask for one' },
+    expires_in: { type: 'integer', description: 'Seconds until that challenge expires' },
   },
   required: ['statusCode', 'error', 'message', 'code', 'requestId'],
   additionalProperties: false,
