@@ -2,7 +2,9 @@ import type { Config } from '../../kit/process/config.ts'
 import type { AccountsContext } from '../accounts/admin.ts'
 import type { CurrentUserContext } from '../accounts/current-user.ts'
 import type { AuditContext } from '../audit/admin.ts'
-import type { ChallengesContext } from '../challenges/password-reset.ts'
+import type { EmailChangeContext } from '../challenges/email-change.ts'
+import type { InvitationContext } from '../challenges/invitations.ts'
+import type { ResetContext } from '../challenges/password-reset.ts'
 import type { KeyRing } from '../keys/ring.ts'
 import type { KeyRotation } from '../keys/rotation.ts'
 import type { LoginLimitsContext } from '../login/limits-admin.ts'
@@ -20,14 +22,16 @@ import type { IngestContext } from '../webhooks/ingest.ts'
  */
 export type AuthServices = AccountsContext &
   AuditContext &
-  ChallengesContext &
   CurrentUserContext &
   DeliveriesContext &
+  EmailChangeContext &
   IngestContext &
   IntrospectionContext &
+  InvitationContext &
   LoginContext &
   LoginLimitsContext &
   RegistrationContext &
+  ResetContext &
   TokenRevocationContext &
   WebhooksContext & {
     keyRing: KeyRing

@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto'
 import { ADMIN, type Caller } from '../caller.ts'
 import type { ClientAddress } from '../client-address.ts'
 import { Problem } from '../problem.ts'
+import { type Locale, preferredLocale } from '../schema/locale.ts'
 import { type TokenCheck, tokenProblem, type Verdict } from '../tokens/check.ts'
 
 /**
@@ -132,6 +133,10 @@ class IdentifiedCaller implements Caller {
       this.#ip = this.#clientAddress.of(address(), () => headers.get('x-forwarded-for'))
     }
     return this.#ip
+  }
+
+  get locale(): Locale | null {
+    return preferredLocale(this.#arrival.headers.get('accept-language')) ?? null
   }
 
   get userAgent(): string | null {
