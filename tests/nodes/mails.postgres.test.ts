@@ -39,7 +39,7 @@ async function openNode(): Promise<Node> {
       },
       close: () => undefined,
     },
-    compose: { password_reset: compose, email_changed: compose },
+    compose,
   })
   await node.nodes.start()
   node.mails.start()
@@ -55,6 +55,9 @@ async function ask(node: Node): Promise<string> {
     id,
     kind: 'password_reset',
     email,
+    userId: null,
+    locale: null,
+    data: {},
     requestedAt: Date.now(),
     ip: null,
     requestId: null,

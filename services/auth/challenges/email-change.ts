@@ -6,7 +6,7 @@ import type { UserRead } from '../../kit/schema/user.ts'
 import { auditEvent } from '../audit/record.ts'
 import type { Notices } from '../mail/notices.ts'
 import type { UsersPeer } from '../peers.ts'
-import type { Challenge, ChallengeStore, DeviceStore } from '../store/index.ts'
+import type { AuditStore, Challenge, ChallengeStore, DeviceStore } from '../store/index.ts'
 import { type AddressProofContext, proveAddress } from './proof.ts'
 import { type ChallengeRequestContext, requestChallenge } from './request.ts'
 import { type ChallengeUseContext, type MailProof, useChallenge } from './use.ts'
@@ -14,7 +14,7 @@ import { type ChallengeUseContext, type MailProof, useChallenge } from './use.ts
 export type EmailChangeContext = AddressProofContext &
   ChallengeRequestContext &
   ChallengeUseContext & {
-    store: ChallengeStore & DeviceStore
+    store: AuditStore & ChallengeStore & DeviceStore
     notices: Notices
     users: Pick<UsersPeer, 'user'>
     config: Pick<Config, 'reauthMaxAge'>

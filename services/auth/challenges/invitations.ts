@@ -46,10 +46,10 @@ export async function invite(
 
 async function invitedUser(
   { users }: InvitationContext,
-  { user_id, ...fields }: InvitationBody,
+  { email, user_id, ...fields }: InvitationBody,
   { requestId }: Caller,
 ): Promise<UserRead> {
-  if (user_id === undefined) return users.inviteUser(fields, requestId)
+  if (user_id === undefined) return users.inviteUser({ ...fields, email: email ?? '' }, requestId)
   const user = await users.user(user_id.toLowerCase(), requestId)
   if (!user) throw new Problem('user_not_found')
   if (user.has_password) throw new Problem('email_taken', { message: 'The user has a password' })

@@ -7,7 +7,7 @@ import type { Config } from '../../kit/process/config.ts'
 import type { Random } from '../../kit/random.ts'
 import { emailKey } from '../../kit/schema/email.ts'
 import type { MailQueue } from '../mail/queue.ts'
-import type { ChallengeData, ChallengePurpose, MailKind } from '../store/index.ts'
+import type { Challenge, ChallengeData, ChallengePurpose, MailKind, MailRequest } from '../store/index.ts'
 
 export interface ChallengeRequestContext {
   store: LimitStore
@@ -88,6 +88,8 @@ export interface ChallengeRequest {
   /** Absent: whoever has the address, which is looked up after the answer. */
   userId?: string
   data?: ChallengeData
+  /** The id of the mail. Absent: a new one. With one, the request may be repeated. */
+  mailId?: string
   /**
    * How the mail is limited. `by address`: as one that anyone can ask for, whether the address is known or not.
    * `after the password`: as one that only someone with the password can cause. `not`: it happens once.
@@ -103,10 +105,10 @@ export interface ChallengeRequest {
  */
 export async function requestChallenge(
   context: ChallengeRequestContext,
-  { address, data = {}, limited, purpose, userId }: ChallengeRequest,
+  { address, data = {}, limited, mailId = context.random.id(), purpose, userId }: ChallengeRequest,
   caller: Pick<Caller, 'ip' | 'requestId' | 'locale'>,
 ): Promise<string> {
-  const { clock, config, mails, random, store } = context
+  const { clock, config, mails, store } = context
   const now = clock.now()
   if (config.rateLimit && limited === 'by address') {
     if (caller.ip && isIP(caller.ip)) await limit(store, addressRule(purpose), caller.ip, now)
@@ -114,9 +116,7 @@ export async function requestChallenge(
   }
   if (config.rateLimit && limited === 'after the password')
     await pace(store, mailRule(`mail-${purpose}-login`), subjectOf(address), now)
-  const id = Buffer.from(random.bytes(16)).toString('base64url')
-  const mailId = random.id()
-  const { code, link } = LIFETIMES[purpose]
+  const challenge = newChallenge(context, { purpose, address, userId: userId ?? null, data, mailId, requestedAt: now })
   await mails.addWithChallenge(
     {
       id: mailId,
@@ -129,22 +129,34 @@ export async function requestChallenge(
       ip: caller.ip,
       requestId: caller.requestId,
     },
-    {
-      id,
-      purpose,
-      address,
-      userId: userId ?? null,
-      data,
-      mailId,
-      tokenHash: null,
-      requestedAt: now,
-      codeExpiresAt: code === undefined ? null : now + code,
-      expiresAt: now + link,
-      tries: 0,
-      takenAt: null,
-    },
+    challenge,
   )
-  return id
+  return challenge.id
+}
+
+/** Makes the challenge by which the owner of an earlier address can undo a change. */
+export function undoChallenge(
+  context: Pick<ChallengeRequestContext, 'random'>,
+  { email, id, requestedAt, userId }: Pick<MailRequest, 'email' | 'id' | 'requestedAt' | 'userId'>,
+): Challenge {
+  return newChallenge(context, { purpose: 'email_undo', address: email, userId, data: {}, mailId: id, requestedAt })
+}
+
+/** Makes a challenge. Its mail is not written yet: it has no code and no link. */
+function newChallenge(
+  { random }: Pick<ChallengeRequestContext, 'random'>,
+  request: Pick<Challenge, 'purpose' | 'address' | 'userId' | 'data' | 'mailId' | 'requestedAt'>,
+): Challenge {
+  const { code, link } = LIFETIMES[request.purpose]
+  return {
+    ...request,
+    id: Buffer.from(random.bytes(16)).toString('base64url'),
+    tokenHash: null,
+    codeExpiresAt: code === undefined ? null : request.requestedAt + code,
+    expiresAt: request.requestedAt + link,
+    tries: 0,
+    takenAt: null,
+  }
 }
 
 function addressRule(purpose: ChallengePurpose): LimitRule {

@@ -8,7 +8,7 @@ import { mailedSecrets, secretsOf } from '../challenges/secrets.ts'
 import type { Codes } from '../keys/sealing.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { Account, ChallengePurpose, ChallengeStore, MailKind, MailRequest } from '../store/index.ts'
-import type { MailTexts, MailValues } from './texts/index.ts'
+import type { MailTexts, MailValues } from './texts/texts.ts'
 import type { Letter } from './transport.ts'
 
 export type ComposeContext = CachedAccountContext & {

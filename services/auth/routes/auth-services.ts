@@ -12,6 +12,8 @@ import type { LoginContext } from '../login/login.ts'
 import type { RegistrationContext } from '../login/registration.ts'
 import type { IntrospectionContext } from '../sessions/introspection.ts'
 import type { TokenRevocationContext } from '../sessions/logout.ts'
+import type { AccountMailsContext } from '../mail/account-mails.ts'
+import type { ComposeContext } from '../mail/compose.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
 import type { WebhooksContext } from '../webhooks/admin.ts'
 import type { DeliveriesContext } from '../webhooks/deliveries-admin.ts'
@@ -21,8 +23,10 @@ import type { IngestContext } from '../webhooks/ingest.ts'
  * All that the functions of auth take: the routes pass it to each function, which sees only the context that it names.
  */
 export type AuthServices = AccountsContext &
+  AccountMailsContext &
   AuditContext &
   CurrentUserContext &
+  Omit<ComposeContext, 'texts'> &
   DeliveriesContext &
   EmailChangeContext &
   IngestContext &

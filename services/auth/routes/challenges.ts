@@ -2,6 +2,7 @@ import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { type UserRead, userRead } from '../../kit/schema/user.ts'
+import type { InputRule } from '../../kit/schema/validation.ts'
 import { confirmEmailChange, requestEmailChange, undoEmailChange } from '../challenges/email-change.ts'
 import { loginByEmailCode, requestEmailCode } from '../challenges/email-code.ts'
 import { confirmVerification, requestVerification, verificationErrors } from '../challenges/email-verification.ts'
@@ -29,6 +30,7 @@ import type { AuthServices } from './auth-services.ts'
 
 /** Codes and links by mail: verification, login, change of the email, invitations. */
 export function challengeRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
+  const acceptanceRule: InputRule = (sent) => resetErrors(context, sent)
   const answer = (challenge_id: string) => ({ message: MAIL_ANSWER, challenge_id })
   return new Elysia({ normalize: false })
     .use(guarded)
@@ -207,7 +209,7 @@ export function challengeRoutes(context: AuthServices, guarded: ReturnType<typeo
       {
         auth: ['anyone'],
         body: acceptanceBody,
-        rules: (sent) => resetErrors(context, sent),
+        rules: acceptanceRule,
         response: token,
         detail: operation(
           'auth',

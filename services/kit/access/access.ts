@@ -73,7 +73,7 @@ export function accessControl({ clientAddress, internalKeys, operatorKeys, token
 }
 
 /** The part of a caller that depends on the credential. */
-type Identity = Omit<Caller, 'ip' | 'userAgent' | 'requestId'>
+type Identity = Omit<Caller, 'ip' | 'locale' | 'userAgent' | 'requestId'>
 
 const ANYONE: Identity = {
   userId: null,
