@@ -1,3 +1,5 @@
+import type { Locale } from './locale.ts'
+
 /** The caller of a request, as the guard identified them. Functions and the audit read it; it has no part of HTTP. */
 export interface Caller {
   /** The user of the access token; null for a key or an anonymous caller. */
@@ -17,6 +19,8 @@ export interface Caller {
   /** The client's address, behind trusted proxies. Null for calls within the process and between services. */
   ip: string | null
   userAgent: string | null
+  /** The language that the request prefers; null: none of those that mails have. */
+  locale: Locale | null
   requestId: string
 }
 

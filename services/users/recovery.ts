@@ -61,6 +61,7 @@ function toolCaller({ random }: RecordContext): Caller {
     actor: 'cli',
     ip: null,
     userAgent: null,
+    locale: null,
     requestId: random.id(),
   }
 }
