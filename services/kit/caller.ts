@@ -1,4 +1,4 @@
-import type { Locale } from './schema/locale.ts'
+import type { Locale } from './locale.ts'
 
 /** The caller of a request, as the guard identified them. Functions and the audit read it; it has no part of HTTP. */
 export interface Caller {
@@ -19,7 +19,7 @@ export interface Caller {
   /** The client's address, behind trusted proxies. Null for calls within the process and between services. */
   ip: string | null
   userAgent: string | null
-  /** The language of ours that the client prefers; null: none of them. */
+  /** The language that the request prefers; null: none of those that mails have. */
   locale: Locale | null
   requestId: string
 }

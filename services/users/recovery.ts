@@ -61,7 +61,7 @@ function toolCaller({ random }: RecordContext): Caller {
     actor: 'cli',
     ip: null,
     userAgent: null,
-  locale: null,
+    locale: null,
     requestId: random.id(),
   }
 }

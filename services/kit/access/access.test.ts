@@ -9,14 +9,24 @@ const { anonymousCaller, identify } = accessControl({
   clientAddress: new ClientAddress(['127.0.0.1']),
 })
 const arrival = (key: string) => ({
-  headers: new Headers({ 'x-api-key': key, 'x-forwarded-for': '203.0.113.7', 'user-agent': 'a client' }),
+  headers: new Headers({
+    'x-api-key': key,
+    'x-forwarded-for': '203.0.113.7',
+    'user-agent': 'a client',
+    'accept-language': 'de, ru-RU;q=0.8, en;q=0.5',
+  }),
   requestId: 'a-request',
   address: () => '127.0.0.1',
 })
 
-test('a caller has the address and the user agent of the request', async () => {
+test('a caller has the address, the user agent and the language of the request', async () => {
   for (const caller of [anonymousCaller(arrival('')), await identify(arrival('the-operator-key'), ['operator'])])
-    expect([caller.ip, caller.userAgent, caller.requestId]).toEqual(['203.0.113.7', 'a client', 'a-request'])
+    expect([caller.ip, caller.userAgent, caller.locale, caller.requestId]).toEqual([
+      '203.0.113.7',
+      'a client',
+      'ru',
+      'a-request',
+    ])
 })
 
 test('a service that calls has no address: only it knows that of the client', async () => {

@@ -1,8 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { ADMIN, type Caller } from '../caller.ts'
 import type { ClientAddress } from '../client-address.ts'
+import { type Locale, preferredLocale } from '../locale.ts'
 import { Problem } from '../problem.ts'
-import { type Locale, preferredLocale } from '../schema/locale.ts'
 import { type TokenCheck, tokenProblem, type Verdict } from '../tokens/check.ts'
 
 /**
@@ -73,7 +73,7 @@ export function accessControl({ clientAddress, internalKeys, operatorKeys, token
 }
 
 /** The part of a caller that depends on the credential. */
-type Identity = Omit<Caller, 'ip' | 'locale' | 'userAgent' | 'requestId'>
+type Identity = Omit<Caller, 'ip' | 'userAgent' | 'locale' | 'requestId'>
 
 const ANYONE: Identity = {
   userId: null,
@@ -96,7 +96,7 @@ function identityOf(verdict: Verdict): Identity {
   return { userId, sessionId, roles, authTime, amr, operator, internal: false, actor: `user:${userId}` }
 }
 
-/** Reads the address and the user agent when they are asked for: most requests never do, and the address is a system call. */
+/** Reads the address, the user agent and the language when they are asked for: most requests never do, and the address is a system call. */
 class IdentifiedCaller implements Caller {
   readonly userId: string | null
   readonly sessionId: string | null
@@ -135,12 +135,12 @@ class IdentifiedCaller implements Caller {
     return this.#ip
   }
 
-  get locale(): Locale | null {
-    return preferredLocale(this.#arrival.headers.get('accept-language')) ?? null
-  }
-
   get userAgent(): string | null {
     return this.#arrival.headers.get('user-agent')
+  }
+
+  get locale(): Locale | null {
+    return preferredLocale(this.#arrival.headers.get('accept-language')) ?? null
   }
 }
 

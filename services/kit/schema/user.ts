@@ -1,9 +1,9 @@
 import type { TOptional, TSchema } from '@sinclair/typebox'
 import { type Static, t } from 'elysia'
 import { mistyped } from '../field-errors.ts'
+import { LOCALES } from '../locale.ts'
 import { described } from './described.ts'
 import { type JsonObject, jsonObject } from './json-object.ts'
-import { LOCALES } from './locale.ts'
 import {
   type CheckedSchema,
   checked,
