@@ -23,7 +23,7 @@ let serve: (node: Node, to: string) => Promise<void>
 async function openNode(): Promise<Node> {
   const opened = await openAuthStore(config)
   const node = { ...(await testNode(`node ${all.length}`, opened)), opened } as Node
-  const compose = async ({ email }: MailRequest) => ({ to: email, subject: 'A mail', text: 'It says this.' })
+  const compose = async ({ email }: MailRequest) => ({ to: email, subject: 'A mail', text: 'It says this.', html: '' })
   node.mails = new MailQueue({
     store: node.store,
     nodes: node.nodes,

@@ -1,4 +1,4 @@
-import type { Locale } from '../../kit/schema/locale.ts'
+import type { Locale } from '../../kit/locale.ts'
 
 /** The kinds of mails. Each has its texts (`mail/texts`). */
 export const MAIL_KINDS = [

@@ -1,5 +1,5 @@
 import { DAY, HOUR, MINUTE } from '../../../kit/clock.ts'
-import type { Locale } from '../../../kit/schema/locale.ts'
+import type { Locale } from '../../../kit/locale.ts'
 
 // Times and durations in the languages of mails. All times are in UTC, and say so: a mail does not know where it is read.
 

@@ -1,4 +1,4 @@
-import type { Locale } from '../../../kit/schema/locale.ts'
+import type { Locale } from '../../../kit/locale.ts'
 import { type ButtonColors, DARK, LIGHT } from './colors.ts'
 import type { Content, Dictionary, Part, View } from './dictionary.ts'
 import { escapeHtml, htmlOf, type Rich } from './rich.ts'

@@ -1,4 +1,4 @@
-import type { Locale } from '../../../kit/schema/locale.ts'
+import type { Locale } from '../../../kit/locale.ts'
 import type { MailKind } from '../../store/index.ts'
 import { buttonColors } from './colors.ts'
 import type { Dictionary } from './dictionary.ts'
