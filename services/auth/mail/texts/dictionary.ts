@@ -23,6 +23,8 @@ export interface Content {
 export interface Life {
   /** @example '10:30 UTC' */
   until: string
+  /** @example '20 November 2026, 10:30 UTC' */
+  fullUntil: string
   /** @example '30 minutes', in the case that the language needs after "for"; null: nothing says when it was created */
   lasts: string | null
 }
@@ -45,6 +47,8 @@ export interface View {
   device: string
   cause: NoticeCause
   name: string | null
+  /** The address of an invited user. */
+  email: string
 }
 
 /** The words of one language. */
