@@ -48,7 +48,7 @@ export function formsOf(mail: string): { text: string; html: string } {
   return { text: form('text/plain'), html: form('text/html') }
 }
 
-/** What separates the parts of a mail (RFC 2046, 5.1.1); undefined: it has no parts. */
+/** Returns the text that separates the parts of a mail (RFC 2046, 5.1.1); undefined: it has no parts. */
 function delimiterOf(head: string): string | undefined {
   const boundary = /^Content-Type: multipart\/\w+;\s+boundary="([^"]+)"/im.exec(head)?.[1]
   return boundary && `--${boundary}`

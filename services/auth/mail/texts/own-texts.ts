@@ -9,8 +9,8 @@ import { placeholdersIn, placeholdersOf } from './placeholders.ts'
 export interface OwnText {
   /** Undefined: the subject stays as it is. */
   subject?: string
-  text: string
-  html: string
+  /** Undefined: only the subject is the operator's. */
+  body?: { text: string; html: string }
 }
 
 export type OwnTexts = ReadonlyMap<`${Locale}/${MailKind}`, OwnText>
@@ -21,10 +21,11 @@ const FORMS = { '.subject.txt': 'subject', '.txt': 'text', '.html': 'html' } as 
 type Form = (typeof FORMS)[keyof typeof FORMS]
 /** Mail programs cut longer mails: Gmail at 102 KB, with what the values add. */
 const MOST_BYTES = 90 * 1024
+const BOTH = 'a mail has a text and an HTML form'
 
 /**
- * Reads the texts in `mails/<locale>/<kind>.{subject.txt,txt,html}` of the data directory. A kind that has a text must
- * have both forms. Names that begin with a dot are left alone.
+ * Reads the texts in `mails/<locale>/<kind>.{subject.txt,txt,html}` of the data directory. A kind has both
+ * forms or none. Names that begin with a dot are left alone.
  * @param hasSupport whether `{{support}}` has a value
  * @throws ConfigError that lists every fault at once
  */
@@ -63,14 +64,12 @@ function textsIn(
   }
   const texts = new Map<MailKind, OwnText>()
   for (const [kind, { html, subject, text }] of files) {
-    if (text !== undefined && html !== undefined)
-      texts.set(kind, { text, html, ...(subject === undefined ? {} : { subject }) })
-    else
-      for (const [form, end] of [
-        [text, 'txt'],
-        [html, 'html'],
-      ] as const)
-        if (form === undefined) faults.push(`${folder}/${kind}.${end} is missing: a mail is text and HTML`)
+    if (text === undefined && html !== undefined) faults.push(`${folder}/${kind}.txt is missing: ${BOTH}`)
+    if (html === undefined && text !== undefined) faults.push(`${folder}/${kind}.html is missing: ${BOTH}`)
+    texts.set(kind, {
+      ...(subject === undefined ? {} : { subject }),
+      ...(text === undefined || html === undefined ? {} : { body: { text, html } }),
+    })
   }
   return texts
 }

@@ -14,7 +14,7 @@ import { type MailValues, oneLine, type TextSettings, viewOf } from './view.ts'
 
 export type { MailValues } from './view.ts'
 
-/** What a mail says: the subject is one line, `text` and `html` say the same. */
+/** The words of a mail. The subject is one line; `text` and `html` say the same. */
 export interface MailText {
   subject: string
   text: string
@@ -45,12 +45,12 @@ export function mailTexts(settings: TextSettings): MailTexts {
       const dictionary = DICTIONARIES[locale]
       const view = viewOf(kind, values, dictionary, settings)
       const content = dictionary.letters[kind](view)
-      const own = ownTexts.get(`${locale}/${kind}`)
+      const { body, subject } = ownTexts.get(`${locale}/${kind}`) ?? {}
       const filled = { kind, view, dictionary }
       return {
-        subject: oneLine(own?.subject === undefined ? content.subject : fill(own.subject, plainOf, filled)),
-        text: own ? breakable(fill(own.text, plainOf, filled)) : plainText(content, view, dictionary),
-        html: own ? fill(own.html, htmlOf, filled) : htmlText(content, view, dictionary, { locale, button }),
+        subject: oneLine(subject === undefined ? content.subject : fill(subject, plainOf, filled)),
+        text: body ? breakable(fill(body.text, plainOf, filled)) : plainText(content, view, dictionary),
+        html: body ? fill(body.html, htmlOf, filled) : htmlText(content, view, dictionary, { locale, button }),
       }
     },
     placeholders: placeholdersOf,

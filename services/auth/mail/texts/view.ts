@@ -5,7 +5,7 @@ import type { MailKind, NoticeCause } from '../../store/index.ts'
 import { deviceName } from './device-name.ts'
 import type { Dictionary, Life, View } from './dictionary.ts'
 
-/** What a mail is about. Times are milliseconds since the epoch. */
+/** The values of a mail. Times are milliseconds since the epoch. */
 export interface MailValues {
   link?: string
   code?: string
@@ -16,7 +16,7 @@ export interface MailValues {
   at?: number
   ip?: string | null
   userAgent?: string | null
-  /** Of `notice`. */
+  /** The subject of a `notice`. */
   cause?: NoticeCause
   /** The name of an invited user. No other mail has it: anyone can register with any name and somebody else's address. */
   name?: string | null
@@ -29,7 +29,7 @@ export type TextSettings = Pick<
   'productName' | 'brandColor' | 'supportEmail' | 'locale' | 'dataDir' | 'publicUrl'
 >
 
-/** What each kind must be given. */
+/** Values without which a kind cannot be written. */
 const NEEDED: Record<MailKind, readonly (keyof MailValues)[]> = {
   password_reset: ['link', 'expiresAt'],
   email_verification: ['link', 'code', 'expiresAt', 'codeExpiresAt'],
