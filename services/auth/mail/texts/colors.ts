@@ -18,7 +18,7 @@ export const DARK: typeof LIGHT = {
   link: '#8fbcff',
 }
 
-/** What a button needs to stand out from the card (WCAG 2.2, 1.4.11). */
+/** The contrast that a button needs to stand out from the card (WCAG 2.2, 1.4.11). */
 const BOUNDARY = 3
 
 export interface ButtonColors {

@@ -9,10 +9,10 @@ export type Part =
   | { link: string; label: string }
   /** Names with values, such as when and from where something happened. */
   | { facts: readonly (readonly [name: string, value: string])[] }
-  /** What to do if it was someone else. */
+  /** Advice for someone who did not do it. */
   | { note: Rich }
 
-/** What a mail says. The text and the HTML are written from the same content. */
+/** The content of a mail. The text and the HTML are written from the same content. */
 export interface Content {
   subject: string
   heading: string
@@ -23,6 +23,8 @@ export interface Content {
 export interface Life {
   /** @example '10:30 UTC' */
   until: string
+  /** @example '20 November 2026, 10:30 UTC' */
+  fullUntil: string
   /** @example '30 minutes', in the case that the language needs after "for"; null: nothing says when it was created */
   lasts: string | null
 }
@@ -45,6 +47,8 @@ export interface View {
   device: string
   cause: NoticeCause
   name: string | null
+  /** The address of an invited user. */
+  email: string
 }
 
 /** The words of one language. */
@@ -52,9 +56,9 @@ export interface Dictionary {
   letters: Record<MailKind, (view: View) => Content>
   /** The first line of an invitation. */
   greeting(view: View): string
-  /** What happened, in one sentence: of notices. */
+  /** One sentence that says what happened: of notices. */
   what(view: View): string
-  /** What to do if it was someone else: of notices, and of the mail to the old address. */
+  /** Advice for someone who did not do it: of notices, and of the mail to the old address. */
   advice(kind: 'email_changed' | 'notice', view: View): Rich
   /** A duration after "for". */
   duration(ms: number): string

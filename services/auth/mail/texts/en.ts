@@ -50,7 +50,7 @@ const WHAT: Record<NoticeCause, (product: string) => string> = {
 
 const ADVICE: Record<NoticeCause, (view: View) => Rich> = {
   password_changed: (view) =>
-    rich`If it was someone else, set a new password at once: choose “Forgot password” at ${view.site}. That also ends every session. If you cannot, ${supportOf(view)}.`,
+    rich`If it was someone else, reset your password at once at ${view.site}. That also ends every session. If you cannot, ${supportOf(view)}.`,
   email_changed: (view) =>
     rich`If it was someone else, they entered your address, perhaps by mistake. To have it removed, ${supportOf(view)}.`,
   device_confirmed: (view) =>

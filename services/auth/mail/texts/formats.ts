@@ -2,6 +2,7 @@ import { DAY, HOUR, MINUTE } from '../../../kit/clock.ts'
 import type { Locale } from '../../../kit/locale.ts'
 
 // Times and durations in the languages of mails. All times are in UTC, and say so: a mail does not know where it is read.
+// Non-breaking spaces keep a number and its unit together; `plain.ts` replaces them after it has broken the lines.
 
 export type Unit = 'minutes' | 'hours' | 'days'
 
@@ -26,15 +27,15 @@ export function formatsOf(locale: Locale): Formats {
   const timeOfDay = new Intl.DateTimeFormat(TAGS[locale], clock)
   const rules = new Intl.PluralRules(TAGS[locale])
   const number = new Intl.NumberFormat(TAGS[locale])
-  const time = (ms: number) => `${timeOfDay.format(ms)} UTC`
+  const time = (ms: number) => `${timeOfDay.format(ms)}\u00a0UTC`
   return {
     time,
-    // The non-breaking spaces that some versions of the data have would not survive in every plain text.
-    dateTime: (ms) => `${date.format(ms).replaceAll(/[\u00a0\u202f]/g, ' ')}, ${time(ms)}`,
+    // A date breaks only before the year.
+    dateTime: (ms) => `${date.format(ms).replaceAll(/\s(?!\d{4})/g, '\u00a0')}, ${time(ms)}`,
     duration(ms, units) {
       const { count, unit } = inUnit(ms)
       const forms = units[unit]
-      return `${number.format(count)} ${forms[rules.select(count)] ?? forms.other}`
+      return `${number.format(count)}\u00a0${forms[rules.select(count)] ?? forms.other}`
     },
   }
 }

@@ -21,8 +21,7 @@ interface Layout {
 export function htmlText(content: Content, view: View, dictionary: Dictionary, { button, locale }: Layout): string {
   const { heading, parts, subject } = content
   const { product, support } = view
-  const footer = [`<strong>${escapeHtml(product)}</strong>`]
-  if (support) footer.push(richHtml(dictionary.questions(support)))
+  const footer = support ? footerHtml(dictionary.questions(support)) : ''
   return `<!doctype html>
 <html lang="${locale}" dir="ltr">
 <head>
@@ -44,13 +43,17 @@ export function htmlText(content: Content, view: View, dictionary: Dictionary, {
 ${parts.map((part) => htmlPart(part, dictionary, button)).join('\n')}
 </td></tr>
 </table>
-<table ${TABLE} width="100%" style="width:100%;max-width:560px;table-layout:fixed">
-<tr><td class="muted" style="padding:16px 24px;${FONT};font-size:13px;line-height:20px;color:${LIGHT.muted};text-align:left;${WRAP}">${footer.join('<br>\n')}</td></tr>
-</table>
-</td></tr>
+${footer}</td></tr>
 </table>
 </body>
 </html>
+`
+}
+
+function footerHtml(line: Rich): string {
+  return `<table ${TABLE} width="100%" style="width:100%;max-width:560px;table-layout:fixed">
+<tr><td class="muted" style="padding:16px 25px;${FONT};font-size:13px;line-height:20px;color:${LIGHT.muted};text-align:left;${WRAP}">${richHtml(line)}</td></tr>
+</table>
 `
 }
 
@@ -112,7 +115,7 @@ function buttonHtml(
 function factsHtml(facts: readonly (readonly [string, string])[]): string {
   const rows = facts.map(
     ([name, value]) =>
-      `<tr><td class="muted" valign="top" style="padding:2px 16px 2px 0;white-space:nowrap;color:${LIGHT.muted}">${escapeHtml(name)}</td><td valign="top" style="padding:2px 0;${WRAP}">${escapeHtml(value)}</td></tr>`,
+      `<tr><td class="muted" valign="top" style="padding:2px 16px 2px 0;white-space:nowrap;color:${LIGHT.muted}">${escapeHtml(name)}</td><td class="text" valign="top" style="padding:2px 0;color:${LIGHT.text};${WRAP}">${escapeHtml(value)}</td></tr>`,
   )
   return `<table ${TABLE} style="margin:0 0 16px;${FONT};font-size:15px;line-height:22px">\n${rows.join('\n')}\n</table>`
 }

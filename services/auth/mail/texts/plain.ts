@@ -7,7 +7,12 @@ const WIDTH = 72
 /** Writes the text of a mail. A link stands on a line of its own, which is never wrapped. */
 export function plainText({ parts }: Content, { product, support }: View, { questions }: Dictionary): string {
   const footer = ['--', product, ...(support ? [wrap(plainOf(questions(support)))] : [])].join('\n')
-  return `${[...parts.map(textOf), footer].join('\n\n')}\n`
+  return breakable(`${[...parts.map(textOf), footer].join('\n\n')}\n`)
+}
+
+/** Replaces non-breaking spaces, which not every program for plain text shows as spaces. */
+export function breakable(text: string): string {
+  return text.replaceAll('\u00a0', ' ')
 }
 
 function textOf(part: Part): string {

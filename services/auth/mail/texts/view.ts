@@ -1,10 +1,11 @@
 import { isIP } from 'node:net'
+import { HOUR } from '../../../kit/clock.ts'
 import type { Config } from '../../../kit/process/config.ts'
 import type { MailKind, NoticeCause } from '../../store/index.ts'
 import { deviceName } from './device-name.ts'
 import type { Dictionary, Life, View } from './dictionary.ts'
 
-/** What a mail is about. Times are milliseconds since the epoch. */
+/** The values of a mail. Times are milliseconds since the epoch. */
 export interface MailValues {
   link?: string
   code?: string
@@ -15,7 +16,7 @@ export interface MailValues {
   at?: number
   ip?: string | null
   userAgent?: string | null
-  /** Of `notice`. */
+  /** The subject of a `notice`. */
   cause?: NoticeCause
   /** The name of an invited user. No other mail has it: anyone can register with any name and somebody else's address. */
   name?: string | null
@@ -28,7 +29,7 @@ export type TextSettings = Pick<
   'productName' | 'brandColor' | 'supportEmail' | 'locale' | 'dataDir' | 'publicUrl'
 >
 
-/** What each kind must be given. */
+/** Values without which a kind cannot be written. */
 const NEEDED: Record<MailKind, readonly (keyof MailValues)[]> = {
   password_reset: ['link', 'expiresAt'],
   email_verification: ['link', 'code', 'expiresAt', 'codeExpiresAt'],
@@ -40,7 +41,7 @@ const NEEDED: Record<MailKind, readonly (keyof MailValues)[]> = {
   notice: ['cause', 'at'],
 }
 /** A shorter life ends on the day on which the mail is read, or in the night after it: the time of day is enough. */
-const SHORT = 12 * 60 * 60 * 1000
+const SHORT = 12 * HOUR
 /** Control characters, separators of lines, and characters that reverse the direction of what follows. */
 const INVISIBLE = /[\p{Cc}\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu
 
@@ -68,13 +69,15 @@ export function viewOf(kind: MailKind, values: MailValues, dictionary: Dictionar
     device: deviceName(userAgent ?? '') ?? dictionary.unknownDevice,
     cause: cause ?? 'password_changed',
     name: trimmedName === '' ? null : trimmedName,
+    email: oneLine(values.email ?? ''),
   }
 }
 
 function life(expiresAt: number, at: number | undefined, { dateTime, duration, time }: Dictionary): Life {
-  if (at === undefined || expiresAt <= at) return { until: dateTime(expiresAt), lasts: null }
+  const fullUntil = dateTime(expiresAt)
+  if (at === undefined || expiresAt <= at) return { until: fullUntil, fullUntil, lasts: null }
   const length = expiresAt - at
-  return { until: length < SHORT ? time(expiresAt) : dateTime(expiresAt), lasts: duration(length) }
+  return { until: length < SHORT ? time(expiresAt) : fullUntil, fullUntil, lasts: duration(length) }
 }
 
 /** Makes a text of one line that cannot change how the rest of the mail looks. */
