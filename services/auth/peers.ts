@@ -2,15 +2,6 @@ import type { PasswordRecord, UserCreate, UserRead } from '../kit/schema/user.ts
 
 export type NewUser = UserCreate & { password: string }
 
-/** What someone proved by a mail, and what they set with it. */
-export interface AddressProof {
-  kind: 'verification' | 'email_code' | 'reset' | 'invitation' | 'email_change' | 'undo'
-  email: string
-  new_password?: string
-  username?: string | null
-  name?: string | null
-}
-
 /**
  * The calls that auth makes to users, each on behalf of the request `requestId`. All of them throw Problem
  * `users_unavailable` when users cannot be reached.
@@ -36,16 +27,6 @@ export interface UsersPeer {
    * @throws Problem `weak_password`, `validation_failed`
    */
   resetPassword(userId: string, newPassword: string, requestId: string): Promise<boolean>
-  proveAddress(
-    userId: string,
-    proof: AddressProof,
-    requestId: string,
-  ): Promise<
-    | { outcome: 'proved'; record: PasswordRecord; wasVerified: boolean }
-    | { outcome: 'user_not_found' }
-    | { outcome: 'email_changed' }
-  >
-  inviteUser(input: Omit<UserCreate, 'password' | 'password_hash'>, requestId: string): Promise<UserRead>
   /** Stores a rehash of the same password, unless the record has changed since `ifVersion`. */
   replaceHash(userId: string, passwordHash: string, ifVersion: number, requestId: string): Promise<void>
   /** Makes users send everything that auth has not acknowledged. Resolves when it has. */
