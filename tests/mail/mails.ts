@@ -1,6 +1,6 @@
 import { type MailText, type MailValues, mailTexts } from '../../services/auth/mail/texts/texts.ts'
 import { MAIL_KINDS, type MailKind } from '../../services/auth/store/index.ts'
-import { LOCALES, type Locale } from '../../services/kit/schema/locale.ts'
+import { LOCALES, type Locale } from '../../services/kit/locale.ts'
 
 export const TEXT_SETTINGS = {
   productName: 'Acme Notes',

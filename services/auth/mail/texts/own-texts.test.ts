@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { ConfigError } from '../../../kit/process/config.ts'
-import { LOCALES } from '../../../kit/schema/locale.ts'
+import { LOCALES } from '../../../kit/locale.ts'
 import { MAIL_KINDS, type MailKind } from '../../store/index.ts'
 import { mailTexts } from './texts.ts'
 

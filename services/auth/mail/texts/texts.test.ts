@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { DAY, HOUR, MINUTE } from '../../../kit/clock.ts'
-import { LOCALES, type Locale } from '../../../kit/schema/locale.ts'
+import { LOCALES, type Locale } from '../../../kit/locale.ts'
 import { MAIL_KINDS, type MailKind } from '../../store/index.ts'
 import { type MailText, type MailValues, mailTexts } from './texts.ts'
 
