@@ -8,8 +8,8 @@ import { type AuthMethod, CLIENT_ID, type Claims, signAccessToken } from '../../
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { KeyRing } from '../keys/ring.ts'
 import type { Codes } from '../keys/sealing.ts'
-import type { Token } from '../schemas/tokens.ts'
 import type { Entry } from '../login/assurance.ts'
+import type { Token } from '../schemas/tokens.ts'
 import type { Account, Session, SessionKind, SessionStore } from '../store/index.ts'
 import type { GraceHeartbeat } from './grace.ts'
 import { hashOfRefreshToken, readRefreshToken, refreshToken, type TokenPlace } from './refresh-token.ts'
@@ -63,12 +63,7 @@ export async function openSession(
   return { session, tokens: tokensOf(context, session, account, token) }
 }
 
-function newSession(
-  context: SessionsContext,
-  { account, methods }: Entry,
-  caller: Caller,
-  kind: SessionKind,
-): Session {
+function newSession(context: SessionsContext, { account, methods }: Entry, caller: Caller, kind: SessionKind): Session {
   const { clock, config, random } = context
   const now = clock.now()
   const endsAt = now + config.sessionMaxAge

@@ -88,9 +88,16 @@ export interface Device {
   expiresAt: number
 }
 
+/** What a device showed of itself when it was confirmed. */
+export interface DeviceClient {
+  ip: string | null
+  userAgent: string | null
+}
+
 /** Known devices. A new password of their user removes them. */
 export interface DeviceStore {
-  addDevice(device: Device): Promise<void>
+  /** Adds a device, with its event for webhooks. */
+  addDevice(device: Device, client: DeviceClient, event: AuditEvent): Promise<void>
   /** Finds the device of a user by the hash of its token; null: unknown, or of another user, or expired. */
   deviceOf(userId: string, tokenHash: Uint8Array, now: number): Promise<Device | null>
   removeDevices(userId: string): Promise<void>
