@@ -57,11 +57,11 @@ export function challengeStore(engine: Engine, { audit, events }: { audit: Audit
     takeChallenge: (key: ChallengeKey, purpose: ChallengePurpose, now: number) =>
       engine.write(function* (tx) {
         const values = { purpose, now, ...abandoned(now) }
-        const taken =
+        const challenge =
           'id' in key
             ? yield* tx.get(statements.takeById, { ...values, id: key.id })
             : yield* tx.get(statements.takeByToken, { ...values, tokenHash: Buffer.from(key.tokenHash) })
-        return taken ?? null
+        return challenge ?? null
       }),
     async returnChallenge(id: string) {
       await engine.write((tx) => tx.run(statements.giveBack, { id }))
@@ -130,7 +130,7 @@ const ofPurpose = eq(challenges.purpose, placeholder('purpose'))
 const unexpired = gt(challenges.expiresAt, placeholder('now'))
 const free = or(isNull(challenges.takenAt), lt(challenges.takenAt, placeholder('abandonedBefore')))
 const usable = and(ofPurpose, unexpired, free)
-const taken = { takenAt: sql`${placeholder('now')}` }
+const takenNow = { takenAt: sql`${placeholder('now')}` }
 
 const statements = {
   insert: built((db) => db.insert(challenges).values(placeholders(challenges)).onConflictDoNothing()),
@@ -183,11 +183,11 @@ const statements = {
       )
       .returning(),
   ),
-  takeById: built((db) => db.update(challenges).set(taken).where(and(byId, usable)).returning()),
+  takeById: built((db) => db.update(challenges).set(takenNow).where(and(byId, usable)).returning()),
   takeByToken: built((db) =>
     db
       .update(challenges)
-      .set(taken)
+      .set(takenNow)
       .where(and(eq(challenges.tokenHash, placeholder('tokenHash')), usable))
       .returning(),
   ),

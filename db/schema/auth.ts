@@ -89,7 +89,7 @@ export const challenges = sqliteTable('challenges', {
   address: text('address').notNull(),
   /** Null: nobody has the address, or the mail has not been written yet. */
   userId: text('user_id'),
-  /** What the purpose needs. Never a secret. */
+  /** Needed by some purposes. Never a secret. */
   data: text('data', { mode: 'json' }).$type<ChallengeData>().notNull(),
   mailId: text('mail_id').notNull(),
   /** SHA-256 of the token in the link. Null: the mail has not been written yet. */

@@ -3,9 +3,9 @@ import type { Caller } from '../../kit/caller.ts'
 import type { Locale } from '../../kit/locale.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
-import { type ChallengeRequestContext, requestChallenge, undoChallenge } from '../challenges/request.ts'
+import type { MailQueue } from '../mail/queue.ts'
 import type { MailKind, NoticeCause } from '../store/index.ts'
-import type { MailQueue } from './queue.ts'
+import { type ChallengeRequestContext, requestChallenge, undoChallenge } from './request.ts'
 
 // The mails that changes of users cause. Users repeats a notice until it is acknowledged: each has an id of its own.
 
