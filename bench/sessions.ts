@@ -34,9 +34,10 @@ export function newSession(userId: string): Session {
   const now = Date.now()
   const times = { rotatedAt: now, createdAt: now, lastUsedAt: now, accessUntil: now + HOUR }
   const ends = { expiresAt: now + 24 * HOUR, endsAt: now + 90 * 24 * HOUR }
+  const authentication = { authTime: now, amr: ['pwd' as const] }
   const client = {
     ip: '192.0.2.1',
     userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0',
   }
-  return { id: Bun.randomUUIDv7(), userId, kind: 'v1', counter: 0, version: 1, ...times, ...ends, ...client }
+  return { id: Bun.randomUUIDv7(), userId, kind: 'v1', counter: 0, version: 1, ...times, ...ends, ...client, ...authentication }
 }

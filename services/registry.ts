@@ -76,7 +76,7 @@ export const SERVICES = {
         import('./auth/index.ts'),
         import('./auth/routes/v0.ts'),
       ])
-      return { routes: authRoutes(UNUSED, UNUSED, guard), root: authV0(UNUSED, guard), forms: FORM_PATHS }
+      return { routes: authRoutes(UNUSED, guard), root: authV0(UNUSED, guard), forms: FORM_PATHS }
     },
   },
   users: {

@@ -1,7 +1,7 @@
 import { and, asc, desc, eq, getTableColumns, gt, ne, type SQL, sql } from 'drizzle-orm'
 import { type Builder, built } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
-import { accounts, passwordResets } from '../schema/auth.ts'
+import { accounts, challenges, devices } from '../schema/auth.ts'
 import { COUNT } from './count.ts'
 
 const userId = sql.placeholder('userId')
@@ -50,7 +50,8 @@ export const STATEMENTS = {
         ),
       ),
   ),
-  voidResets: built((db) => db.delete(passwordResets).where(eq(passwordResets.userId, userId))),
+  removeDevices: built((db) => db.delete(devices).where(eq(devices.userId, userId))),
+  removeChallenges: built((db) => db.delete(challenges).where(eq(challenges.userId, userId))),
   ids: built((db) =>
     db
       .select({ userId: accounts.userId })

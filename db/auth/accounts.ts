@@ -1,6 +1,14 @@
 import { and, asc, eq, gt } from 'drizzle-orm'
 import { decideSync, type StoredAccount } from '../../services/auth/accounts/sync-rules.ts'
-import type { Account, AuthStore, CacheSync, Ended, Ending, SyncedAccount } from '../../services/auth/store/index.ts'
+import type {
+  Account,
+  AuthStore,
+  CacheSync,
+  ChallengePurpose,
+  Ended,
+  Ending,
+  SyncedAccount,
+} from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { emailKey } from '../../services/kit/schema/email.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
@@ -12,12 +20,25 @@ import { accounts } from '../schema/auth.ts'
 import { containsSearch, searchTextOfAccount } from './account-search.ts'
 import { STATEMENTS as statements } from './account-statements.ts'
 import type { Audit } from './audit.ts'
+import { voiding } from './challenges.ts'
 import { COUNT, countOf } from './count.ts'
 import type { Feed } from './revocations.ts'
 import type { EndedBatch } from './session-ending.ts'
 import type { Sessions } from './sessions.ts'
 
 type Row = typeof accounts.$inferSelect
+
+/**
+ * The codes and links that become void when all sessions of a user end, or their email changes. The link that undoes a
+ * change of the email stays: it is for the owner of the earlier address. A verification is compared with the address.
+ */
+const VOIDED_BY_CHANGES: readonly ChallengePurpose[] = [
+  'password_reset',
+  'email_code',
+  'email_change',
+  'invitation',
+  'device',
+]
 
 /** How the sessions of a deleted user end. */
 const DELETION = { reason: 'account_deleted', version: EVERY_VERSION } as const
@@ -56,7 +77,8 @@ export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
         const until = yield* sessions.revokedUntilOf(tx, userId)
         revoked.push({ kind: 'user', subject: userId, version: account.tokensFrom, until })
       }
-      if (decision.voidsResets) yield* tx.run(statements.voidResets, { userId })
+      if (decision.voidsChallenges) yield* tx.run(voiding(userId, VOIDED_BY_CHANGES))
+      if (newPassword) yield* tx.run(statements.removeDevices, { userId })
     }
     const current = account ?? before
     // Also ends the sessions that an earlier change left when it was interrupted.
@@ -117,7 +139,8 @@ export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
     const revoked: Revocation[] = [...revocations]
     if (!before?.deleted) {
       yield* tx.run(statements.put, tombstone(userId, ending.now))
-      yield* tx.run(statements.voidResets, { userId })
+      yield* tx.run(statements.removeChallenges, { userId })
+      yield* tx.run(statements.removeDevices, { userId })
       revoked.push({ kind: 'user', subject: userId, version: EVERY_VERSION, until })
     }
     const ended = yield* feed.writeRevocations(tx, revoked, revocations.length)

@@ -23,8 +23,10 @@ const statements = {
   addOwned: text({
     sqlite: '',
     postgres: `
-      INSERT INTO mail_requests (id, email, requested_at, ip, request_id, kind, tries, next_at, link_at, last_error, owner)
-      VALUES ($id, $email, $requestedAt, $ip, $requestId, $kind, $tries, $nextAt, $linkAt, $lastError, $node)
+      INSERT INTO mail_requests (id, email, user_id, locale, data, requested_at, ip, request_id, kind, tries, next_at, link_at,
+        last_error, owner)
+      VALUES ($id, $email, $userId, $locale, $dataText, $requestedAt, $ip, $requestId, $kind, $tries, $nextAt, $linkAt,
+        $lastError, $node)
       ON CONFLICT (id) DO NOTHING`,
   }),
   due: built((db, dialect) =>
@@ -74,13 +76,25 @@ const statements = {
 
 const TAKE_OVER = takeOverStatements({ name: 'mail_requests', key: 'id', order: 'next_at' })
 
+/** The statement that adds a mail: where several nodes run, with its owner. */
+export function mailStatements(engine: Engine) {
+  return { add: engine.node === null ? statements.add : statements.addOwned }
+}
+
+/** The values of that statement. */
+export function mailRow(engine: Engine, request: MailRequest) {
+  if (engine.node === null) return { ...request }
+  const { data, ...columns } = request
+  return { ...columns, dataText: JSON.stringify(data), node: engine.node.current }
+}
+
 /** The queue of mails to send. Where several nodes run, the one that adds a mail owns it, until it dies. */
 export function mailRequestStore(engine: Engine) {
   const owner = () => ({ node: engine.node?.current ?? '' })
-  const add = engine.node === null ? statements.add : statements.addOwned
+  const { add } = mailStatements(engine)
   return {
     async addMailRequest(request: MailRequest) {
-      await engine.write((tx) => tx.run(add, { ...request, ...(engine.node !== null && owner()) }))
+      await engine.write((tx) => tx.run(add, mailRow(engine, request)))
     },
     mailRequestsDue: (now: number, latest: number, limit: number) =>
       engine.all(statements.due, { ...owner(), now, latest, limit }),

@@ -12,7 +12,8 @@ const TABLES = [
   'sessions',
   'revocations',
   'signing_keys',
-  'password_resets',
+  'challenges',
+  'devices',
   'mail_requests',
   'accounts',
 ]

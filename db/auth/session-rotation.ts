@@ -94,11 +94,32 @@ export function sessionRotation(engine: Engine, { audit, ending, events }: Parts
     return { outcome: 'reused' as const, ended }
   }
 
+  function* renew(
+    tx: Transaction,
+    { accessUntil, method, now, sessionId }: Parameters<AuthStore['renewAuthentication']>[0],
+    event: AuditEvent,
+  ) {
+    const stored = yield* tx.get(statements.byId, { id: sessionId })
+    const [account] = yield* accountsOf(tx, [stored?.userId ?? ''])
+    if (!stored || !isUsable(stored, account, now)) return null
+    const session = {
+      ...stored,
+      authTime: now,
+      amr: [...new Set([...stored.amr, method])],
+      accessUntil: Math.max(stored.accessUntil, accessUntil),
+    }
+    yield* tx.run(statements.update, session)
+    yield* audit.writeEvents(tx, [event])
+    return { session, account }
+  }
+
   const open = engine.grouped(openEach, ({ session }) => session.id)
   const rotate = engine.grouped(rotateEach, ({ rotation }) => rotation.sessionId)
 
   return {
     openSession: (session: Session, event: AuditEvent, hash?: Uint8Array) => open({ session, event, hash }),
+    renewAuthentication: (renewal: Parameters<AuthStore['renewAuthentication']>[0], event: AuditEvent) =>
+      engine.write((tx) => renew(tx, renewal, event)),
     rotateSession: (rotation: Rotation, event: (type: string) => AuditEvent) => rotate({ rotation, event }),
   } satisfies Partial<AuthStore>
 }

@@ -10,6 +10,7 @@ import * as refusalSchema from '../schema/refused-logins.ts'
 import { authMigrations as sqlite } from '../sqlite/migrations/auth.ts'
 import { accountStore } from './accounts.ts'
 import { auditStore } from './audit.ts'
+import { challengeStore } from './challenges.ts'
 import { deliveryStore } from './deliveries.ts'
 import { eventStore } from './events.ts'
 import { factStore } from './facts.ts'
@@ -17,7 +18,6 @@ import { failureStore } from './failures.ts'
 import { keyStore } from './keys.ts'
 import { mailRequestStore } from './mail-requests.ts'
 import { refusedLoginStore } from './refused-logins.ts'
-import { resetStore } from './resets.ts'
 import { feedStore } from './revocations.ts'
 import { sessionStore } from './sessions.ts'
 import { webhookStore } from './webhooks.ts'
@@ -52,7 +52,7 @@ async function authStore(engine: Engine, { amqp }: AuthStoreOptions): Promise<Au
     ...sessions,
     ...accountStore(engine, { audit, feed, sessions }),
     ...keyStore(engine, { audit, feed }),
-    ...resetStore(engine, audit),
+    ...challengeStore(engine, audit),
     ...mailRequestStore(engine),
     ...events,
     ...webhookStore(engine, { audit, events }),

@@ -1,7 +1,7 @@
 import { blob, integer, primaryKey, sqliteTable, text, unique } from 'drizzle-orm/sqlite-core'
 import type { EventType } from '../../services/kit/schema/events.ts'
 import type { ChallengeData, ChallengePurpose, MailData, MailKind } from '../../services/auth/store/index.ts'
-import type { Locale } from '../../services/kit/schema/locale.ts'
+import type { Locale } from '../../services/kit/locale.ts'
 import type { AuthMethod } from '../../services/kit/tokens/access-token.ts'
 import type { OpaqueProfile } from '../../services/kit/schema/user.ts'
 

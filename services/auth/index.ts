@@ -1,8 +1,8 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../kit/http/guard.ts'
-import type { MailQueue } from './mail/queue.ts'
 import { auditRoutes } from './routes/audit.ts'
 import type { AuthServices } from './routes/auth-services.ts'
+import { challengeRoutes } from './routes/challenges.ts'
 import { discoveryRoutes } from './routes/discovery.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { loginRoutes } from './routes/login.ts'
@@ -23,15 +23,16 @@ export const FORM_PATHS = ['/auth/introspect', '/auth/revoke']
 export const READ_PATHS = ['/auth/validate-token', '/validate-token']
 
 /** Mounts the routes of the auth service. */
-export function authRoutes(context: AuthServices, mails: MailQueue, guarded: ReturnType<typeof guard>) {
+export function authRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false })
     .use(loginRoutes(context, guarded))
     .use(tokenRoutes(context, guarded))
     .use(meRoutes(context, guarded))
     .use(sessionRoutes(context, guarded))
-    .use(passwordResetRoutes(context, mails, guarded))
+    .use(passwordResetRoutes(context, guarded))
+    .use(challengeRoutes(context, guarded))
     .use(discoveryRoutes(context, guarded))
-    .use(syncRoutes(context, mails, guarded))
+    .use(syncRoutes(context, guarded))
     .use(auditRoutes(context, guarded))
     .use(revocationRoutes(context, guarded))
     .use(passwordCacheRoutes(context, guarded))

@@ -14,14 +14,15 @@ import { withTimeout } from '../kit/timeout.ts'
 import { LocalTokenCheck } from '../kit/tokens/check.ts'
 import { Revocations } from '../kit/tokens/revocations.ts'
 import { CacheStatistics } from './accounts/statistics.ts'
-import { composeEmailChange } from './challenges/email-change.ts'
-import { composeReset } from './challenges/password-reset.ts'
 import { authRoutes, FORM_PATHS, READ_PATHS } from './index.ts'
 import { KeyRing } from './keys/ring.ts'
 import { KeyRotation } from './keys/rotation.ts'
 import { Codes, Sealing } from './keys/sealing.ts'
 import { LoginLimits } from './login/limits.ts'
+import { composeMail } from './mail/compose.ts'
+import { Notices } from './mail/notices.ts'
 import { MAIL_OUTCOMES, MailQueue } from './mail/queue.ts'
+import { mailTexts } from './mail/texts/texts.ts'
 import { fileMailer, type Mailer, smtpMailer } from './mail/transport.ts'
 import type { UsersPeer } from './peers.ts'
 import type { AuthServices } from './routes/auth-services.ts'
@@ -65,10 +66,9 @@ export async function authService(
 ): Promise<Service> {
   const { clock, config, hasher, random, tags, version } = runtime
   const { clientAddress, description, log, metrics } = serviceRuntime(NAME, runtime)
+  const texts = mailTexts(config)
   const store = await openAuthStore(config, { amqp: config.amqpUrl !== undefined })
   const nodes = new Nodes({ store, description, clock, log })
-  const services = await openServices(runtime, { store, nodes, users, log })
-  const { context, dispatcher, feed, heartbeat, revocations, rotation } = services
   const sender = mailer ?? openMailer(runtime, log)
   const mails = new MailQueue({
     store,
@@ -77,8 +77,10 @@ export async function authService(
     log,
     mailer: sender,
     count: metrics.counter('ch202_mails_total', 'Attempts to send a mail, by their outcome', 'outcome', MAIL_OUTCOMES),
-    compose: { password_reset: (request) => composeReset(context, request), email_changed: composeEmailChange },
+    compose: (request) => composeMail({ ...context, texts }, request),
   })
+  const services = await openServices(runtime, { store, nodes, users, log, mails })
+  const { context, dispatcher, feed, heartbeat, revocations, rotation } = services
   const { internalKeys, operatorKeys } = config
   let catchingUp: Promise<void> | undefined
   const guarded = guard({
@@ -100,7 +102,7 @@ export async function authService(
   metrics.gauge('ch202_mails_waiting', 'Mails that wait to be sent', () => store.countMailRequests())
   metrics.gauge('revocations_live', 'Revocations that have not expired', () => revocations.size)
 
-  const routes = authRoutes(context, mails, guarded)
+  const routes = authRoutes(context, guarded)
   const probe = () => store.probe()
   const lease = feed.subscription ? ({ holder: feed.subscription, code: 'database_unavailable' } as const) : undefined
   const readiness = new Readiness({ unavailable: 'auth_unavailable', probe, nodes, lease })
@@ -131,7 +133,7 @@ export async function authService(
             store.forgetExpired(now),
             store.forgetFailures(now),
             store.forgetRefusedLogins(),
-            store.forgetResets(now),
+            store.forgetChallenges(now),
             dispatcher.tidy(),
           ]
         : []),
@@ -181,7 +183,7 @@ export async function authService(
 /** Opens the keys and the feed, and builds what the functions of auth take. @throws DatabaseError, InternalError */
 async function openServices(
   { clock, config, hasher, random, version }: Runtime,
-  { log, nodes, store, users }: { log: Log; nodes: Nodes; store: AuthStore; users: UsersPeer },
+  { log, mails, nodes, store, users }: { log: Log; mails: MailQueue; nodes: Nodes; store: AuthStore; users: UsersPeer },
 ) {
   const issuer = config.issuer ?? (await storedIssuer(store, config.addresses.auth))
   await store.setFact('issuer', issuer)
@@ -231,7 +233,10 @@ async function openServices(
     dispatcher,
     sealing,
     refreshCodes: new Codes(config.secrets, 'refresh tokens'),
-    resetCodes: new Codes(config.secrets, 'password reset links'),
+    // The name is that of the first use: links in mails that are on their way stay valid.
+    challengeCodes: new Codes(config.secrets, 'password reset links'),
+    mails,
+    notices: new Notices(mails, clock, random),
     limits: new LoginLimits(store, clock, config.hashQueue, config.rateLimit),
     heartbeat,
     cacheStatistics: new CacheStatistics(),

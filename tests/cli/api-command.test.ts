@@ -34,7 +34,7 @@ describe('a path', () => {
     const unused = undefined as never
     const guarded = guard({ tokens: unused, internalKeys: [], operatorKeys: [], clientAddress: unused })
     const apps = {
-      auth: [authRoutes(unused, unused, guarded), authV0(unused, guarded)],
+      auth: [authRoutes(unused, guarded), authV0(unused, guarded)],
       users: [usersRoutes(unused, guarded), usersV0(unused, guarded)],
       modules: [modulesRoutes(unused, guarded)],
     }

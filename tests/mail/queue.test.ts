@@ -50,13 +50,18 @@ function openQueue(over: Partial<AuthStore> = {}, clock: Clock = aheadClock) {
       atOnce--
     }
   }
-  const compose = async ({ email }: MailRequest) => ({ to: email, subject: 'A mail', text: 'It says this.' })
+  const compose = async ({ email }: MailRequest) => ({
+    to: email,
+    subject: 'A mail',
+    text: 'It says this.',
+    html: '<p>It says this.</p>',
+  })
   return new MailQueue({
     store: Object.assign(Object.create(store), over),
     clock,
     log: { ...silentLog, error: (line) => logged.push(line) },
     mailer: { send, close: () => undefined },
-    compose: { password_reset: compose, email_changed: compose },
+    compose,
     count: (outcome) => counted.push(outcome),
   })
 }
@@ -80,7 +85,17 @@ afterEach(async () => {
 })
 
 const ask = (id: string, kind: MailKind = 'password_reset') =>
-  queue.add({ id, kind, email: `${id}@example.org`, requestedAt: START + ahead, ip: null, requestId: `of-${id}` })
+  queue.add({
+    id,
+    kind,
+    email: `${id}@example.org`,
+    userId: null,
+    locale: null,
+    data: {},
+    requestedAt: START + ahead,
+    ip: null,
+    requestId: `of-${id}`,
+  })
 const rows = () => store.mailRequestsDue(FAR + START, 0, 1000)
 const rowOf = async (id: string) => (await rows()).find((row) => row.id === id)
 const sentTo = (id: string) => sent.filter(({ to }) => to === `${id}@example.org`)

@@ -23,7 +23,7 @@ let serve: (node: Node, to: string) => Promise<void>
 async function openNode(): Promise<Node> {
   const opened = await openAuthStore(config)
   const node = { ...(await testNode(`node ${all.length}`, opened)), opened } as Node
-  const compose = async ({ email }: MailRequest) => ({ to: email, subject: 'A mail', text: 'It says this.' })
+  const compose = async ({ email }: MailRequest) => ({ to: email, subject: 'A mail', text: 'It says this.', html: '' })
   node.mails = new MailQueue({
     store: node.store,
     nodes: node.nodes,
@@ -39,7 +39,7 @@ async function openNode(): Promise<Node> {
       },
       close: () => undefined,
     },
-    compose: { password_reset: compose, email_changed: compose },
+    compose,
   })
   await node.nodes.start()
   node.mails.start()
@@ -55,6 +55,9 @@ async function ask(node: Node): Promise<string> {
     id,
     kind: 'password_reset',
     email,
+    userId: null,
+    locale: null,
+    data: {},
     requestedAt: Date.now(),
     ip: null,
     requestId: null,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import type { AuthStore, Rotation, Session, SyncedAccount, Webhook } from '../../services/auth/store/index.ts'
+import type { AuthStore, Challenge, Issue, MailRequest, Rotation, Session, SyncedAccount, Webhook } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { EVERY_VERSION } from '../../services/kit/tokens/revocations.ts'
 
@@ -53,9 +53,29 @@ export function session(userId: string, changes: Partial<Session> = {}): Session
     version: 1,
     ip: null,
     userAgent: null,
+    authTime: NOW,
+    amr: ['pwd'],
     ...changes,
   }
 }
+
+/** A mail in the queue. */
+const mail = (changes: Partial<MailRequest> = {}): MailRequest => ({
+  id: id(),
+  kind: 'email_changed',
+  email: 'a@example.org',
+  userId: null,
+  locale: 'ru',
+  data: {},
+  requestedAt: NOW,
+  ip: null,
+  requestId: null,
+  tries: 0,
+  nextAt: NOW,
+  linkAt: null,
+  lastError: null,
+  ...changes,
+})
 
 export const rotation = (sessionId: string, presented: number, changes: Partial<Rotation> = {}): Rotation => ({
   sessionId,
@@ -426,82 +446,134 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
     })
   })
 
-  describe('password resets', () => {
+  describe('challenges', () => {
     const hash = () => new Uint8Array(Buffer.from(id()))
-    /** Queues a mail and issues its link. `issue` issues it again, as another attempt does. */
-    const request = async (userId: string, requestedAt = NOW, at = requestedAt) => {
+    const CODE = HOUR / 6
+    /** Queues a mail and makes its link valid. `issue` does so again, as another attempt does. */
+    const request = async (
+      userId: string,
+      { at, purpose = 'password_reset', requestedAt = NOW }: Partial<Challenge> & { at?: number } = {},
+    ) => {
       const mailId = id()
-      const row = { id: mailId, kind: 'password_reset' as const, email: 'a@example.org', ip: null, requestId: null }
-      await store.addMailRequest({ ...row, requestedAt, tries: 0, nextAt: NOW, linkAt: null, lastError: null })
-      const reset = { mailId, tokenHash: hash(), userId, requestedAt, expiresAt: NOW + HOUR }
-      const issue = (more = {}, now = at) => store.issueReset({ ...reset, ...more }, now, event())
-      return { token: reset.tokenHash, first: await issue(), issue }
+      const ids = { mailId, id: id(), purpose, address: 'a@example.org', userId: null, tokenHash: null }
+      const times = { requestedAt, codeExpiresAt: requestedAt + CODE, expiresAt: requestedAt + HOUR }
+      await store.addChallenge(
+        { ...ids, ...times, data: {}, tries: 0, takenAt: null },
+        mail({ id: mailId, kind: 'password_reset', requestedAt }),
+      )
+      const issued = { mailId, tokenHash: hash(), userId, codeExpiresAt: NOW + CODE, expiresAt: NOW + HOUR }
+      const issue = (more: Partial<Issue> = {}, now = at ?? requestedAt) =>
+        store.issueChallenge({ ...issued, isOnlyOne: purpose === 'password_reset', ...more }, now, event())
+      return { id: ids.id, token: issued.tokenHash, first: await issue(), issue }
     }
+    /** Takes a challenge by its token. @returns the user */
+    const take = async (tokenHash: Uint8Array, now = NOW, purpose: Challenge['purpose'] = 'password_reset') =>
+      (await store.takeChallenge({ tokenHash }, purpose, now))?.userId ?? null
 
     test('only one request takes a token; a returned token can be taken again, unless it was voided meanwhile', async () => {
       const { user } = await logIn()
-      const { token } = await request(user.userId)
-      const tries = await Promise.all(Array.from({ length: 20 }, () => store.takeReset(token, NOW)))
+      const { id: challengeId, token } = await request(user.userId)
+      const tries = await Promise.all(Array.from({ length: 20 }, () => take(token)))
       expect(tries.filter((userId) => userId !== null)).toEqual([user.userId])
-      await store.returnReset(token)
-      expect(await store.takeReset(token, NOW)).toBe(user.userId)
+      await store.returnChallenge(challengeId)
+      expect(await take(token)).toBe(user.userId)
       await store.syncAccount({ ...user, version: 2, passwordHash: 'hash-2' }, NOW, events)
-      await store.returnReset(token)
-      expect(await store.takeReset(token, NOW)).toBeNull()
+      await store.returnChallenge(challengeId)
+      expect(await take(token)).toBeNull()
     })
 
-    test('a newer reset voids an older one; a reset expires', async () => {
+    test('a newer reset voids an older one; a newer verification does not; each expires', async () => {
       const { user } = await logIn()
       const { token: first } = await request(user.userId)
-      const { token: second } = await request(user.userId, NOW + 1)
-      expect(await store.takeReset(first, NOW)).toBeNull()
-      expect(await store.takeReset(second, NOW + HOUR)).toBeNull()
-      expect(await store.takeReset(second, NOW + HOUR - 1)).toBe(user.userId)
+      const { token: second } = await request(user.userId, { requestedAt: NOW + 1 })
+      expect(await take(first)).toBeNull()
+      expect(await take(second, NOW + HOUR)).toBeNull()
+      expect(await take(second, NOW + HOUR - 1)).toBe(user.userId)
+      const verifications = [
+        await request(user.userId, { purpose: 'email_verification' }),
+        await request(user.userId, { purpose: 'email_verification', requestedAt: NOW + 1 }),
+      ]
+      for (const { token } of verifications) expect(await take(token, NOW, 'email_verification')).toBe(user.userId)
     })
 
     test('R5: a mail keeps the link of its first attempt', async () => {
       const { user } = await logIn()
-      const { first, issue, token } = await request(user.userId)
-      expect(first).toEqual({ tokenHash: Buffer.from(token), expiresAt: NOW + HOUR })
+      const { first, id: challengeId, issue, token } = await request(user.userId)
+      expect(first).toMatchObject({ tokenHash: Buffer.from(token), expiresAt: NOW + HOUR, codeExpiresAt: NOW + CODE })
       expect(await issue({ tokenHash: hash(), expiresAt: NOW + 2 * HOUR }, NOW + 1)).toEqual(first)
-      expect(await store.takeReset(token, NOW)).toBe(user.userId)
-      expect(await issue()).toEqual(first)
-      await store.finishReset(token, null)
+      expect(await take(token)).toBe(user.userId)
+      expect(await issue()).toMatchObject({ tokenHash: Buffer.from(token) })
+      await store.finishChallenge(challengeId, null)
       expect(await issue()).toBeNull()
-      expect(await store.takeReset(token, NOW)).toBeNull()
+      expect(await take(token)).toBeNull()
     })
 
     test('R5: a link that expired, was voided or was requested earlier is not issued again, and voids none', async () => {
       const { user } = await logIn()
       const { issue } = await request(user.userId)
       expect(await issue({}, NOW + HOUR)).toBeNull()
-      const { token } = await request(user.userId, NOW + 2)
+      const { token } = await request(user.userId, { requestedAt: NOW + 2 })
       expect(await issue()).toBeNull()
-      const late = await request(user.userId, NOW + 1, NOW + 3)
+      const late = await request(user.userId, { requestedAt: NOW + 1, at: NOW + 3 })
       expect([late.first, await late.issue()]).toEqual([null, null])
-      expect(await store.takeReset(token, NOW + 3)).toBe(user.userId)
+      expect(await take(token, NOW + 3)).toBe(user.userId)
     })
 
     test('R5: a link with a future time, from before the clock was set back, does not block a new one', async () => {
       const { user } = await logIn()
-      const ahead = await request(user.userId, NOW + HOUR / 2, NOW)
+      const ahead = await request(user.userId, { requestedAt: NOW + HOUR / 2, at: NOW })
       const { first, token } = await request(user.userId)
       expect(first).not.toBeNull()
-      expect(await store.takeReset(token, NOW)).toBe(user.userId)
+      expect(await take(token)).toBe(user.userId)
       expect(await ahead.issue()).toBeNull()
     })
 
-    test('R5: no link is issued for a mail that does not exist', async () => {
+    test('R5: nothing is issued for a mail that does not exist', async () => {
       const { user } = await logIn()
-      const reset = { mailId: id(), tokenHash: hash(), userId: user.userId, requestedAt: NOW, expiresAt: NOW + HOUR }
-      expect(await store.issueReset(reset, NOW, event())).toBeNull()
+      const issue = { mailId: id(), tokenHash: hash(), userId: user.userId, codeExpiresAt: null, expiresAt: NOW + HOUR }
+      expect(await store.issueChallenge({ ...issue, isOnlyOne: false }, NOW, event())).toBeNull()
+    })
+
+    test('check 41: of tries at once, as many are counted as may be; another purpose and an expired code count as unknown', async () => {
+      const { user } = await logIn()
+      const { id: challengeId, token } = await request(user.userId)
+      expect(await store.tryCode(challengeId, 'email_code', 5, NOW)).toBeNull()
+      expect(await take(token, NOW, 'email_code')).toBeNull()
+      expect(await store.tryCode(challengeId, 'password_reset', 5, NOW + CODE)).toBeNull()
+      const tries = await Promise.all(
+        Array.from({ length: 50 }, () => store.tryCode(challengeId, 'password_reset', 5, NOW)),
+      )
+      expect(tries.filter((each) => each !== null)).toHaveLength(5)
+      expect(await store.tryCode(id(), 'password_reset', 5, NOW)).toBeNull()
+      // The link is not guessed: it stays.
+      expect(await take(token)).toBe(user.userId)
+    })
+
+    test('void those of a user by purpose and time; a deletion ends all of them, and the devices', async () => {
+      const { user } = await logIn()
+      const device = { id: id(), userId: user.userId, tokenHash: hash(), createdAt: NOW, expiresAt: NOW + HOUR }
+      await store.addDevice(device)
+      expect(await store.deviceOf(user.userId, device.tokenHash, NOW)).toMatchObject({ id: device.id })
+      expect(await store.deviceOf(id(), device.tokenHash, NOW)).toBeNull()
+      expect(await store.deviceOf(user.userId, device.tokenHash, NOW + HOUR)).toBeNull()
+      const undo = await request(user.userId, { purpose: 'email_undo', requestedAt: NOW })
+      const later = await request(user.userId, { purpose: 'email_undo', requestedAt: NOW + 5 })
+      await store.voidChallenges(user.userId, ['email_undo'], NOW + 1)
+      expect(await take(later.token, NOW, 'email_undo')).toBeNull()
+      // A new password removes devices, and leaves the link that undoes a change of the email.
+      await store.syncAccount({ ...user, version: 2, passwordHash: 'hash-2' }, NOW, events)
+      expect(await store.deviceOf(user.userId, device.tokenHash, NOW)).toBeNull()
+      expect(await take(undo.token, NOW, 'email_undo')).toBe(user.userId)
+      await store.returnChallenge(undo.id)
+      await store.deleteAccount(user.userId, NOW, events)
+      expect(await take(undo.token, NOW, 'email_undo')).toBeNull()
     })
   })
 
   describe('mails in the queue', () => {
     const ask = async (nextAt: number, tries = 0) => {
-      const row = { id: id(), kind: 'email_changed' as const, email: 'a@example.org', ip: null, requestId: null }
-      await store.addMailRequest({ ...row, requestedAt: NOW, tries, nextAt, linkAt: null, lastError: null })
+      const row = mail({ tries, nextAt, data: { userAgent: 'Mozilla/5.0' } })
+      await store.addMailRequest(row)
       return row.id
     }
     const due = async (now: number) => (await store.mailRequestsDue(now, now + HOUR, 10)).map((request) => request.id)
@@ -518,7 +590,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       await store.hastenMailRequests(NOW + 1)
       expect((await due(NOW + 1)).toSorted()).toEqual([now, soon, late].toSorted())
       const [row] = (await store.mailRequestsDue(NOW + 1, NOW + HOUR, 10)).filter((request) => request.id === now)
-      expect(row).toMatchObject({ tries: 1, lastError: 'deferred', linkAt: null })
+      expect(row).toMatchObject({ tries: 1, lastError: 'deferred', linkAt: null, data: { userAgent: 'Mozilla/5.0' } })
       expect(await store.countMailRequests()).toBe(3)
       for (const requestId of [now, soon, late]) await store.removeMailRequest(requestId)
       expect([await store.countMailRequests(), await store.nextMailRequest(0)]).toEqual([0, null])

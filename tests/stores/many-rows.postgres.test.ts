@@ -30,7 +30,10 @@ const FILL: Record<string, string> = {
     FROM ${NUMBERS}`,
   revocations: `INSERT INTO auth.revocations SELECT n, 'session', 'r' || n, 0, ${NOW} FROM ${NUMBERS}`,
   failures: `INSERT INTO auth.login_failures SELECT 'account:' || n, '[1,${NOW}]', 0 FROM ${NUMBERS}`,
-  resets: `INSERT INTO auth.password_resets SELECT sha256(n::text::bytea), 'u' || n, ${NOW}, NULL, NULL, 0 FROM ${NUMBERS}`,
+  challenges: `
+    INSERT INTO auth.challenges
+    SELECT 'c' || n, 'password_reset', 'a@example.org', 'u' || n, '{}', 'm' || n, sha256(n::text::bytea), 0, NULL, ${NOW}, 0
+    FROM ${NUMBERS}`,
   mails: `
     INSERT INTO auth.mail_requests
     SELECT 'm' || n, 'a@example.org', 0, NULL, NULL, 'password_reset', 0, ${NOW + DAY} FROM ${NUMBERS}`,
@@ -47,7 +50,7 @@ const tables = [
   'auth.sessions',
   'auth.revocations',
   'auth.login_failures',
-  'auth.password_resets',
+  'auth.challenges',
   'auth.mail_requests',
 ].concat('auth.limits', 'users.limits', 'modules.choices', 'modules.choice_changes')
 
@@ -157,7 +160,7 @@ const FORGETS: Forgets[] = [
     (store) => store.forgetExpired(NOW + 1),
   ],
   ['old failures of logins', 'failures', 'auth.login_failures', (store) => store.forgetFailures(NOW + 2 * DAY)],
-  ['expired links', 'resets', 'auth.password_resets', (store) => store.forgetResets(NOW + 1)],
+  ['expired links', 'challenges', 'auth.challenges', (store) => store.forgetChallenges(NOW + 1)],
   [
     'mails that waited, once they are sent at once',
     'mails',

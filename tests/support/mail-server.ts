@@ -14,7 +14,7 @@ export interface Session {
   lines: string[]
   /** The address of the last RCPT. */
   to: string
-  /** The text after DATA, decoded from quoted-printable. */
+  /** The text after DATA, decoded as `readMail` does. */
   message: string
   /** Whether the connection is closed. */
   isClosed: boolean
@@ -81,7 +81,8 @@ export class ScriptedMailServer {
         text = text.slice(end + (isMessage ? 5 : 2))
         if (isMessage) {
           isMessage = false
-          session.message = readMail(part)
+          // A dot at the start of a line is sent twice (RFC 5321, 4.5.2).
+          session.message = readMail(part.replaceAll(/^\.\./gm, '.'))
           await this.answer(socket, session, 'message')
           continue
         }

@@ -19,12 +19,52 @@ export function mails({ dataDir }: Files): string[] {
   }
 }
 
-/** The mail as a mail program shows it, with quoted-printable decoded (RFC 2045, 6.7). */
+/**
+ * The mail as a mail program shows it: every part decoded (RFC 2045, 6), and its header says so. What is decoded may be
+ * passed here again.
+ */
 export function readMail(mail: string): string {
-  if (!/^Content-Transfer-Encoding: quoted-printable$/im.test(mail)) return mail
-  return mail
+  const { body, gap, head } = headAndBody(mail)
+  const delimiter = delimiterOf(head)
+  if (delimiter !== undefined) {
+    const [preamble = '', ...parts] = body.split(delimiter)
+    // After the last delimiter, `--` marks the end.
+    const decodedParts = parts.map((part) => (part.startsWith('--') ? part : readMail(part)))
+    return head + gap + [preamble, ...decodedParts].join(delimiter)
+  }
+  const encoding = /^(Content-Transfer-Encoding: )(quoted-printable|base64)$/im
+  const name = encoding.exec(head)?.[2]?.toLowerCase()
+  if (name === undefined) return mail
+  const decodedBody = name === 'base64' ? Buffer.from(body, 'base64').toString() : fromQuotedPrintable(body)
+  return head.replace(encoding, '$18bit') + gap + decodedBody
+}
+
+/** The text and the HTML of a mail, without the line break at their end; lines end with `\n`. */
+export function formsOf(mail: string): { text: string; html: string } {
+  const { body, head } = headAndBody(readMail(mail).replaceAll('\r\n', '\n'))
+  const parts = body.split(delimiterOf(head) ?? body).map(headAndBody)
+  const form = (type: string) =>
+    parts.find((part) => part.head.includes(`Content-Type: ${type};`))?.body.replace(/\n$/, '') ?? ''
+  return { text: form('text/plain'), html: form('text/html') }
+}
+
+/** Returns the text that separates the parts of a mail (RFC 2046, 5.1.1); undefined: it has no parts. */
+function delimiterOf(head: string): string | undefined {
+  const boundary = /^Content-Type: multipart\/\w+;\s+boundary="([^"]+)"/im.exec(head)?.[1]
+  return boundary && `--${boundary}`
+}
+
+function headAndBody(mail: string): { head: string; gap: string; body: string } {
+  const gap = /\r?\n\r?\n/.exec(mail)
+  const at = gap?.index ?? mail.length
+  return { head: mail.slice(0, at), gap: gap?.[0] ?? '', body: mail.slice(at + (gap?.[0].length ?? 0)) }
+}
+
+function fromQuotedPrintable(body: string): string {
+  const octets = body
     .replaceAll(/=\r?\n/g, '')
     .replaceAll(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+  return Buffer.from(octets, 'latin1').toString()
 }
 
 /** The link in a mail. @throws Error with the mail if it has none */

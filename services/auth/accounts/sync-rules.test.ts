@@ -21,10 +21,10 @@ const marks = { sessionsFrom: 2, sessionKept: null, allSessionsFrom: 2, tokensFr
 const decide = (before: Partial<StoredAccount> | undefined, synced: Partial<SyncedAccount>) =>
   decideSync(before && { ...stored, ...before }, { ...record, ...synced }, NOW)
 
-const NOTHING = { revokesTokens: false, endsSessions: null, voidsResets: false, newPassword: false }
+const NOTHING = { revokesTokens: false, endsSessions: null, voidsChallenges: false, newPassword: false }
 const ended = (reason: string, except: object | null = null) => ({
   endsSessions: { reason, except },
-  voidsResets: true,
+  voidsChallenges: true,
 })
 
 interface Row {
@@ -36,7 +36,7 @@ interface Row {
 }
 
 const ROWS: Row[] = [
-  { name: 'a new user', before: undefined, synced: {}, outcome: 'synced', decision: { voidsResets: true } },
+  { name: 'a new user', before: undefined, synced: {}, outcome: 'synced', decision: { voidsChallenges: true } },
   { name: 'a deleted user', before: { deleted: true }, synced: { version: 9 }, outcome: 'unchanged' },
   { name: 'the same version again', before: {}, synced: {}, outcome: 'unchanged' },
   { name: 'an older version', before: {}, synced: { version: 4, passwordHash: 'old' }, outcome: 'unchanged' },
@@ -80,7 +80,7 @@ const ROWS: Row[] = [
     before: {},
     synced: { version: 6, email: 'new@example.org' },
     outcome: 'synced',
-    decision: { voidsResets: true },
+    decision: { voidsChallenges: true },
   },
   {
     name: 'the same email in capitals',

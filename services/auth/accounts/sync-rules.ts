@@ -22,8 +22,8 @@ export interface SyncDecision {
   revokesTokens: boolean
   /** How to end the sessions of an older version than `account.sessionsFrom`; null: no session ends. */
   endsSessions: { reason: RevocationReason; except: KeptSession | null } | null
-  /** Whether to void the user's reset links. */
-  voidsResets: boolean
+  /** Whether to void the codes and links that were mailed to the user. */
+  voidsChallenges: boolean
   /** Whether the user has another password: a new hash of the same password does not count. */
   newPassword: boolean
 }
@@ -33,7 +33,7 @@ const UNCHANGED: SyncDecision = {
   account: null,
   revokesTokens: false,
   endsSessions: null,
-  voidsResets: false,
+  voidsChallenges: false,
   newPassword: false,
 }
 
@@ -66,7 +66,7 @@ export function decideSync(before: StoredAccount | undefined, synced: SyncedAcco
       before !== undefined && endsSessions
         ? { reason: reasonOf(account, hashChanged), except: keptSession(account, marks) }
         : null,
-    voidsResets: endsSessions || (before !== undefined && emailKey(before.email) !== emailKey(account.email)),
+    voidsChallenges: endsSessions || (before !== undefined && emailKey(before.email) !== emailKey(account.email)),
     // Disabling ends sessions too, and leaves the hash.
     newPassword: endsSessions && hashChanged,
   }

@@ -1,37 +1,86 @@
-import { timestamp } from '../../kit/clock.ts'
-import type { MailQueue } from '../mail/queue.ts'
-import type { Letter } from '../mail/transport.ts'
-import type { EmailChangedBody } from '../schemas/sync.ts'
-import type { MailRequest } from '../store/index.ts'
+import { requireRecent } from '../../kit/access/recent.ts'
+import type { Caller } from '../../kit/caller.ts'
+import { Problem } from '../../kit/problem.ts'
+import type { Config } from '../../kit/process/config.ts'
+import type { UserRead } from '../../kit/schema/user.ts'
+import { auditEvent } from '../audit/record.ts'
+import type { Notices } from '../mail/notices.ts'
+import type { UsersPeer } from '../peers.ts'
+import type { AuditStore, Challenge, ChallengeStore, DeviceStore } from '../store/index.ts'
+import { type AddressProofContext, proveAddress } from './proof.ts'
+import { type ChallengeRequestContext, requestChallenge } from './request.ts'
+import { type ChallengeUseContext, type MailProof, useChallenge } from './use.ts'
 
-/** Queues a security notice to the previous address of a user. Idempotent by `id`. */
-export async function noteEmailChange(mails: Pick<MailQueue, 'add'>, change: EmailChangedBody): Promise<void> {
-  const { at, id, old_email, request_id } = change
-  await mails.add({
-    id,
-    kind: 'email_changed',
-    email: old_email,
-    requestedAt: Date.parse(at),
-    ip: null,
-    requestId: request_id,
-  })
+export type EmailChangeContext = AddressProofContext &
+  ChallengeRequestContext &
+  ChallengeUseContext & {
+    store: AuditStore & ChallengeStore & DeviceStore
+    notices: Notices
+    users: Pick<UsersPeer, 'user'>
+    config: Pick<Config, 'reauthMaxAge'>
+  }
+
+/**
+ * Queues a mail to a new address, which proves it. Nothing changes until then. A taken address gets the same answer and no
+ * mail.
+ * @returns the id of the challenge
+ * @throws Problem `reauthentication_required`, `rate_limited`
+ */
+export async function requestEmailChange(
+  context: EmailChangeContext,
+  newEmail: string,
+  caller: Caller & { userId: string },
+): Promise<string> {
+  requireRecent(caller, context.config.reauthMaxAge, context.clock.now())
+  const { userId } = caller
+  return requestChallenge(context, { purpose: 'email_change', address: newEmail, userId, limited: 'by address' }, caller)
 }
 
-/** Writes the notice, without the new address: the old mailbox may belong to someone else by now. */
-export async function composeEmailChange({ email, requestedAt }: MailRequest): Promise<Letter> {
-  return {
-    to: email,
-    subject: 'Your email address was changed',
-    text: [
-      'The email address of your account was changed from this address to',
-      `another one at ${timestamp(requestedAt).slice(0, 16).replace('T', ' ')} UTC.`,
-      '',
-      'If you made this change, you can ignore this mail. This address will',
-      'receive no further mail about the account.',
-      '',
-      'If you did not, contact support immediately: someone else can now',
-      'reset your password.',
-      '',
-    ].join('\n'),
-  }
+/**
+ * Changes the email of the user who asked for it, by the code or the link that the new address received.
+ * @throws Problem `invalid_challenge` also to any other user, `invalid_code`, `email_taken`, `users_unavailable`
+ */
+export async function confirmEmailChange(
+  context: EmailChangeContext,
+  proof: MailProof,
+  caller: Caller & { userId: string },
+): Promise<UserRead> {
+  const account = await useChallenge(context, 'email_change', proof, async ({ address, userId }) => {
+    if (userId !== caller.userId) throw new Problem('invalid_challenge')
+    const { account } = await proveAddress(context, userId, { kind: 'email_change', email: address }, caller)
+    return { result: account, event: null }
+  })
+  await context.notices.add(account, 'email_changed', caller)
+  const user = await context.users.user(account.userId, caller.requestId)
+  if (!user) throw new Problem('invalid_challenge')
+  return user
+}
+
+/**
+ * Gives the earlier address back to its owner, who cannot know what someone else did since: every session ends, the
+ * password, the known devices and the links of later changes become void, and a reset mail goes to the address.
+ * @throws Problem `invalid_challenge`, `email_taken`, `users_unavailable`
+ */
+export async function undoEmailChange(context: EmailChangeContext, token: string, caller: Caller): Promise<void> {
+  const { store } = context
+  const undone = await useChallenge(context, 'email_undo', { token }, async (challenge) => {
+    await restoreAddress(context, challenge, caller)
+    return { result: challenge, event: null }
+  })
+  const { address, requestedAt, userId } = undone
+  if (userId === null) return
+  await store.voidChallenges(userId, ['email_undo'], requestedAt)
+  await store.removeDevices(userId)
+  const reset = { purpose: 'password_reset', address, userId, limited: 'not' } as const
+  await requestChallenge(context, reset, caller)
+}
+
+async function restoreAddress(
+  context: EmailChangeContext,
+  { address, userId }: Challenge,
+  caller: Caller,
+): Promise<void> {
+  if (userId === null) throw new Problem('invalid_challenge')
+  await proveAddress(context, userId, { kind: 'undo', email: address }, caller)
+  await context.store.addAuditEvent(auditEvent(context, caller, 'email.change_undone', userId))
 }

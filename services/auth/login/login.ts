@@ -8,15 +8,17 @@ import { isEmail } from '../../kit/schema/email.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { LoginBody } from '../schemas/login.ts'
-import { openSession, type SessionsContext, type SessionWithTokens } from '../sessions/sessions.ts'
-import type { Account, AuditStore, SessionKind } from '../store/index.ts'
+import { hashOf } from '../challenges/secrets.ts'
+import type { SessionWithTokens } from '../sessions/sessions.ts'
+import type { Account, AuditStore, DeviceStore, SessionKind } from '../store/index.ts'
 import { type CheckedPassword, type CredentialsContext, checkPassword } from './credentials.ts'
+import { type EntryContext, enter } from './enter.ts'
 import { failureKey, findAccount, identifierIn, type LoginIdentifier } from './identifier.ts'
 import type { Lockouts, LoginLimits } from './limits.ts'
 
 export type LoginContext = CredentialsContext &
-  SessionsContext & {
-    store: AuditStore
+  EntryContext & {
+    store: AuditStore & DeviceStore
     limits: Pick<LoginLimits, 'begin' | 'refused'>
     users: Pick<UsersPeer, 'replaceHash'>
     log: Log
@@ -27,15 +29,16 @@ interface LoginRequest {
   identifier: LoginIdentifier
   /** Null: the name is not in the cache. */
   account: Account | null
-  /** The key by which failures of this login are counted (see `failureKey`). */
+  /** The key by which failures of this login are counted (see `failureKey`), or that of a known device. */
   key: string
   password: string
+  isDeviceKnown: boolean
 }
 
 /**
  * Logs a user in by their email or username: checks the password within the login limits, and opens a session.
  * @param kind the form of the refresh token
- * @throws Problem `invalid_credentials` for an unknown user as for a wrong password, `account_disabled` only when the
+ * @throws Problem `invalid_credentials` for an unknown user as for a wrong password, what `enter` throws only when the
  * password was right, `rate_limited` before any hashing, `users_unavailable`, `overloaded`
  */
 export async function login(
@@ -46,9 +49,12 @@ export async function login(
 ): Promise<SessionWithTokens> {
   const identifier = identifierIn(body)
   const account = await findAccount(context, identifier)
-  const key = failureKey(account, identifier)
+  const device = account && (await knownDevice(context, account, body.device_token))
+  // Failures of a known device have a count of their own: nobody else can lock the owner out.
+  const key = device ? `device ${device.id}` : failureKey(account, identifier)
+  const request = { identifier, account, key, password: body.password, isDeviceKnown: device !== null }
   try {
-    return await tryLogin(context, { identifier, account, key, password: body.password }, caller, kind)
+    return await tryLogin(context, request, caller, kind)
   } catch (error) {
     const now = context.clock.now()
     await context.limits.refused.add(error, { key, userId: account?.userId ?? null, caller, now })
@@ -64,18 +70,23 @@ async function tryLogin(
   kind: SessionKind,
 ): Promise<SessionWithTokens> {
   const { account, rehash } = await authenticate(context, request, caller)
-  if (account.status === 'disabled') {
-    const detail = { reason: 'account_disabled' }
-    await context.store.addAuditEvent(auditEvent(context, caller, 'login.failed', account.userId, detail))
-    throw new Problem('account_disabled')
-  }
-  const opened = await openSession(context, account, caller, kind)
+  const proof = { account, methods: ['pwd'], isDeviceKnown: request.isDeviceKnown } as const
+  const opened = await enter(context, proof, caller, kind)
   if (rehash) startRehash(context, account, request.password, caller)
   return opened
 }
 
+/** Finds the device of an account by its token; null: none was sent, or it is not valid for this account. */
+async function knownDevice({ clock, store }: LoginContext, { userId }: Account, token: string | undefined) {
+  return token === undefined ? null : await store.deviceOf(userId, hashOf(token), clock.now())
+}
+
 /** Checks the password within the login limits; the account may be disabled. @throws Problem as `login` otherwise */
-async function authenticate(context: LoginContext, request: LoginRequest, caller: Caller): Promise<CheckedPassword> {
+export async function authenticate(
+  context: CredentialsContext & AuditRecordContext & { limits: Pick<LoginLimits, 'begin'> },
+  request: Omit<LoginRequest, 'isDeviceKnown'>,
+  caller: Caller,
+): Promise<CheckedPassword> {
   const attempt = await context.limits.begin(request.key, caller.ip === null ? null : limitKey(caller.ip))
   let checked: CheckedPassword | null
   try {
@@ -95,7 +106,7 @@ async function authenticate(context: LoginContext, request: LoginRequest, caller
 /** Builds the audit rows of a failed login, and of the lockouts that it started. */
 function failureEvents(
   context: AuditRecordContext,
-  { account, identifier }: LoginRequest,
+  { account, identifier }: Pick<LoginRequest, 'account' | 'identifier'>,
   caller: Caller,
   lockouts: Lockouts,
 ): AuditEvent[] {

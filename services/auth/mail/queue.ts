@@ -3,7 +3,7 @@ import { type Clock, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Nodes } from '../../kit/nodes/nodes.ts'
 import { withTimeout } from '../../kit/timeout.ts'
-import type { FactStore, MailKind, MailRequest, MailStore } from '../store/index.ts'
+import type { Challenge, ChallengeStore, FactStore, MailRequest, MailStore } from '../store/index.ts'
 import { type Capacity, capacityBeside, LONGEST_PAUSE } from './capacity.ts'
 import { expiryOf, type Failure, LONGEST_DELAY, retryDelay } from './schedule.ts'
 import { type Letter, type Mailer, MailNotSent } from './transport.ts'
@@ -24,15 +24,18 @@ const UNSURE_PAUSE = 100
 /** How attempts end, and `expired` for a mail that was given up. */
 export const MAIL_OUTCOMES = ['sent', 'retry', 'refused', 'misconfigured', 'expired'] as const
 
+/** A mail before its first attempt. */
+export type NewMail = Omit<MailRequest, 'tries' | 'nextAt' | 'linkAt' | 'lastError'>
+
 interface MailQueueOptions {
-  store: FactStore & MailStore
+  store: FactStore & MailStore & Pick<ChallengeStore, 'addChallenge'>
   /** The nodes that share the store. Absent: this one is alone. */
   nodes?: Pick<Nodes, 'isShared' | 'isSure' | 'onChange'>
   clock: Clock
   log: Log
   mailer: Mailer
   /** Writes the mail of a request, the same in each attempt; null when nobody should get it, or it is no longer useful. */
-  compose: Record<MailKind, (request: MailRequest) => Promise<Letter | null>>
+  compose: (request: MailRequest) => Promise<Letter | null>
   /** Counts the outcome of an attempt, for the metrics. */
   count?(outcome: (typeof MAIL_OUTCOMES)[number]): void
 }
@@ -82,11 +85,20 @@ export class MailQueue {
   }
 
   /** Queues a mail, to be sent after the answer. Does nothing when a mail with this `id` is in the queue. */
-  async add(request: Omit<MailRequest, 'tries' | 'nextAt' | 'linkAt' | 'lastError'>): Promise<void> {
-    const initial = { tries: 0, nextAt: request.requestedAt, linkAt: null, lastError: null }
+  async add(mail: NewMail): Promise<void> {
+    await this.addBy(mail, (request) => this.options.store.addMailRequest(request))
+  }
+
+  /** Queues a mail as `add` does, with the challenge whose code or link it contains. */
+  async addWithChallenge(mail: NewMail, challenge: Challenge): Promise<void> {
+    await this.addBy(mail, (request) => this.options.store.addChallenge(challenge, request))
+  }
+
+  private async addBy(mail: NewMail, store: (request: MailRequest) => Promise<void>): Promise<void> {
+    const request = { ...mail, tries: 0, nextAt: mail.requestedAt, linkAt: null, lastError: null }
     this.unanswered.add(request.id)
     try {
-      await this.options.store.addMailRequest({ ...request, ...initial })
+      await store(request)
     } finally {
       setTimeout(() => {
         this.unanswered.delete(request.id)
@@ -195,7 +207,7 @@ export class MailQueue {
   private async send(request: MailRequest): Promise<Failure | 'not begun' | undefined> {
     const { compose, count, mailer } = this.options
     try {
-      const letter = await compose[request.kind](request)
+      const letter = await compose(request)
       if (!this.isSure()) return 'not begun'
       if (!letter) return undefined
       await mailer.send({ ...letter, id: mailIdOf(request), at: request.requestedAt })

@@ -8,7 +8,16 @@ import type { MailOutcome, MailReason } from './outcome.ts'
 export const LONGEST_DELAY = HOUR
 
 /** How long a mail is useful after it was requested. */
-const LIFETIME: Record<MailKind, number> = { password_reset: 30 * MINUTE, email_changed: DAY }
+const LIFETIME: Record<MailKind, number> = {
+  password_reset: 30 * MINUTE,
+  email_verification: DAY,
+  email_code: 10 * MINUTE,
+  email_change: HOUR,
+  email_changed: DAY,
+  invitation: DAY,
+  device: 10 * MINUTE,
+  notice: DAY,
+}
 
 /** A failed attempt. `not_composed`: it failed before a mail server was asked, or while the file was written. */
 export interface Failure {

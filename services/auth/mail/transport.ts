@@ -8,11 +8,12 @@ import type { Random } from '../../kit/random.ts'
 import { emailAddress } from '../../kit/schema/email.ts'
 import { failureOf, type MailFailure, type SmtpFailure } from './outcome.ts'
 
-/** A mail's recipient and text. */
+/** A mail's recipient and text, in two forms that say the same. */
 export interface Letter {
   to: string
   subject: string
   text: string
+  html: string
 }
 
 export interface Mail extends Letter {
@@ -170,9 +171,10 @@ function read<T extends object>(text: string, reader: (text: string) => T | stri
 }
 
 /**
- * Builds the message for the library, the same in each attempt. `to` is an object, so the address is never parsed as a
- * list, and its domain is converted to ASCII. `Auto-Submitted` prevents automatic replies, such as vacation notices
- * (RFC 3834, 5).
+ * Builds the message for the library, the same in each attempt: the boundary between text and HTML follows from the id.
+ * `to` is an object, so the address is never parsed as a list, and its domain is converted to ASCII. Quoted-printable
+ * leaves a link in a file readable, in every language. `Auto-Submitted` prevents automatic replies, such as vacation
+ * notices (RFC 3834, 5).
  */
 function messageOf({ at, id, to, ...letter }: Mail, { address, domain, name }: Sender) {
   return {
@@ -180,6 +182,8 @@ function messageOf({ at, id, to, ...letter }: Mail, { address, domain, name }: S
     from: { name, address },
     to: { name: '', address: emailAddress(to) },
     messageId: `<${id}@${domain}>`,
+    baseBoundary: id,
+    textEncoding: 'quoted-printable' as const,
     date: new Date(at),
     headers: { 'Auto-Submitted': 'auto-generated' },
   }

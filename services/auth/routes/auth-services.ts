@@ -2,7 +2,9 @@ import type { Config } from '../../kit/process/config.ts'
 import type { AccountsContext } from '../accounts/admin.ts'
 import type { CurrentUserContext } from '../accounts/current-user.ts'
 import type { AuditContext } from '../audit/admin.ts'
-import type { ChallengesContext } from '../challenges/password-reset.ts'
+import type { EmailChangeContext } from '../challenges/email-change.ts'
+import type { InvitationContext } from '../challenges/invitations.ts'
+import type { ResetContext } from '../challenges/password-reset.ts'
 import type { KeyRing } from '../keys/ring.ts'
 import type { KeyRotation } from '../keys/rotation.ts'
 import type { LoginLimitsContext } from '../login/limits-admin.ts'
@@ -10,6 +12,8 @@ import type { LoginContext } from '../login/login.ts'
 import type { RegistrationContext } from '../login/registration.ts'
 import type { IntrospectionContext } from '../sessions/introspection.ts'
 import type { TokenRevocationContext } from '../sessions/logout.ts'
+import type { AccountMailsContext } from '../mail/account-mails.ts'
+import type { ComposeContext } from '../mail/compose.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
 import type { WebhooksContext } from '../webhooks/admin.ts'
 import type { DeliveriesContext } from '../webhooks/deliveries-admin.ts'
@@ -19,15 +23,19 @@ import type { IngestContext } from '../webhooks/ingest.ts'
  * All that the functions of auth take: the routes pass it to each function, which sees only the context that it names.
  */
 export type AuthServices = AccountsContext &
+  AccountMailsContext &
   AuditContext &
-  ChallengesContext &
   CurrentUserContext &
+  Omit<ComposeContext, 'texts'> &
   DeliveriesContext &
+  EmailChangeContext &
   IngestContext &
   IntrospectionContext &
+  InvitationContext &
   LoginContext &
   LoginLimitsContext &
   RegistrationContext &
+  ResetContext &
   TokenRevocationContext &
   WebhooksContext & {
     keyRing: KeyRing

@@ -2,9 +2,12 @@ import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import type { InputRule } from '../../kit/schema/validation.ts'
+import { confirmDevice } from '../login/device.ts'
 import { loginErrors } from '../login/identifier.ts'
 import { login } from '../login/login.ts'
+import { type Reauthenticated, reauthenticate } from '../login/reauthentication.ts'
 import { register, registrationErrors } from '../login/registration.ts'
+import { codeBody, deviceConfirmed, reauthenticated, reauthenticationBody } from '../schemas/challenges.ts'
 import { loginBody, registered, registration } from '../schemas/login.ts'
 import { token } from '../schemas/tokens.ts'
 import type { AuthServices } from './auth-services.ts'
@@ -17,9 +20,9 @@ export function loginRoutes(context: AuthServices, guarded: ReturnType<typeof gu
     .post(
       '/auth/register',
       async ({ body, caller, set }) => {
-        const { user, tokens } = await register(context, body, caller)
+        const { user, tokens, challengeId } = await register(context, body, caller)
         set.status = 201
-        return { ...user, tokens }
+        return { ...user, tokens, challenge_id: challengeId }
       },
       {
         auth: ['anyone'],
@@ -28,7 +31,10 @@ export function loginRoutes(context: AuthServices, guarded: ReturnType<typeof gu
         response: { 201: registered },
         detail: operation(
           'auth',
-          { summary: 'Register a user', description: 'Creates the user and opens a session.' },
+          {
+            summary: 'Register a user',
+            description: 'Creates the user, mails a code to verify the email, and opens a session if it may be used before.',
+          },
           'registration_closed',
           'forbidden_field',
           'weak_password',
@@ -50,9 +56,46 @@ export function loginRoutes(context: AuthServices, guarded: ReturnType<typeof gu
         { summary: 'Log in', description: 'Checks the password and opens a session.' },
         'invalid_credentials',
         'account_disabled',
+        'email_not_verified',
+        'device_confirmation_required',
         'rate_limited',
         'users_unavailable',
         'overloaded',
       ),
     })
+    .post('/auth/device-confirm', ({ body, caller }) => confirmDevice(context, body, caller), {
+      auth: ['anyone'],
+      body: codeBody,
+      response: deviceConfirmed,
+      detail: operation(
+        'auth',
+        {
+          summary: 'Confirm a new device',
+          description: 'By the code that was mailed when a login answered `device_confirmation_required`.',
+        },
+        'invalid_challenge',
+        'invalid_code',
+        'account_disabled',
+      ),
+    })
+    .post(
+      '/auth/reauthenticate',
+      ({ body, caller }): Promise<Reauthenticated> => reauthenticate(context, body.password, caller),
+      {
+        auth: ['user'],
+        body: reauthenticationBody,
+        response: reauthenticated,
+        detail: operation(
+          'auth',
+          {
+            summary: 'Authenticate again',
+            description: 'Gives a new access token of the same session, for calls that need recent authentication.',
+          },
+          'invalid_credentials',
+          'rate_limited',
+          'users_unavailable',
+          'overloaded',
+        ),
+      },
+    )
 }

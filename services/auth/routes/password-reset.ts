@@ -3,20 +3,19 @@ import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import type { InputRule } from '../../kit/schema/validation.ts'
 import { confirmReset, requestReset, resetErrors } from '../challenges/password-reset.ts'
-import type { MailQueue } from '../mail/queue.ts'
 import { noContent } from '../schemas/fields.ts'
 import { message, RESET_ANSWER, resetConfirmBody, resetRequestBody } from '../schemas/password-reset.ts'
 import type { AuthServices } from './auth-services.ts'
 
 /** `/auth/password-reset-request` and `/auth/password-reset-confirm`. */
-export function passwordResetRoutes(context: AuthServices, mails: MailQueue, guarded: ReturnType<typeof guard>) {
+export function passwordResetRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   const resetRule: InputRule = (sent) => resetErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(
       '/auth/password-reset-request',
       async ({ body, caller, set }) => {
-        await requestReset(context, mails, body.email, caller)
+        await requestReset(context, body.email, caller)
         set.status = 202
         return { message: RESET_ANSWER }
       },

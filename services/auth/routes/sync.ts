@@ -2,15 +2,14 @@ import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { deleteUser, syncUser } from '../accounts/sync.ts'
-import { noteEmailChange } from '../challenges/email-change.ts'
-import type { MailQueue } from '../mail/queue.ts'
+import { noteEmailChange } from '../mail/account-mails.ts'
 import { noContent } from '../schemas/fields.ts'
 import { emailChangedBody, eventsBody, syncBody, syncManyBody, userDeletedBody } from '../schemas/sync.ts'
 import { ingestEvents } from '../webhooks/ingest.ts'
 import type { AuthServices } from './auth-services.ts'
 
 /** `/auth/sync`: the notices of the other services. */
-export function syncRoutes(context: AuthServices, mails: MailQueue, guarded: ReturnType<typeof guard>) {
+export function syncRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   const peer = { actor: 'internal', ip: null }
   return new Elysia({ normalize: false })
     .use(guarded)
@@ -66,7 +65,13 @@ export function syncRoutes(context: AuthServices, mails: MailQueue, guarded: Ret
     .post(
       '/auth/sync/email-changed',
       async ({ body, set }) => {
-        await noteEmailChange(mails, body)
+        await noteEmailChange(context, {
+          id: body.id,
+          userId: body.user_id,
+          oldEmail: body.old_email,
+          at: Date.parse(body.at),
+          requestId: body.request_id,
+        })
         set.status = 204
       },
       {

@@ -23,7 +23,7 @@ export function authV0(context: AuthServices, guarded: ReturnType<typeof guard>)
     .post(
       '/auth/register',
       async ({ body, caller }) => {
-        const user = await registerUser(context, body, caller)
+        const { user } = await registerUser(context, body, caller)
         return { id: user.id, email: user.email, roles: user.roles }
       },
       {
@@ -57,6 +57,8 @@ export function authV0(context: AuthServices, guarded: ReturnType<typeof guard>)
         },
         'invalid_credentials',
         'account_disabled',
+        'email_not_verified',
+        'device_confirmation_required',
         'rate_limited',
         'users_unavailable',
         'overloaded',

@@ -3,6 +3,7 @@ import { described } from '../../kit/schema/described.ts'
 import { page, pageQuery } from '../../kit/schema/page.ts'
 import { integer, queryFlag, strict, time, uuid } from '../../kit/schema/schema.ts'
 import { IP_ADDRESS, id, REFRESH_TOKEN, tokenText, USER_AGENT } from './fields.ts'
+import { amr, authTime } from './tokens.ts'
 
 export const logoutBody = t.Optional(
   strict({
@@ -16,7 +17,10 @@ export const sessionRead = strict({
   id: id('The id of the session'),
   user_id: id('The user whose session it is'),
   current: t.Boolean({ description: 'Whether the request was made with a token of this session' }),
+  client_id: t.String({ description: 'The client that the session belongs to', examples: ['ch202'] }),
   created_at: described(time(), 'When the session was opened'),
+  auth_time: authTime,
+  amr,
   last_used_at: described(time(), 'When the session was last refreshed, or opened'),
   expires_at: described(time(), 'When the session ends unless it is refreshed before'),
   ip: t.Nullable(t.String({ examples: [IP_ADDRESS] }), {

@@ -17,6 +17,12 @@ export const token = strict({
 })
 export type Token = Static<typeof token>
 
+/** When and how the user of a session authenticated (OpenID Connect Core, 2; RFC 8176). */
+export const authTime = described(integer(), 'When the user last authenticated, in seconds since 1970', 1_795_168_800)
+export const amr = t.Array(t.String({ examples: ['pwd'] }), {
+  description: 'How: `pwd` by password, `email` by a code by mail, `rba` with a new device confirmed',
+})
+
 export const refreshBody = strict({ refresh_token: tokenText('The refresh token of the session', REFRESH_TOKEN) })
 
 /** RFC 7009, 2.1 and RFC 7662, 2.1. The hint is ignored: a token shows its own kind. */
@@ -62,6 +68,8 @@ export const introspection = t.Union([
     token_type: t.String({ description: '`Bearer`, or `refresh_token`', examples: ['Bearer'] }),
     exp: described(integer(), 'When the token expires, in seconds since 1970', 1_795_172_400),
     iat: described(integer(), 'When the token was issued, in seconds since 1970', 1_795_168_800),
+    auth_time: authTime,
+    amr,
     iss: t.String({ description: 'The issuer of the token', examples: ['https://auth.example.org'] }),
     aud: t.String({ description: 'The audience of the token', examples: ['ch202'] }),
     jti: t.String({ description: 'The id of the token', examples: ['0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'] }),

@@ -7,7 +7,7 @@ import type { AccountStore, SessionStore } from '../store/index.ts'
 import type { AuthTokenCheck } from './node-tokens.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
 import { isUsable } from './rotation.ts'
-import { placeOf } from './sessions.ts'
+import { authenticationOf, placeOf } from './sessions.ts'
 
 export interface IntrospectionContext {
   store: AccountStore & SessionStore
@@ -61,6 +61,8 @@ export async function introspect(context: IntrospectionContext, token: string): 
     token_type: 'Bearer',
     exp: claims.exp,
     iat: claims.iat,
+    auth_time: claims.auth_time ?? claims.iat,
+    amr: [...(claims.amr ?? ['pwd'])],
     iss: claims.iss,
     aud: claims.aud,
     jti: claims.jti,
@@ -86,6 +88,7 @@ async function introspectRefreshToken(context: IntrospectionContext, token: stri
     token_type: 'refresh_token',
     exp: Math.floor(session.expiresAt / 1000),
     iat: Math.floor(session.rotatedAt / 1000),
+    ...authenticationOf(session),
     iss: issuer,
     aud: config.audience,
     jti: `${session.id}.${session.counter}`,

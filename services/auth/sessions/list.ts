@@ -4,8 +4,10 @@ import { errorOf, excludedBy, type FieldError } from '../../kit/field-errors.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
 import type { RuleContext } from '../../kit/schema/validation.ts'
+import { CLIENT_ID } from '../../kit/tokens/access-token.ts'
 import type { SessionRead } from '../schemas/sessions.ts'
 import type { Session, SessionStore } from '../store/index.ts'
+import { authenticationOf } from './sessions.ts'
 
 export interface SessionListContext {
   store: SessionStore
@@ -60,7 +62,9 @@ function sessionRead(session: Session, caller: Caller): SessionRead {
     id: session.id,
     user_id: session.userId,
     current: session.id === caller.sessionId,
+    client_id: CLIENT_ID,
     created_at: timestamp(session.createdAt),
+    ...authenticationOf(session),
     last_used_at: timestamp(session.lastUsedAt),
     expires_at: timestamp(session.expiresAt),
     ip: session.ip,

@@ -19,6 +19,8 @@ const session: RefreshableSession = {
   version: 5,
   ip: null,
   userAgent: null,
+  authTime: 0,
+  amr: ['pwd'],
   refreshesSince: NOW - 60_000,
   refreshes: 1,
 }

@@ -4,11 +4,12 @@ import { secondsUntil } from '../../kit/limits.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
 import { isUuid } from '../../kit/random.ts'
-import { CLIENT_ID, type Claims, signAccessToken } from '../../kit/tokens/access-token.ts'
+import { type AuthMethod, CLIENT_ID, type Claims, signAccessToken } from '../../kit/tokens/access-token.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { KeyRing } from '../keys/ring.ts'
 import type { Codes } from '../keys/sealing.ts'
 import type { Token } from '../schemas/tokens.ts'
+import type { Entry } from '../login/assurance.ts'
 import type { Account, Session, SessionKind, SessionStore } from '../store/index.ts'
 import type { GraceHeartbeat } from './grace.ts'
 import { hashOfRefreshToken, readRefreshToken, refreshToken, type TokenPlace } from './refresh-token.ts'
@@ -40,26 +41,34 @@ export interface SessionWithTokens {
 }
 
 /**
- * Opens a session for an account whose password was right, and issues its first tokens.
- * @throws Problem `invalid_credentials` when the account changed after its password was checked
+ * Opens a session, and issues its first tokens.
+ * @param entry what the one decision about every way in (`login/assurance.ts`) has made
+ * @throws Problem `invalid_credentials` when the account changed after its user had authenticated
  */
 export async function openSession(
   context: SessionsContext,
-  account: Account,
+  entry: Entry,
   caller: Caller,
   kind: SessionKind,
 ): Promise<SessionWithTokens> {
   const { refreshCodes, store } = context
-  const session = newSession(context, account, caller, kind)
+  const { account } = entry
+  const session = newSession(context, entry, caller, kind)
   const token = refreshToken(refreshCodes, { sessionId: session.id, counter: 0 }, kind)
-  const event = auditEvent(context, caller, 'session.created', account.userId, { session_id: session.id })
+  const detail = { session_id: session.id, ...authenticationOf(session) }
+  const event = auditEvent(context, caller, 'session.created', account.userId, detail)
   const hash = kind === 'v0' ? hashOfRefreshToken(token) : undefined
   const outcome = await store.openSession(session, event, hash)
   if (outcome === 'account_changed') throw new Problem('invalid_credentials')
   return { session, tokens: tokensOf(context, session, account, token) }
 }
 
-function newSession(context: SessionsContext, account: Account, caller: Caller, kind: SessionKind): Session {
+function newSession(
+  context: SessionsContext,
+  { account, methods }: Entry,
+  caller: Caller,
+  kind: SessionKind,
+): Session {
   const { clock, config, random } = context
   const now = clock.now()
   const endsAt = now + config.sessionMaxAge
@@ -78,6 +87,8 @@ function newSession(context: SessionsContext, account: Account, caller: Caller, 
     version: account.version,
     ip: caller.ip,
     userAgent: caller.userAgent?.slice(0, USER_AGENT_MAX) ?? null,
+    authTime: now,
+    amr: [...methods],
   }
 }
 
@@ -132,11 +143,28 @@ export async function placeOf(
   return readRefreshToken(refreshCodes, token)
 }
 
-/**
- * Issues the tokens of a session. The access token is built from the current account, so a change of roles takes effect
- * with the next refresh. It expires with the session at the latest.
- */
+/** Issues the tokens of a session. */
 function tokensOf(context: SessionsContext, session: Session, account: Account, refresh: string): Token {
+  const { access_token, expires_in, now } = issueAccessToken(context, session, account)
+  return {
+    access_token,
+    token_type: 'Bearer',
+    expires_in,
+    refresh_token: refresh,
+    refresh_expires_in: Math.floor(session.expiresAt / 1000) - now,
+    session_id: session.id,
+  }
+}
+
+/**
+ * Issues an access token of a session. It is built from the current account, so a change of roles takes effect with the
+ * next refresh. It expires with the session at the latest. Times are seconds.
+ */
+export function issueAccessToken(
+  context: Pick<SessionsContext, 'clock' | 'config' | 'issuer' | 'keyRing' | 'random'>,
+  session: Session,
+  account: Account,
+): { access_token: string; expires_in: number; now: number } {
   const { clock, config, issuer, keyRing, random } = context
   const now = Math.floor(clock.now() / 1000)
   const exp = Math.min(now + config.jwtExpire / 1000, Math.floor(session.expiresAt / 1000))
@@ -151,16 +179,15 @@ function tokensOf(context: SessionsContext, session: Session, account: Account, 
     email: account.email,
     roles: account.roles,
     client_id: CLIENT_ID,
+    ...authenticationOf(session),
     ver: account.version,
   }
-  return {
-    access_token: signAccessToken(claims, keyRing.signing()),
-    token_type: 'Bearer',
-    expires_in: exp - now,
-    refresh_token: refresh,
-    refresh_expires_in: Math.floor(session.expiresAt / 1000) - now,
-    session_id: session.id,
-  }
+  return { access_token: signAccessToken(claims, keyRing.signing()), expires_in: exp - now, now }
+}
+
+/** When (in seconds) and how the user of a session authenticated, as tokens, answers and the audit show it. */
+export function authenticationOf({ amr, authTime, createdAt }: Session): { auth_time: number; amr: AuthMethod[] } {
+  return { auth_time: Math.floor((authTime || createdAt) / 1000), amr }
 }
 
 /** Returns how long a refresh token is valid, in milliseconds. */

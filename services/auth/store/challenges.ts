@@ -73,6 +73,8 @@ export interface ChallengeStore {
   finishChallenge(id: string, event: AuditEvent | null): Promise<void>
   /** Ends the challenges of a user. @param since only those that were requested at this time or later */
   voidChallenges(userId: string, purposes: readonly ChallengePurpose[], since?: number): Promise<void>
+  /** Returns the challenge of a user that was requested last; null: none is open. */
+  latestChallenge(userId: string, purpose: ChallengePurpose, now: number): Promise<Challenge | null>
   /** Deletes expired challenges and devices. */
   forgetChallenges(now: number): Promise<void>
 }

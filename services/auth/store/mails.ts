@@ -1,4 +1,4 @@
-import type { Locale } from '../../kit/schema/locale.ts'
+import type { Locale } from '../../kit/locale.ts'
 
 /** The kinds of mails. Each has its texts (`mail/texts`). */
 export const MAIL_KINDS = [
@@ -23,6 +23,8 @@ export interface MailData {
   cause?: NoticeCause
   /** The `User-Agent` of the request that a notice is about. */
   userAgent?: string | null
+  /** Of `email_changed`: whether the mail has a link that undoes the change. */
+  isUndoable?: boolean
   /** Of a mail for tests, which `POST /admin/mails/test` queues: sample values take the place of a challenge. */
   isTest?: boolean
 }

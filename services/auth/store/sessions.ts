@@ -1,6 +1,7 @@
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import type { RevocationReason } from '../../kit/schema/events.ts'
 import type { PageRequest, Slice } from '../../kit/schema/page.ts'
+import type { AuthMethod } from '../../kit/tokens/access-token.ts'
 import type { Account } from './accounts.ts'
 import type { Ended } from './revocations.ts'
 
@@ -27,6 +28,10 @@ export interface Session {
   version: number
   ip: string | null
   userAgent: string | null
+  /** When the user last authenticated; 0: when the session was opened, by a node of the version before. */
+  authTime: number
+  /** How the user authenticated. */
+  amr: AuthMethod[]
 }
 
 /** The reason, as published in events, for which sessions end before they expire, and the time. */
@@ -69,6 +74,14 @@ export interface SessionStore {
   openSession(session: Session, event: AuditEvent, hash?: Uint8Array): Promise<'opened' | 'account_changed'>
   /** Rotates a session, or ends it after a reuse, as `decideRotation` decides. */
   rotateSession(rotation: Rotation, event: (type: string) => AuditEvent): Promise<RotationResult>
+  /**
+   * Records that the user of a session authenticated again.
+   * @returns the session and its account; null: the session has ended
+   */
+  renewAuthentication(
+    renewal: { sessionId: string; now: number; method: AuthMethod; accessUntil: number },
+    event: AuditEvent,
+  ): Promise<{ session: Session; account: Account } | null>
   sessionById(id: string): Promise<Session | null>
   /** Returns the session and counter of a v0 token. */
   sessionByHash(hash: Uint8Array): Promise<{ sessionId: string; counter: number } | null>

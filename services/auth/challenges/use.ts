@@ -1,0 +1,70 @@
+import type { Clock } from '../../kit/clock.ts'
+import type { AuditEvent } from '../../kit/outbox/audit.ts'
+import { Problem } from '../../kit/problem.ts'
+import type { Codes } from '../keys/sealing.ts'
+import type { Challenge, ChallengePurpose, ChallengeStore } from '../store/index.ts'
+import { hashOf, isCode, mailedSecrets } from './secrets.ts'
+
+export interface ChallengeUseContext {
+  store: ChallengeStore
+  clock: Clock
+  /** Derives the codes and the tokens. */
+  challengeCodes: Codes
+}
+
+/** What shows that a request comes from someone who reads the mail: the code, or the token of the link. */
+export type MailProof = { challenge_id?: string; code?: string; token?: string }
+
+/** How often the code of one mail can be tried. */
+const TRIES = 5
+
+/** What was done with a challenge, and the row of the audit to write with its end. */
+export interface Used<Result> {
+  result: Result
+  event: AuditEvent | null
+}
+
+/**
+ * Uses a challenge once: of many requests at once, one gets it. When `use` throws, it can be used again.
+ * @param use does what the challenge is for
+ * @throws Problem `invalid_challenge` for one that is unknown, used, expired, void, of another purpose, or was tried too
+ * often; `invalid_code`; what `use` throws
+ */
+export async function useChallenge<Result>(
+  context: ChallengeUseContext,
+  purpose: ChallengePurpose,
+  proof: MailProof,
+  use: (challenge: Challenge) => Promise<Used<Result>>,
+): Promise<Result> {
+  const { clock, store } = context
+  const key =
+    proof.token === undefined
+      ? await checkCode(context, purpose, proof.challenge_id ?? '', proof.code ?? '')
+      : { tokenHash: hashOf(proof.token) }
+  const challenge = await store.takeChallenge(key, purpose, clock.now())
+  if (!challenge) throw new Problem('invalid_challenge')
+  let used: Used<Result>
+  try {
+    used = await use(challenge)
+  } catch (error) {
+    await store.returnChallenge(challenge.id)
+    throw error
+  }
+  await store.finishChallenge(challenge.id, used.event)
+  return used.result
+}
+
+/** Compares a code. The try is counted before: guesses that arrive at once count too. */
+async function checkCode(
+  { challengeCodes, clock, store }: ChallengeUseContext,
+  purpose: ChallengePurpose,
+  id: string,
+  code: string,
+): Promise<{ id: string }> {
+  const challenge = await store.tryCode(id, purpose, TRIES, clock.now())
+  if (!challenge) throw new Problem('invalid_challenge')
+  const secrets = mailedSecrets(challengeCodes, challenge)
+  // Without a mail nobody can know a code: an unknown address answers like a known one.
+  if (!secrets || !isCode(code, secrets.code)) throw new Problem('invalid_code')
+  return { id }
+}

@@ -1,0 +1,155 @@
+import type { Config } from '../../kit/process/config.ts'
+import { emailKey } from '../../kit/schema/email.ts'
+import type { Locale } from '../../kit/locale.ts'
+import { type CachedAccountContext, cachedAccount } from '../accounts/cached-account.ts'
+import { auditEvent } from '../audit/record.ts'
+import { LIFETIMES } from '../challenges/request.ts'
+import { mailedSecrets, secretsOf } from '../challenges/secrets.ts'
+import type { Codes } from '../keys/sealing.ts'
+import type { UsersPeer } from '../peers.ts'
+import type { Account, ChallengePurpose, ChallengeStore, MailKind, MailRequest } from '../store/index.ts'
+import type { MailTexts, MailValues } from './texts/texts.ts'
+import type { Letter } from './transport.ts'
+
+export type ComposeContext = CachedAccountContext & {
+  store: ChallengeStore
+  users: Pick<UsersPeer, 'userByEmail'>
+  challengeCodes: Codes
+  texts: MailTexts
+  config: Pick<Config, 'locale' | 'publicUrl'>
+}
+
+/** The challenge whose code and link a kind of mail contains, and the page that the link opens. */
+const CHALLENGES: Partial<Record<MailKind, { purpose: ChallengePurpose; page?: string }>> = {
+  password_reset: { purpose: 'password_reset', page: 'reset-password' },
+  email_verification: { purpose: 'email_verification', page: 'verify-email' },
+  email_code: { purpose: 'email_code', page: 'sign-in-link' },
+  email_change: { purpose: 'email_change', page: 'confirm-email' },
+  email_changed: { purpose: 'email_undo', page: 'undo-email' },
+  invitation: { purpose: 'invitation', page: 'invitation' },
+  device: { purpose: 'device' },
+}
+
+/** The purposes of which a later mail makes the earlier ones useless. */
+const ONLY_ONE: readonly ChallengePurpose[] = ['password_reset', 'email_change', 'invitation']
+
+/** The person whom a mail is for. */
+interface Recipient {
+  userId: string
+  to: string
+  account: Account | null
+}
+
+/**
+ * Writes a mail, the same in each attempt: an attempt that seemed to fail may have arrived, and its link must keep working.
+ * @returns null when nobody should get it, or it is no longer useful
+ * @throws Problem `users_unavailable`
+ */
+export async function composeMail(context: ComposeContext, request: MailRequest): Promise<Letter | null> {
+  const { kind } = request
+  const recipient = await recipientOf(context, request)
+  if (!recipient) return null
+  const values = await valuesOf(context, request, recipient)
+  if (!values) return null
+  const locale = localeOf(recipient) ?? request.locale ?? context.config.locale
+  return { to: recipient.to, ...context.texts.render(kind, locale, values) }
+}
+
+async function recipientOf(context: ComposeContext, request: MailRequest): Promise<Recipient | null> {
+  const { email, kind, userId } = request
+  // Goes to an address that the user no longer has, whatever became of the account.
+  if (kind === 'email_changed') return { userId: userId ?? '', to: email, account: await accountOf(context, request) }
+  const account = userId === null ? await ownerOf(context, request) : await accountOf(context, request)
+  if (account?.status !== 'active') return null
+  const recipient = { userId: account.userId, to: account.email, account }
+  const hasAddress = emailKey(account.email) === emailKey(email)
+  if (kind === 'email_change') return (await isTaken(context, request)) ? null : { ...recipient, to: email }
+  if (!hasAddress || (kind === 'email_verification' && account.emailVerified)) return null
+  return recipient
+}
+
+/** Whether another user has the address of a change. */
+async function isTaken({ users }: ComposeContext, { email, requestId, userId }: MailRequest): Promise<boolean> {
+  const user = await users.userByEmail(email, requestId)
+  return user !== null && user.id !== userId
+}
+
+/** Finds the account that a mail is about. */
+async function accountOf(context: ComposeContext, request: MailRequest): Promise<Account | null> {
+  return request.userId === null ? null : cachedAccount(context, request.userId, requesterOf(context, request))
+}
+
+/** Finds the account that an address belongs to, in the cache or in users. */
+async function ownerOf(context: ComposeContext, request: MailRequest): Promise<Account | null> {
+  const { store, users } = context
+  const { email, requestId } = request
+  const account = await store.accountByEmail(email)
+  if (account?.cached) return account
+  const user = await users.userByEmail(email, requestId)
+  // Cached before the link is created: storing a user's first record voids their links.
+  return user && cachedAccount(context, user.id, requesterOf(context, request))
+}
+
+/** Returns who requested a mail, for the audit. */
+function requesterOf({ random }: ComposeContext, { ip, requestId }: MailRequest) {
+  return { actor: 'anyone', ip, requestId: requestId ?? random.id() }
+}
+
+function localeOf({ account }: Recipient): Locale | null {
+  return (account?.profile.locale as Locale | null | undefined) ?? null
+}
+
+async function valuesOf(
+  context: ComposeContext,
+  request: MailRequest,
+  { account, userId }: Recipient,
+): Promise<MailValues | null> {
+  const { data, ip, kind, requestedAt } = request
+  const name = (account?.profile.name as string | null | undefined) ?? null
+  const values: MailValues = { name, email: request.email, at: requestedAt, ip, userAgent: data.userAgent ?? null }
+  if (data.cause !== undefined) values.cause = data.cause
+  const challenge = CHALLENGES[kind]
+  // A change of an address that was not verified cannot be undone by a mail to it.
+  if (!challenge || (kind === 'email_changed' && !data.isUndoable)) return values
+  const issued = await issue(context, request, challenge.purpose, userId)
+  if (!issued) return null
+  if (challenge.page !== undefined) {
+    values.link = `${context.config.publicUrl}/${challenge.page}?token=${issued.token}`
+    values.expiresAt = issued.expiresAt
+  }
+  if (issued.codeExpiresAt !== null) {
+    values.code = issued.code
+    values.codeExpiresAt = issued.codeExpiresAt
+    values.expiresAt ??= issued.codeExpiresAt
+  }
+  return values
+}
+
+/** Makes the code and the link of a mail valid. @returns null when they are no longer useful */
+async function issue(context: ComposeContext, request: MailRequest, purpose: ChallengePurpose, userId: string) {
+  const { challengeCodes, clock, store } = context
+  const { id: mailId } = request
+  const [first] = secretsOf(challengeCodes, mailId)
+  if (!first) return null
+  const now = clock.now()
+  const { code, link } = LIFETIMES[purpose]
+  const event =
+    purpose === 'password_reset'
+      ? auditEvent(context, requesterOf(context, request), 'password.reset_requested', userId)
+      : null
+  const challenge = await store.issueChallenge(
+    {
+      mailId,
+      userId,
+      tokenHash: first.tokenHash,
+      codeExpiresAt: code === undefined ? null : now + code,
+      expiresAt: now + link,
+      isOnlyOne: ONLY_ONE.includes(purpose),
+    },
+    now,
+    event,
+  )
+  // If CH202_SECRET was replaced after the first attempt, the secrets were derived from an older one.
+  const secrets = challenge && mailedSecrets(challengeCodes, challenge)
+  return secrets ? { ...secrets, expiresAt: challenge.expiresAt, codeExpiresAt: challenge.codeExpiresAt } : null
+}

@@ -1,0 +1,57 @@
+/** The colours of mails: each pair of text and background has a contrast of at least 4.5 (WCAG 2.2, 1.4.3). */
+export const LIGHT = {
+  page: '#f1f3f5',
+  card: '#ffffff',
+  line: '#d5dae0',
+  tint: '#f1f3f5',
+  text: '#1c2128',
+  muted: '#57606a',
+  link: '#0a53b8',
+}
+export const DARK: typeof LIGHT = {
+  page: '#0f1318',
+  card: '#1a2027',
+  line: '#39424d',
+  tint: '#262e37',
+  text: '#e9edf1',
+  muted: '#a3adb8',
+  link: '#8fbcff',
+}
+
+/** The contrast that a button needs to stand out from the card (WCAG 2.2, 1.4.11). */
+const BOUNDARY = 3
+
+export interface ButtonColors {
+  background: string
+  text: string
+  /** The border on a light card, and on a dark one. */
+  border: string
+  darkBorder: string
+}
+
+/** Chooses the colours of a button that has the colour of the product, which may be any. @param brand such as `#1f6feb` */
+export function buttonColors(brand: string): ButtonColors {
+  const [white, black] = ['#ffffff', '#000000']
+  const border = ({ card, muted }: typeof LIGHT) => (contrast(brand, card) < BOUNDARY ? muted : brand)
+  return {
+    background: brand,
+    text: contrast(brand, white) >= contrast(brand, black) ? white : black,
+    border: border(LIGHT),
+    darkBorder: border(DARK),
+  }
+}
+
+/** The contrast of two colours, from 1 to 21. */
+function contrast(a: string, b: string): number {
+  const [light = 0, dark = 0] = [luminance(a), luminance(b)].sort((x, y) => y - x)
+  return (light + 0.05) / (dark + 0.05)
+}
+
+/** The relative luminance of a colour (WCAG 2.2). */
+function luminance(color: string): number {
+  const [red = 0, green = 0, blue = 0] = [1, 3, 5].map((at) => {
+    const part = Number.parseInt(color.slice(at, at + 2), 16) / 255
+    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4
+  })
+  return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+}
