@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { exactlyOne, type FieldError } from '../../kit/field-errors.ts'
+import { errorOf, exactlyOne, excludedBy, type FieldError } from '../../kit/field-errors.ts'
 import { described } from '../../kit/schema/described.ts'
 import { email, integer, oneFieldOf, strict, text, time, trimmed, uuid } from '../../kit/schema/schema.ts'
 import { name, newPassword, operatorFields, profileFields, username, userRead } from '../../kit/schema/user.ts'
@@ -74,8 +74,11 @@ export const invitationBody = strict(
 )
 export type InvitationBody = Static<typeof invitationBody>
 /** The errors of an invitation that names no user, or gives fields to one who exists. */
-export function invitationErrors(sent: object): FieldError[] {
-  return exactlyOne(sent, ['email', 'user_id'])
+export function invitationErrors(sent: Record<string, unknown>): FieldError[] {
+  const errors = exactlyOne(sent, ['email', 'user_id'])
+  if (sent.user_id === undefined) return errors
+  const others = Object.keys(invitationFields).filter((field) => sent[field] !== undefined)
+  return [...errors, ...others.map((field) => errorOf(field, excludedBy('user_id')))]
 }
 export const invited = strict({
   user: described(userRead, 'The invited user'),
