@@ -5,7 +5,7 @@ import type { System } from './system.ts'
 
 type Here = Pick<System, 'dataDir' | 'url'>
 
-/** What a mail contains. */
+/** The values in a mail. */
 export interface Mailed {
   mail: string
   /** The token of the link. */

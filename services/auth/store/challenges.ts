@@ -3,7 +3,7 @@ import type { AuthMethod } from '../../kit/tokens/access-token.ts'
 import type { MailRequest } from './mails.ts'
 import type { SessionKind } from './sessions.ts'
 
-/** What the code or the link of a mail is for. */
+/** The purpose of the code or the link in a mail. */
 export type ChallengePurpose =
   | 'password_reset'
   | 'email_verification'
@@ -13,9 +13,9 @@ export type ChallengePurpose =
   | 'invitation'
   | 'device'
 
-/** What a purpose needs besides the address and the user. Never a secret. */
+/** Values that a purpose needs besides the address and the user. Never a secret. */
 export interface ChallengeData {
-  /** Of `device`: the login that waits for the code. */
+  /** The login that waits for the code, for `device`. */
   login?: { kind: SessionKind; methods: AuthMethod[]; version: number }
 }
 
@@ -41,7 +41,7 @@ export interface Challenge {
   takenAt: number | null
 }
 
-/** What a mail adds to its challenge when it is first written. */
+/** The values that a mail adds to its challenge when it is first written. */
 export interface Issue {
   mailId: string
   userId: string

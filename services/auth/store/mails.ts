@@ -14,18 +14,18 @@ export const MAIL_KINDS = [
 
 export type MailKind = (typeof MAIL_KINDS)[number]
 
-/** What a `notice` is about. */
+/** The subject of a `notice`. */
 export type NoticeCause = 'password_changed' | 'email_changed' | 'device_confirmed'
 
-/** What a kind needs besides the address. Never a secret. */
+/** Values that a kind needs besides the address. Never a secret. */
 export interface MailData {
-  /** Of `notice`. */
+  /** The subject, for `notice`. */
   cause?: NoticeCause
   /** The `User-Agent` of the request that a notice is about. */
   userAgent?: string | null
-  /** Of `email_changed`: whether the mail has a link that undoes the change. */
+  /** Whether the mail has a link that undoes the change, for `email_changed`. */
   isUndoable?: boolean
-  /** Of a mail for tests, which `POST /admin/mails/test` queues: sample values take the place of a challenge. */
+  /** Whether sample values take the place of a challenge: `POST /admin/mails/test` queued the mail. */
   isTest?: boolean
 }
 
@@ -51,6 +51,9 @@ export interface MailRequest {
   /** A code for why the last attempt failed, never the text of the server. */
   lastError: string | null
 }
+
+/** A mail before its first attempt. */
+export type NewMail = Omit<MailRequest, 'tries' | 'nextAt' | 'linkAt' | 'lastError'>
 
 /** The mail queue. The node that adds a mail owns it, until it dies. */
 export interface MailStore {
