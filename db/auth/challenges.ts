@@ -54,11 +54,11 @@ export function challengeStore(engine: Engine, audit: Audit) {
     takeChallenge: (key: ChallengeKey, purpose: ChallengePurpose, now: number) =>
       engine.write(function* (tx) {
         const values = { purpose, now, ...abandoned(now) }
-        const challenge =
+        const taken =
           'id' in key
             ? yield* tx.get(statements.takeById, { ...values, id: key.id })
             : yield* tx.get(statements.takeByToken, { ...values, tokenHash: Buffer.from(key.tokenHash) })
-        return challenge ?? null
+        return taken ?? null
       }),
     async returnChallenge(id: string) {
       await engine.write((tx) => tx.run(statements.giveBack, { id }))
@@ -80,7 +80,9 @@ export function challengeStore(engine: Engine, audit: Audit) {
     },
 
     async addDevice(device: Device) {
-      await engine.write((tx) => tx.run(statements.addDevice, { ...device, tokenHash: Buffer.from(device.tokenHash) }))
+      await engine.write((tx) =>
+        tx.run(statements.addDevice, { ...device, tokenHash: Buffer.from(device.tokenHash) }),
+      )
     },
     deviceOf: async (userId: string, tokenHash: Uint8Array, now: number) =>
       (await engine.get(statements.deviceOf, { userId, tokenHash: Buffer.from(tokenHash), now })) ?? null,
@@ -118,7 +120,7 @@ const ofPurpose = eq(challenges.purpose, placeholder('purpose'))
 const unexpired = gt(challenges.expiresAt, placeholder('now'))
 const free = or(isNull(challenges.takenAt), lt(challenges.takenAt, placeholder('abandonedBefore')))
 const usable = and(ofPurpose, unexpired, free)
-const taking = { takenAt: sql`${placeholder('now')}` }
+const taken = { takenAt: sql`${placeholder('now')}` }
 
 const statements = {
   insert: built((db) => db.insert(challenges).values(placeholders(challenges)).onConflictDoNothing()),
@@ -171,11 +173,11 @@ const statements = {
       )
       .returning(),
   ),
-  takeById: built((db) => db.update(challenges).set(taking).where(and(byId, usable)).returning()),
+  takeById: built((db) => db.update(challenges).set(taken).where(and(byId, usable)).returning()),
   takeByToken: built((db) =>
     db
       .update(challenges)
-      .set(taking)
+      .set(taken)
       .where(and(eq(challenges.tokenHash, placeholder('tokenHash')), usable))
       .returning(),
   ),

@@ -29,8 +29,7 @@ export const RESERVED_PACKAGES = [...ELYSIA, 'elysia/**', ...SQL, ...POSTGRES, .
 /** The layers of `services/kit`: a folder imports its own layer's folder and the layers before it, never a later one. */
 const KIT_LAYERS = [
   [''],
-  ['schema'],
-  ['process', 'nodes'],
+  ['process', 'schema', 'nodes'],
   ['passwords', 'tokens'],
   ['outbox', 'feed', 'messages'],
   ['access'],
@@ -98,11 +97,7 @@ const serviceRules: ImportRule[] = SERVICE_NAMES.flatMap((name): ImportRule[] =>
 const BASE = ['db/{engine,database-error}.ts']
 
 const databaseRules: ImportRule[] = [
-  {
-    files: 'db/schema/**',
-    values: ['db/schema/**', ...PLAIN_KIT, ...QUERIES],
-    types: ['services/*/store/**'],
-  },
+  { files: 'db/schema/**', values: ['db/schema/**', ...PLAIN_KIT, ...QUERIES] },
   { files: 'db/sqlite/migrations/**', values: ['db/sqlite/migrations/**', 'db/schema/**', ...PLAIN_KIT, ...SQL] },
   { files: 'db/sqlite/backup/**', values: ['db/**', 'services/databases.ts', ...PLAIN_KIT, ...SQL] },
   {

@@ -5,7 +5,7 @@ import type { System } from './system.ts'
 
 type Here = Pick<System, 'dataDir' | 'url'>
 
-/** The values in a mail. */
+/** What a mail contains. */
 export interface Mailed {
   mail: string
   /** The token of the link. */

@@ -6,16 +6,14 @@ import { type LimitRule, type LimitStore, limit, type PaceRule, pace } from '../
 import type { Config } from '../../kit/process/config.ts'
 import type { Random } from '../../kit/random.ts'
 import { emailKey } from '../../kit/schema/email.ts'
-import type { Challenge, ChallengeData, ChallengePurpose, MailKind, MailRequest, NewMail } from '../store/index.ts'
+import type { MailQueue } from '../mail/queue.ts'
+import type { Challenge, ChallengeData, ChallengePurpose, MailKind, MailRequest } from '../store/index.ts'
 
 export interface ChallengeRequestContext {
   store: LimitStore
   clock: Clock
   random: Random
-  mails: {
-    /** Stores a mail with the challenge that it will contain, to be sent soon. */
-    addWithChallenge(mail: NewMail, challenge: Challenge): Promise<void>
-  }
+  mails: Pick<MailQueue, 'addWithChallenge'>
   config: Pick<Config, 'rateLimit'>
 }
 
@@ -60,7 +58,9 @@ const RESETS: PaceRule = {
   window: HOUR,
   next(times) {
     const [first, last] = [times.at(-RESETS_AN_HOUR), times.at(-1)]
-    return first === undefined || last === undefined ? 0 : Math.min(first + HOUR, last + LIFETIMES.password_reset.link)
+    return first === undefined || last === undefined
+      ? 0
+      : Math.min(first + HOUR, last + LIFETIMES.password_reset.link)
   },
 }
 

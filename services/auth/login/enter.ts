@@ -3,9 +3,9 @@ import { MINUTE } from '../../kit/clock.ts'
 import { Problem } from '../../kit/problem.ts'
 import { auditEvent } from '../audit/record.ts'
 import { type ChallengeRequestContext, requestChallenge } from '../challenges/request.ts'
-import { type AssurancePolicy, decide, type Proof } from '../sessions/assurance.ts'
 import { openSession, type SessionsContext, type SessionWithTokens } from '../sessions/sessions.ts'
 import type { AuditStore, ChallengeStore, SessionKind } from '../store/index.ts'
+import { type AssurancePolicy, decide, type Proof } from './assurance.ts'
 
 export type EntryContext = SessionsContext &
   ChallengeRequestContext & {

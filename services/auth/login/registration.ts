@@ -11,9 +11,9 @@ import { auditEvent } from '../audit/record.ts'
 import { requestChallenge } from '../challenges/request.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { Token } from '../schemas/tokens.ts'
-import { decide } from '../sessions/assurance.ts'
 import { openSession } from '../sessions/sessions.ts'
 import type { AuditStore } from '../store/index.ts'
+import { decide } from './assurance.ts'
 import type { EntryContext } from './enter.ts'
 
 /** The limit on registrations from one address. */

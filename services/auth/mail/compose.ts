@@ -1,6 +1,6 @@
-import type { Locale } from '../../kit/locale.ts'
 import type { Config } from '../../kit/process/config.ts'
 import { emailKey } from '../../kit/schema/email.ts'
+import type { Locale } from '../../kit/locale.ts'
 import { type CachedAccountContext, cachedAccount } from '../accounts/cached-account.ts'
 import { auditEvent } from '../audit/record.ts'
 import { LIFETIMES } from '../challenges/request.ts'

@@ -3,7 +3,7 @@ import { type Clock, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Nodes } from '../../kit/nodes/nodes.ts'
 import { withTimeout } from '../../kit/timeout.ts'
-import type { Challenge, ChallengeStore, FactStore, MailRequest, MailStore, NewMail } from '../store/index.ts'
+import type { Challenge, ChallengeStore, FactStore, MailRequest, MailStore } from '../store/index.ts'
 import { type Capacity, capacityBeside, LONGEST_PAUSE } from './capacity.ts'
 import { expiryOf, type Failure, LONGEST_DELAY, retryDelay } from './schedule.ts'
 import { type Letter, type Mailer, MailNotSent } from './transport.ts'
@@ -23,6 +23,9 @@ const UNSURE_PAUSE = 100
 
 /** How attempts end, and `expired` for a mail that was given up. */
 export const MAIL_OUTCOMES = ['sent', 'retry', 'refused', 'misconfigured', 'expired'] as const
+
+/** A mail before its first attempt. */
+export type NewMail = Omit<MailRequest, 'tries' | 'nextAt' | 'linkAt' | 'lastError'>
 
 interface MailQueueOptions {
   store: FactStore & MailStore & Pick<ChallengeStore, 'addChallenge'>

@@ -3,12 +3,12 @@ import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { type UserRead, userRead } from '../../kit/schema/user.ts'
 import type { InputRule } from '../../kit/schema/validation.ts'
+import { confirmEmailChange, requestEmailChange, undoEmailChange } from '../challenges/email-change.ts'
+import { loginByEmailCode, requestEmailCode } from '../challenges/email-code.ts'
+import { confirmVerification, requestVerification, verificationErrors } from '../challenges/email-verification.ts'
+import { acceptInvitation, invite } from '../challenges/invitations.ts'
+import { resetErrors } from '../challenges/password-reset.ts'
 import { ofUser } from '../login/caller.ts'
-import { confirmEmailChange, requestEmailChange, undoEmailChange } from '../proofs/email-change.ts'
-import { loginByEmailCode, requestEmailCode } from '../proofs/email-code.ts'
-import { confirmVerification, requestVerification, verificationErrors } from '../proofs/email-verification.ts'
-import { acceptInvitation, invite } from '../proofs/invitations.ts'
-import { resetErrors } from '../proofs/password-reset.ts'
 import {
   acceptanceBody,
   emailChangeRequestBody,

@@ -9,8 +9,8 @@ import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { KeyRing } from '../keys/ring.ts'
 import type { Codes } from '../keys/sealing.ts'
 import type { Token } from '../schemas/tokens.ts'
+import type { Entry } from '../login/assurance.ts'
 import type { Account, Session, SessionKind, SessionStore } from '../store/index.ts'
-import type { Entry } from './assurance.ts'
 import type { GraceHeartbeat } from './grace.ts'
 import { hashOfRefreshToken, readRefreshToken, refreshToken, type TokenPlace } from './refresh-token.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
@@ -42,7 +42,7 @@ export interface SessionWithTokens {
 
 /**
  * Opens a session, and issues its first tokens.
- * @param entry what the one decision about every way in (`assurance.ts`) has made
+ * @param entry what the one decision about every way in (`login/assurance.ts`) has made
  * @throws Problem `invalid_credentials` when the account changed after its user had authenticated
  */
 export async function openSession(
@@ -63,7 +63,12 @@ export async function openSession(
   return { session, tokens: tokensOf(context, session, account, token) }
 }
 
-function newSession(context: SessionsContext, { account, methods }: Entry, caller: Caller, kind: SessionKind): Session {
+function newSession(
+  context: SessionsContext,
+  { account, methods }: Entry,
+  caller: Caller,
+  kind: SessionKind,
+): Session {
   const { clock, config, random } = context
   const now = clock.now()
   const endsAt = now + config.sessionMaxAge

@@ -3,7 +3,7 @@ import type { AuthMethod } from '../../kit/tokens/access-token.ts'
 import type { MailRequest } from './mails.ts'
 import type { SessionKind } from './sessions.ts'
 
-/** The purpose of the code or the link in a mail. */
+/** What the code or the link of a mail is for. */
 export type ChallengePurpose =
   | 'password_reset'
   | 'email_verification'
@@ -13,9 +13,9 @@ export type ChallengePurpose =
   | 'invitation'
   | 'device'
 
-/** Values that a purpose needs besides the address and the user. Never a secret. */
+/** What a purpose needs besides the address and the user. Never a secret. */
 export interface ChallengeData {
-  /** The login that waits for the code, for `device`. */
+  /** Of `device`: the login that waits for the code. */
   login?: { kind: SessionKind; methods: AuthMethod[]; version: number }
 }
 
@@ -41,7 +41,7 @@ export interface Challenge {
   takenAt: number | null
 }
 
-/** The values that a mail adds to its challenge when it is first written. */
+/** What a mail adds to its challenge when it is first written. */
 export interface Issue {
   mailId: string
   userId: string

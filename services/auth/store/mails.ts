@@ -14,18 +14,18 @@ export const MAIL_KINDS = [
 
 export type MailKind = (typeof MAIL_KINDS)[number]
 
-/** The subject of a `notice`. */
+/** What a `notice` is about. */
 export type NoticeCause = 'password_changed' | 'email_changed' | 'device_confirmed'
 
-/** Values that a kind needs besides the address. Never a secret. */
+/** What a kind needs besides the address. Never a secret. */
 export interface MailData {
-  /** The subject, for `notice`. */
+  /** Of `notice`. */
   cause?: NoticeCause
   /** The `User-Agent` of the request that a notice is about. */
   userAgent?: string | null
-  /** Whether the mail has a link that undoes the change, for `email_changed`. */
+  /** Of `email_changed`: whether the mail has a link that undoes the change. */
   isUndoable?: boolean
-  /** Whether sample values take the place of a challenge: `POST /admin/mails/test` queued the mail. */
+  /** Of a mail for tests, which `POST /admin/mails/test` queues: sample values take the place of a challenge. */
   isTest?: boolean
 }
 
@@ -51,9 +51,6 @@ export interface MailRequest {
   /** A code for why the last attempt failed, never the text of the server. */
   lastError: string | null
 }
-
-/** A mail before its first attempt. */
-export type NewMail = Omit<MailRequest, 'tries' | 'nextAt' | 'linkAt' | 'lastError'>
 
 /** The mail queue. The node that adds a mail owns it, until it dies. */
 export interface MailStore {

@@ -66,7 +66,7 @@ export interface Config<Name extends string = string> {
   productName: string
   /** The colour of buttons, such as `#1f6feb`. */
   brandColor: string
-  /** The address at which users find help. Undefined: mails name none. */
+  /** Where users find help. Undefined: mails name no address. */
   supportEmail: string | undefined
   /** The message broker that also receives events. */
   amqpUrl: string | undefined

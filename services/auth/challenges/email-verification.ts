@@ -2,10 +2,10 @@ import type { Caller } from '../../kit/caller.ts'
 import { errorOf, type FieldError, REQUIRED } from '../../kit/field-errors.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import { emailKey } from '../../kit/schema/email.ts'
-import { type ChallengeRequestContext, requestChallenge } from '../challenges/request.ts'
-import { type ChallengeUseContext, type MailProof, useChallenge } from '../challenges/use.ts'
 import type { AccountStore } from '../store/index.ts'
 import { type AddressProofContext, proveAddress } from './proof.ts'
+import { type ChallengeRequestContext, requestChallenge } from './request.ts'
+import { type ChallengeUseContext, type MailProof, useChallenge } from './use.ts'
 
 /**
  * Queues a mail to verify an address: that of the caller, or any.
@@ -27,10 +27,7 @@ export async function requestVerification(
 }
 
 /** Returns the error of a request by nobody for no address. */
-export function verificationErrors(
-  sent: { email?: unknown },
-  { caller }: { caller: Pick<Caller, 'userId'> },
-): FieldError[] {
+export function verificationErrors(sent: { email?: unknown }, { caller }: { caller: Pick<Caller, 'userId'> }): FieldError[] {
   return sent.email === undefined && caller.userId === null ? [errorOf('email', REQUIRED)] : []
 }
 

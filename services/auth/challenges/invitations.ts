@@ -5,14 +5,14 @@ import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
 import type { UserRead } from '../../kit/schema/user.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
-import { type ChallengeRequestContext, LIFETIMES, requestChallenge } from '../challenges/request.ts'
-import { type ChallengeUseContext, useChallenge } from '../challenges/use.ts'
 import { type EntryContext, enter } from '../login/enter.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { AcceptanceBody, InvitationBody } from '../schemas/challenges.ts'
 import type { SessionWithTokens } from '../sessions/sessions.ts'
 import type { AuditStore } from '../store/index.ts'
 import { type AddressProofContext, proveAddress } from './proof.ts'
+import { type ChallengeRequestContext, LIFETIMES, requestChallenge } from './request.ts'
+import { type ChallengeUseContext, useChallenge } from './use.ts'
 
 export type InvitationContext = AuditRecordContext &
   ChallengeRequestContext & {

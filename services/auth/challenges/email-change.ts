@@ -4,12 +4,12 @@ import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
 import type { UserRead } from '../../kit/schema/user.ts'
 import { auditEvent } from '../audit/record.ts'
-import { type ChallengeRequestContext, requestChallenge } from '../challenges/request.ts'
-import { type ChallengeUseContext, type MailProof, useChallenge } from '../challenges/use.ts'
 import type { Notices } from '../mail/notices.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { AuditStore, Challenge, ChallengeStore, DeviceStore } from '../store/index.ts'
 import { type AddressProofContext, proveAddress } from './proof.ts'
+import { type ChallengeRequestContext, requestChallenge } from './request.ts'
+import { type ChallengeUseContext, type MailProof, useChallenge } from './use.ts'
 
 export type EmailChangeContext = AddressProofContext &
   ChallengeRequestContext &
@@ -33,11 +33,7 @@ export async function requestEmailChange(
 ): Promise<string> {
   requireRecent(caller, context.config.reauthMaxAge, context.clock.now())
   const { userId } = caller
-  return requestChallenge(
-    context,
-    { purpose: 'email_change', address: newEmail, userId, limited: 'by address' },
-    caller,
-  )
+  return requestChallenge(context, { purpose: 'email_change', address: newEmail, userId, limited: 'by address' }, caller)
 }
 
 /**

@@ -4,10 +4,10 @@ import { passwordErrors } from '../../kit/passwords/policy.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
 import { auditEvent } from '../audit/record.ts'
-import { type ChallengeRequestContext, requestChallenge } from '../challenges/request.ts'
-import { type ChallengeUseContext, useChallenge } from '../challenges/use.ts'
 import type { Notices } from '../mail/notices.ts'
 import { type AddressProofContext, proveAddress } from './proof.ts'
+import { type ChallengeRequestContext, requestChallenge } from './request.ts'
+import { type ChallengeUseContext, useChallenge } from './use.ts'
 
 export type ResetContext = AddressProofContext & ChallengeUseContext & { notices: Notices }
 
