@@ -7,7 +7,7 @@ import { mailsTo } from '../support/mails.ts'
 import { running } from '../support/running.ts'
 import { inProcess, type System } from '../support/system.ts'
 
-// Check 45: every way in × every state of an account. Each ends in one decision (`login/assurance.ts`).
+// Check 45: every way in × every state of an account. Each ends in one decision (`assurance/decision.ts`).
 
 /** A user in some state, who can still get mails. */
 interface Person {
@@ -29,7 +29,7 @@ interface Way {
   calls: string[]
   /** Prepares what the user needs, while their account is active; gives what enters. */
   prepare(system: System, person: Person): Promise<() => Promise<Answer>>
-  /** What happens in each state, by the installation: the status and the code of the problem. */
+  /** The end in each state, by the installation: the status and the code of the problem. */
   ends: Record<Installation, Record<State, string>>
   /** The methods in the token. */
   amr: string[]
