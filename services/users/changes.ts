@@ -126,7 +126,8 @@ export async function applyChange(
     const { fields } = change
     if (Object.keys(fields).length === 0) return current
     const next: User = { ...current, ...fields, version: current.version + 1, updatedAt: clock.now() }
-    const outcome = await store.replaceUser(next, changeNotices(context, { from: current, to: next }, caller, change))
+    const notices = changeNotices(context, { from: current, to: next }, caller, change)
+    const outcome = await store.replaceUser(next, notices, change.emailBy === 'undo' ? 'undone' : undefined)
     if (outcome === 'replaced') {
       await outboxes.waitForDelivery(user.id)
       return next

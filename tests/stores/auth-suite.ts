@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import type { AuthStore, Challenge, Issue, MailRequest, Rotation, Session, SyncedAccount, Webhook } from '../../services/auth/store/index.ts'
+import type {
+  AuthStore,
+  Challenge,
+  Issue,
+  MailRequest,
+  Rotation,
+  Session,
+  SyncedAccount,
+  Webhook,
+} from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { EVERY_VERSION } from '../../services/kit/tokens/revocations.ts'
 
