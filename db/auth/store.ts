@@ -52,7 +52,7 @@ async function authStore(engine: Engine, { amqp }: AuthStoreOptions): Promise<Au
     ...sessions,
     ...accountStore(engine, { audit, feed, sessions }),
     ...keyStore(engine, { audit, feed }),
-    ...challengeStore(engine, audit),
+    ...challengeStore(engine, { audit, events }),
     ...mailRequestStore(engine),
     ...events,
     ...webhookStore(engine, { audit, events }),

@@ -1,8 +1,7 @@
 import { type Static, t } from 'elysia'
-import { exactlyOne, type FieldError } from '../../kit/field-errors.ts'
 import { described } from '../../kit/schema/described.ts'
 import { email, integer, oneFieldOf, strict, text, time, trimmed, uuid } from '../../kit/schema/schema.ts'
-import { name, newPassword, operatorFields, profileFields, userRead, username } from '../../kit/schema/user.ts'
+import { name, newPassword, operatorFields, profileFields, username, userRead } from '../../kit/schema/user.ts'
 import { ACCESS_TOKEN, tokenText } from './fields.ts'
 import { token } from './tokens.ts'
 
@@ -31,12 +30,6 @@ export const mailProofBody = strict(
     examples: [{ challenge_id: CHALLENGE_ID, code: '042817' }],
   },
 )
-/** The errors of a proof that is neither a code nor a token. */
-export function mailProofErrors(sent: { challenge_id?: unknown; code?: unknown; token?: unknown }): FieldError[] {
-  const errors = exactlyOne(sent, ['code', 'token'])
-  if (errors.length > 0) return errors
-  return sent.token === undefined ? exactlyOne(sent, ['challenge_id']) : []
-}
 export const linkBody = strict({ token: linkToken })
 export const codeBody = strict({ challenge_id: challengeId, code })
 
@@ -73,10 +66,6 @@ export const invitationBody = strict(
   },
 )
 export type InvitationBody = Static<typeof invitationBody>
-/** The errors of an invitation that names no user, or gives fields to one who exists. */
-export function invitationErrors(sent: object): FieldError[] {
-  return exactlyOne(sent, ['email', 'user_id'])
-}
 export const invited = strict({
   user: described(userRead, 'The invited user'),
   expires_at: described(time(), 'When the link in the mail expires'),
@@ -101,9 +90,15 @@ export const deviceConfirmed = strict({
   }),
 })
 
-export const reauthenticationBody = strict(
-  { password: text({ least: 1, most: 256, controls: true, description: 'The current password', examples: ['correct horse battery'] }) },
-)
+export const reauthenticationBody = strict({
+  password: text({
+    least: 1,
+    most: 256,
+    controls: true,
+    description: 'The current password',
+    examples: ['correct horse battery'],
+  }),
+})
 export const reauthenticated = strict({
   access_token: t.String({ description: 'A new access token of the same session', examples: [ACCESS_TOKEN] }),
   token_type: t.Literal('Bearer', { description: 'Send the access token as `Authorization: Bearer …`' }),

@@ -22,6 +22,7 @@ export type {
   ChallengePurpose,
   ChallengeStore,
   Device,
+  DeviceClient,
   DeviceStore,
   Issue,
 } from './challenges.ts'
@@ -37,7 +38,14 @@ export type { EventStore } from './events.ts'
 export type { FactStore } from './facts.ts'
 export type { KeyStore, StoredKey } from './keys.ts'
 export type { LoginFailures, LoginLimitStore, RefusedBy, RefusedLogin, RefusedPosition } from './login-limits.ts'
-export { MAIL_KINDS, type MailData, type MailKind, type MailRequest, type MailStore, type NoticeCause } from './mails.ts'
+export {
+  MAIL_KINDS,
+  type MailData,
+  type MailKind,
+  type MailRequest,
+  type MailStore,
+  type NoticeCause,
+} from './mails.ts'
 export type { Ended, RevocationStore } from './revocations.ts'
 export type { Ending, Rotation, RotationResult, Session, SessionKind, SessionStore } from './sessions.ts'
 export type { Webhook, WebhookStatusChange, WebhookStore } from './webhooks.ts'

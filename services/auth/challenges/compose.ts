@@ -1,15 +1,15 @@
+import type { Locale } from '../../kit/locale.ts'
 import type { Config } from '../../kit/process/config.ts'
 import { emailKey } from '../../kit/schema/email.ts'
-import type { Locale } from '../../kit/locale.ts'
 import { type CachedAccountContext, cachedAccount } from '../accounts/cached-account.ts'
 import { auditEvent } from '../audit/record.ts'
-import { LIFETIMES } from '../challenges/request.ts'
-import { mailedSecrets, secretsOf } from '../challenges/secrets.ts'
 import type { Codes } from '../keys/sealing.ts'
+import type { MailTexts, MailValues } from '../mail/texts/texts.ts'
+import type { Letter } from '../mail/transport.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { Account, ChallengePurpose, ChallengeStore, MailKind, MailRequest } from '../store/index.ts'
-import type { MailTexts, MailValues } from './texts/texts.ts'
-import type { Letter } from './transport.ts'
+import { LIFETIMES } from './request.ts'
+import { mailedSecrets, secretsOf } from './secrets.ts'
 
 export type ComposeContext = CachedAccountContext & {
   store: ChallengeStore
@@ -57,8 +57,9 @@ export async function composeMail(context: ComposeContext, request: MailRequest)
 
 async function recipientOf(context: ComposeContext, request: MailRequest): Promise<Recipient | null> {
   const { email, kind, userId } = request
-  // Goes to an address that the user no longer has, whatever became of the account.
-  if (kind === 'email_changed') return { userId: userId ?? '', to: email, account: await accountOf(context, request) }
+  // Goes to the address that the user had, whatever became of the account: someone else may have changed it since.
+  if (kind === 'email_changed' || kind === 'notice')
+    return { userId: userId ?? '', to: email, account: await accountOf(context, request) }
   const account = userId === null ? await ownerOf(context, request) : await accountOf(context, request)
   if (account?.status !== 'active') return null
   const recipient = { userId: account.userId, to: account.email, account }
