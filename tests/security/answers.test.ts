@@ -98,6 +98,7 @@ const ANSWERS: Record<string, string> = {
   'POST /api/v1/auth/sync/passwords': NOTHING,
   'POST /api/v1/auth/sync/user-deleted': NOTHING,
   'POST /api/v1/auth/sync/email-changed': NOTHING,
+  'POST /api/v1/auth/sync/account-mail': NOTHING,
   'POST /api/v1/auth/sync/events': NOTHING,
   'POST /api/v1/auth/audit': NOTHING,
   'GET /api/v1/auth/revocations': `audience complete epoch issuer keys[${JWK}] revoked[kind subject until version] seq wanted`,

@@ -1,5 +1,5 @@
 import { logIn, newEmail, type TestUser } from '../support/actors.ts'
-import { invitation, type Mailed, nextMail, requested } from '../support/challenges.ts'
+import { challenged, invitation, type Mailed, nextMail, requested } from '../support/challenges.ts'
 import { as, call } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
 import type { System } from '../support/system.ts'
@@ -36,9 +36,11 @@ export async function mailedValues(system: System, name: string, owner: TestUser
       return { token: (await nextMail(system, email, 0, 'undo-email')).token }
     }
     case 'device-confirm': {
+      // The mail of the registration comes first.
+      await nextMail(system, email)
       await change({ email_verified: true })
-      const { challenge_id } = (await logIn(system, email)).body
-      return values(await nextMail(system, email), challenge_id)
+      const mail = await challenged(system, email, () => logIn(system, email))
+      return values(mail, mail.challenge_id)
     }
     case 'invitation-accept':
       return { token: await invitation(system, newEmail()) }

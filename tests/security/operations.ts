@@ -75,7 +75,7 @@ export async function fixtureFor(
   if (name.endsWith('/modules/sync/feed')) values.module = values.module_id = await newModule(system)
   Object.assign(values, await ownedValues(system, name, owner))
   if (name.endsWith(' /api/v1/modules')) values.id = `module-${unique}`
-  if (/\/(audit|email-changed)$/.test(name)) values.id = Bun.randomUUIDv7()
+  if (/\/(audit|email-changed|account-mail)$/.test(name)) values.id = Bun.randomUUIDv7()
   // On a busy machine a lease may have been lost for a moment.
   if (name.endsWith('/health/ready')) await awaitReadiness(system)
   if (name.includes('webhooks')) values.url = 'http://127.0.0.1:9/hook'

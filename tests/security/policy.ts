@@ -76,6 +76,7 @@ const VERSIONED = `
   POST   /auth/sync/passwords                      401 403 403 403 403 204
   POST   /auth/sync/user-deleted                   401 403 403 403 403 204
   POST   /auth/sync/email-changed                  401 403 403 403 403 204
+  POST   /auth/sync/account-mail                   401 403 403 403 403 204
   POST   /auth/sync/events                         401 403 403 403 403 204
   POST   /auth/audit                               401 403 403 403 403 204
   GET    /auth/revocations                         401 403 403 403 403 200
