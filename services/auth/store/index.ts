@@ -8,7 +8,7 @@ import type { EventStore } from './events.ts'
 import type { FactStore } from './facts.ts'
 import type { KeyStore } from './keys.ts'
 import type { LoginLimitStore } from './login-limits.ts'
-import type { MailStore } from './mails.ts'
+import type { MailListStore, MailStore } from './mails.ts'
 import type { RevocationStore } from './revocations.ts'
 import type { SessionStore } from './sessions.ts'
 import type { WebhookStore } from './webhooks.ts'
@@ -37,7 +37,22 @@ export type { EventStore } from './events.ts'
 export type { FactStore } from './facts.ts'
 export type { KeyStore, StoredKey } from './keys.ts'
 export type { LoginFailures, LoginLimitStore, RefusedBy, RefusedLogin, RefusedPosition } from './login-limits.ts'
-export { MAIL_KINDS, type MailData, type MailKind, type MailRequest, type MailStore, type NoticeCause } from './mails.ts'
+export {
+  type ListedMail,
+  MAIL_KINDS,
+  MAIL_STATUSES,
+  type MailData,
+  type MailEnd,
+  type MailFilter,
+  type MailKind,
+  type MailListStore,
+  type MailRequest,
+  type MailRow,
+  type MailStatus,
+  type MailStore,
+  type NoticeCause,
+  type RetryResult,
+} from './mails.ts'
 export type { Ended, RevocationStore } from './revocations.ts'
 export type { Ending, Rotation, RotationResult, Session, SessionKind, SessionStore } from './sessions.ts'
 export type { Webhook, WebhookStatusChange, WebhookStore } from './webhooks.ts'
@@ -58,6 +73,7 @@ export interface AuthStore
     KeyStore,
     LimitStore,
     LoginLimitStore,
+    MailListStore,
     MailStore,
     NodeStore,
     RevocationStore,
