@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { accessControl, requireAccess } from '../services/kit/access/access.ts'
 import { ModuleGates } from '../services/kit/access/module-gate.ts'
+import { requireRecent } from '../services/kit/access/recent.ts'
 import type { Caller } from '../services/kit/caller.ts'
 import { ClientAddress } from '../services/kit/client-address.ts'
-import { systemClock } from '../services/kit/clock.ts'
+import { SECOND, systemClock } from '../services/kit/clock.ts'
 import { RevocationSubscriber } from '../services/kit/feed/revocation-subscriber.ts'
 import { addProblemHeaders, requestIdOf } from '../services/kit/messages/problem-response.ts'
 import { Problem } from '../services/kit/problem.ts'
@@ -52,13 +53,14 @@ export function createGuard(options: GuardOptions): Guard {
   const started = Promise.all([subscriber.start(FIRST_PAGE_TIMEOUT), gates.start(FIRST_PAGE_TIMEOUT)])
 
   const admit = async ({ headers }: Request, requestId: string, rule: CheckOptions): Promise<Caller> => {
-    const { address = null, module } = rule
+    const { address = null, maxAge, module } = rule
     const access = accessOf(rule)
     const caller = await identify({ headers, requestId, address: () => address }, access)
     requireAccess(caller, access)
     if (module !== undefined) await gates.of(module).admit(caller, access)
-    // A plain record: `ip` and `userAgent` are getters.
-    return { ...caller, ip: caller.ip, userAgent: caller.userAgent }
+    if (maxAge !== undefined) requireRecent(caller, maxAge * SECOND, systemClock.now())
+    // A plain record: what the request has beside the credential is read when it is asked for.
+    return { ...caller, ip: caller.ip, userAgent: caller.userAgent, locale: caller.locale }
   }
 
   const guard: Guard = {

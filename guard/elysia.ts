@@ -29,23 +29,23 @@ interface GuardState extends Partial<Rule> {
 const states = new WeakMap<Request, GuardState>()
 
 /**
- * The Elysia plugin: routes name `auth: ['user']` and optionally `module: 'billing'`, and their handlers get `caller`. A
- * caller without access is refused before the body is read and validated.
+ * The Elysia plugin: routes name `auth: ['user']` and optionally `module: 'billing'` and `maxAge: 600`; their handlers get
+ * `caller`. A * caller without access is refused before the body is read and validated.
  */
 export function elysiaGuard(guard: Guard) {
   /**
    * Decides by the parts of the rule whose hooks have run so far. There is no decision before the hook of `auth`.
-   * @param rule the part of this hook: `auth` or `module`
+   * @param rule the part of this hook: `auth`, `module` or `maxAge`
    */
   const decide = async ({ request, server }: HookContext, rule: Partial<Rule>): Promise<GuardState> => {
     const previous = states.get(request) ?? {}
     const isDecided = Object.entries(rule).every(([name, value]) => previous[name as keyof Rule] === value)
     if (isDecided || previous.refusal) return previous
     const state: GuardState = { ...previous, ...rule }
-    const { auth, module } = state
+    const { auth, maxAge, module } = state
     if (auth !== undefined) {
       const address = server?.requestIP(request)?.address
-      const { caller, response } = await guard.check(request, { auth, module, address })
+      const { caller, response } = await guard.check(request, { auth, module, maxAge, address })
       if (caller) state.caller = caller
       else state.refusal = response
     }
@@ -76,14 +76,18 @@ export function elysiaGuard(guard: Guard) {
         accessOf({ auth: 'user', module })
         return hooks({ module })
       },
+      maxAge: (maxAge: number) => {
+        accessOf({ auth: 'user', maxAge })
+        return hooks({ maxAge })
+      },
     })
     .onStart((app) => refuseUnguarded(app))
 }
 
-/** The caller of an admitted request. @throws Error when there was no decision: the route names a module without `auth` */
+/** The caller of an admitted request. @throws Error when there was no decision: the route names a module or an age without `auth` */
 function callerOf({ request }: Pick<HookContext, 'request'>): { caller: Caller } {
   const caller = states.get(request)?.caller
-  if (!caller) throw new Error('A route that names a module must name auth too')
+  if (!caller) throw new Error('A route that names a module or an age must name auth too')
   return { caller }
 }
 
@@ -103,12 +107,12 @@ function asGuard<T extends object>(hook: T, rule: Partial<Rule>): T {
 export function refuseUnguarded(app: Pick<Elysia, 'routes'>): void {
   const open = app.routes.filter(({ hooks }) => {
     const rules = hooksOf(hooks).flatMap((hook) => guards.get(hook) ?? [])
-    const namesRule = 'auth' in hooks || 'module' in hooks || rules.length > 0
+    const namesRule = 'auth' in hooks || 'module' in hooks || 'maxAge' in hooks || rules.length > 0
     return namesRule && !rules.some(({ auth }) => auth !== undefined)
   })
   if (open.length === 0) return
   const names = open.map(({ method, path }) => `${method} ${path}`).join(', ')
-  throw new Error(`No guard protects ${names}: use the plugin before the routes, and name auth beside a module`)
+  throw new Error(`No guard protects ${names}: use the plugin before the routes, and name auth beside a module or an age`)
 }
 
 function hooksOf(hooks: { transform?: unknown }): object[] {

@@ -47,7 +47,7 @@ export function settingsOf(options: GuardOptions): Settings {
 }
 
 /** The callers that a rule allows. @throws TypeError for an invalid rule: it would allow nobody, or everybody */
-export function accessOf({ auth, module }: Rule): readonly Who[] {
+export function accessOf({ auth, maxAge, module }: Rule): readonly Who[] {
   const access = typeof auth === 'string' ? [auth] : auth
   if (!Array.isArray(access) || access.length === 0 || !access.every((who) => WHO.includes(who)))
     throw new TypeError(`auth must be one or several of ${WHO.join(', ')}`)
@@ -55,6 +55,10 @@ export function accessOf({ auth, module }: Rule): readonly Who[] {
     throw new TypeError('module must be the id of a module')
   if (module !== undefined && access.includes('anyone'))
     throw new TypeError('module needs a user, and auth allows anyone')
+  if (maxAge !== undefined && !(typeof maxAge === 'number' && maxAge > 0))
+    throw new TypeError('maxAge must be a number of seconds')
+  if (maxAge !== undefined && access.includes('anyone'))
+    throw new TypeError('maxAge needs a user, and auth allows anyone')
   return access
 }
 

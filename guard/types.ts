@@ -20,6 +20,11 @@ export interface Rule {
    * of every id that it is given.
    */
   module?: string | undefined
+  /**
+   * The seconds since the user authenticated, at most; a refresh does not count. Otherwise the answer is 401
+   * `reauthentication_required` (RFC 9470), and `POST /auth/reauthenticate` gives a token that is admitted. Keys pass.
+   */
+  maxAge?: number | undefined
 }
 
 export interface CheckOptions extends Rule {

@@ -68,6 +68,7 @@ export async function authService(
 ): Promise<Service> {
   const { clock, config, hasher, random, tags, version } = runtime
   const { clientAddress, description, log, metrics } = serviceRuntime(NAME, runtime)
+  const texts = mailTexts(config)
   const store = await openAuthStore(config, { amqp: config.amqpUrl !== undefined })
   const nodes = new Nodes({ store, description, clock, log })
   const sender = mailer ?? openMailer(runtime, log)
@@ -80,7 +81,6 @@ export async function authService(
     count: metrics.counter('ch202_mails_total', 'Attempts to send a mail, by their outcome', 'outcome', MAIL_OUTCOMES),
     compose: (request) => composeMail({ ...context, texts }, request),
   })
-  const texts = mailTexts(config)
   const services = await openServices(runtime, { store, nodes, users, log, mails })
   const { context, dispatcher, feed, heartbeat, revocations, rotation } = services
   const { internalKeys, operatorKeys } = config

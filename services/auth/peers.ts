@@ -1,15 +1,28 @@
+import type { Actor } from '../kit/outbox/audit.ts'
 import type { PasswordRecord, UserCreate, UserRead } from '../kit/schema/user.ts'
+import type { SyncedUser } from '../users/peers.ts'
 
 export type NewUser = UserCreate & { password: string }
 
-/** What someone proved by a mail, and what they set with it. */
-export interface AddressProof {
-  kind: 'verification' | 'email_code' | 'reset' | 'invitation' | 'email_change' | 'undo'
-  email: string
-  new_password?: string
-  username?: string | null
-  name?: string | null
-}
+/** The caller who asked auth for something that users stores. */
+export type Requester = Actor & { requestId: string }
+
+/** A mail that its recipient has answered, and what they sent with the answer. */
+export type AddressProof =
+  | { kind: 'verification' | 'email_code'; email: string }
+  | { kind: 'reset'; email: string; new_password: string }
+  | { kind: 'invitation'; email: string; new_password: string; username?: string | null; name?: string | null }
+  /** The email becomes this one, which is verified. */
+  | { kind: 'email_change'; email: string }
+  /** The email becomes this earlier one again, which is verified. The password is removed. */
+  | { kind: 'undo'; email: string }
+
+export type ProofResult =
+  /** `wasVerified`: whether the email before it was verified. */
+  | { outcome: 'proved'; record: SyncedUser; wasVerified: boolean }
+  /** The user has another address by now. */
+  | { outcome: 'email_changed' }
+  | { outcome: 'user_not_found' }
 
 /**
  * The calls that auth makes to users, each on behalf of the request `requestId`. All of them throw Problem
@@ -36,16 +49,18 @@ export interface UsersPeer {
    * @throws Problem `weak_password`, `validation_failed`
    */
   resetPassword(userId: string, newPassword: string, requestId: string): Promise<boolean>
-  proveAddress(
-    userId: string,
-    proof: AddressProof,
-    requestId: string,
-  ): Promise<
-    | { outcome: 'proved'; record: PasswordRecord; wasVerified: boolean }
-    | { outcome: 'user_not_found' }
-    | { outcome: 'email_changed' }
-  >
-  inviteUser(input: Omit<UserCreate, 'password' | 'password_hash'>, requestId: string): Promise<UserRead>
+  /**
+   * Stores that a user has answered a mail, and what follows from that. When it resolves, all services refuse what it ended.
+   * @param by who has answered, for the audit
+   * @throws Problem `weak_password`, `validation_failed`, `email_taken`, `username_taken`
+   */
+  proveAddress(userId: string, proof: AddressProof, by: Requester): Promise<ProofResult>
+  /**
+   * Creates a user without a password. Returns the user who has the email and no password yet, if there is one.
+   * @param by who invites, for the audit
+   * @throws Problem `email_taken` if the user has a password; `username_taken`
+   */
+  inviteUser(input: Omit<UserCreate, 'password' | 'password_hash'>, by: Requester): Promise<UserRead>
   /** Stores a rehash of the same password, unless the record has changed since `ifVersion`. */
   replaceHash(userId: string, passwordHash: string, ifVersion: number, requestId: string): Promise<void>
   /** Makes users send everything that auth has not acknowledged. Resolves when it has. */

@@ -30,6 +30,17 @@ export function usersClient(link: Link): UsersClient {
       const result = await userOrNull(ask(users({ user_id }).password.post({ new_password }, withRequestId(requestId))))
       return result !== null
     },
+    async proveAddress(user_id, proof, { actor, ip, requestId }) {
+      const body = { ...proof, by: { actor, ip } }
+      const result = await userOrNull(ask(users({ user_id }).proof.post(body, withRequestId(requestId))))
+      if (result === null) return { outcome: 'user_not_found' }
+      if (result.outcome === 'email_changed') return result
+      return { outcome: 'proved', record: result.record, wasVerified: result.was_verified }
+    },
+    async inviteUser(input, { actor, ip, requestId }) {
+      const body = { ...input, by: { actor, ip } }
+      return (await ask(users.invited.post(body, withRequestId(requestId)))).user
+    },
     async replaceHash(user_id, password_hash, if_version, requestId) {
       await ask(users({ user_id }).password.post({ password_hash, if_version }, withRequestId(requestId)))
     },

@@ -3,19 +3,14 @@ import { invalidField, Problem } from '../kit/problem.ts'
 import { emailKey } from '../kit/schema/email.ts'
 import { type JsonObject, mergePatch } from '../kit/schema/json-object.ts'
 import { PROFILE_NAMES, type Profile, profileField, type UserRead } from '../kit/schema/user.ts'
+import { type Change, NO_CHANGE, oneChange } from './change.ts'
 import type { ChangeContext } from './context.ts'
 import { takenBy, visibleUser } from './lookup.ts'
-import { type AuditRow, changeNotices } from './notices.ts'
+import { changeNotices } from './notices.ts'
 import { refuseOperatorFields } from './policy.ts'
 import { userRead } from './present.ts'
 import type { UserPatch, UserReplace } from './schemas/users.ts'
 import type { User } from './store.ts'
-
-/** The fields of a record that get another value, and the audit rows that describe the change. No fields: no change. */
-export interface Change {
-  fields: Partial<User>
-  audit: AuditRow[]
-}
 
 /**
  * Replaces the fields of a user. Username and name become null if left out; the profile and the fields that only
@@ -65,18 +60,12 @@ function mergePatches(current: User, input: UserPatch): UserPatch {
 export function changeBy(current: User, input: UserPatch): Change {
   const plain = plainFields(current, input)
   const names = Object.keys(plain)
-  const parts: Change[] = [
+  return oneChange(
     { fields: plain, audit: names.length > 0 ? [['user.updated', { fields: names }]] : [] },
     roleChange(current, input.roles),
     statusChange(current, input.status),
-  ]
-  return {
-    fields: Object.assign({}, ...parts.map(({ fields }) => fields)),
-    audit: parts.flatMap(({ audit }) => audit),
-  }
+  )
 }
-
-const NO_CHANGE: Change = { fields: {}, audit: [] }
 
 /** The fields that differ and end no session and no token. */
 function plainFields(current: User, input: UserPatch): Partial<User> {
@@ -133,10 +122,11 @@ export async function applyChange(
 ): Promise<User> {
   const { clock, outboxes, store } = context
   for (let current: User | null = user; current; current = await store.userById(user.id)) {
-    const { audit, fields } = changeOf(current)
+    const change = changeOf(current)
+    const { fields } = change
     if (Object.keys(fields).length === 0) return current
     const next: User = { ...current, ...fields, version: current.version + 1, updatedAt: clock.now() }
-    const outcome = await store.replaceUser(next, changeNotices(context, { from: current, to: next }, caller, audit))
+    const outcome = await store.replaceUser(next, changeNotices(context, { from: current, to: next }, caller, change))
     if (outcome === 'replaced') {
       await outboxes.waitForDelivery(user.id)
       return next

@@ -5,15 +5,13 @@ import type { NewNotice } from '../kit/outbox/outbox.ts'
 import { emailKey } from '../kit/schema/email.ts'
 import { type EventData, USER_FIELDS } from '../kit/schema/events.ts'
 import type { UserRead } from '../kit/schema/user.ts'
+import type { AuditRow, Change } from './change.ts'
 import type { EventContext, RecordContext } from './context.ts'
 import type { EmailChange } from './peers.ts'
 import { userRead } from './present.ts'
 import type { User } from './store.ts'
 
 // The notices that the store writes in the transaction of a change, for the outboxes to send.
-
-/** A row of the audit without its actor: the type (`user.disabled`) and the details. */
-export type AuditRow = [type: string, detail: Record<string, unknown>]
 
 /** A notice of a change of a user. Its payload is empty: auth gets the record as it is when the notice is sent. */
 export function changeNotice(userId: string): NewNotice {
@@ -58,18 +56,19 @@ export function creationNotices(context: EventContext, user: User, caller: Calle
   return [changeNotice(user.id), ...createdEvent(context, user), auditRowNotice(context, caller, user.id, row)]
 }
 
-/** All notices of a change that `rows` describe in the audit. */
+/** All notices of a change. */
 export function changeNotices(
   context: EventContext,
   { from, to }: { from: User; to: User },
   caller: Caller,
-  rows: readonly AuditRow[],
+  { audit, emailBy }: Pick<Change, 'audit' | 'emailBy'>,
 ): NewNotice[] {
   return [
     changeNotice(to.id),
-    ...changeEvents(context, from, to, rows),
-    ...emailNotice(context, from, to, caller),
-    ...rows.map((row) => auditRowNotice(context, caller, to.id, row)),
+    ...changeEvents(context, from, to, audit),
+    // An undone change is not mailed to the address that it took away: it may belong to whoever made the change.
+    ...(emailBy === 'undo' ? [] : emailNotice(context, from, to, caller)),
+    ...audit.map((row) => auditRowNotice(context, caller, to.id, row)),
   ]
 }
 
@@ -98,6 +97,7 @@ const PASSWORD_BY: Record<string, EventData['password.changed']['by']> = {
   'password.changed': 'self',
   'password.set': 'operator',
   'password.reset': 'reset',
+  'password.set_by_invitation': 'invitation',
   'user.recovered': 'operator',
 }
 

@@ -6,7 +6,8 @@ import { passwordErrors } from '../kit/passwords/policy.ts'
 import { invalid, invalidField, Problem } from '../kit/problem.ts'
 import { isEmail } from '../kit/schema/email.ts'
 import type { PasswordRecord, UserRead } from '../kit/schema/user.ts'
-import { allSessionsEnded, applyChange, type Change } from './changes.ts'
+import type { Change } from './change.ts'
+import { allSessionsEnded, applyChange } from './changes.ts'
 import type { ChangeContext, PasswordContext, ReadContext } from './context.ts'
 import { visibleUser } from './lookup.ts'
 import { auditRowNotice, changeNotice } from './notices.ts'
@@ -145,7 +146,16 @@ export async function announcePassword(
   context.outboxes.wake()
 }
 
-async function newHash({ config, hasher }: PasswordContext, user: User, password: string): Promise<string> {
+/**
+ * The hash of a new password.
+ * @param user whose names are refused as a password
+ * @throws Problem `validation_failed`, `weak_password`, `overloaded`
+ */
+export async function newHash(
+  { config, hasher }: PasswordContext,
+  user: Pick<User, 'email' | 'username' | 'name'>,
+  password: string,
+): Promise<string> {
   const names = [user.email, user.username, user.name]
   const errors = passwordErrors('new_password', password, config.passwordMinLength, names)
   if (errors.length > 0) throw invalid(errors)
@@ -158,7 +168,7 @@ async function newHash({ config, hasher }: PasswordContext, user: User, password
  */
 export function passwordChange(
   user: User,
-  passwordHash: string,
+  passwordHash: string | null,
   { type, sessionKept }: { type: string; sessionKept: string | null },
 ): Change {
   const ended = sessionKept === null ? allSessionsEnded(user) : { sessionsFrom: user.version + 1, sessionKept }

@@ -1,12 +1,20 @@
 import type { Caller } from '../kit/caller.ts'
-import { type Complaint, errorOf, exactlyOne, excludedBy, type FieldError, REQUIRED } from '../kit/field-errors.ts'
+import {
+  type Complaint,
+  errorOf,
+  exactlyOne,
+  excludedBy,
+  type FieldError,
+  REQUIRED,
+  UNKNOWN,
+} from '../kit/field-errors.ts'
 import { isSupportedHash, isUnusableHash, SUPPORTED_HASHES } from '../kit/passwords/hasher.ts'
 import { passwordErrors } from '../kit/passwords/policy.ts'
 import { Problem } from '../kit/problem.ts'
 import type { Config } from '../kit/process/config.ts'
 import { OPERATOR_CREATION_FIELDS, OPERATOR_FIELDS, type UserCreate } from '../kit/schema/user.ts'
 import type { RuleContext } from '../kit/schema/validation.ts'
-import type { InternalPassword } from './schemas/internal.ts'
+import type { InternalPassword, Proof } from './schemas/internal.ts'
 
 // The rules for bodies beyond their schemas. Each takes values of any type: it is also asked about bodies that the
 // schema refuses, so that one answer lists every error.
@@ -76,6 +84,18 @@ export function internalPasswordErrors(settings: Settings, sent: Sent<InternalPa
     ...(complaint ? [errorOf('password_hash', complaint)] : []),
     ...(if_version === undefined ? [errorOf('if_version', REQUIRED)] : []),
   ]
+}
+
+/** The errors of a proof: a password belongs to some of them only, names to invitations. */
+export function proofErrors(settings: Settings, sent: Sent<Proof>): FieldError[] {
+  const { kind, name, new_password, username } = sent
+  const setsPassword = kind === 'reset' || kind === 'invitation'
+  const errors = setPasswordErrors(settings, sent)
+  if (setsPassword && new_password === undefined) errors.push(errorOf('new_password', REQUIRED))
+  if (!setsPassword && new_password !== undefined) errors.push(errorOf('new_password', UNKNOWN))
+  if (kind !== 'invitation' && username !== undefined) errors.push(errorOf('username', UNKNOWN))
+  if (kind !== 'invitation' && name !== undefined) errors.push(errorOf('name', UNKNOWN))
+  return errors
 }
 
 /** The error of an imported hash. The schema refuses a value that is not text. */

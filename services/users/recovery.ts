@@ -5,7 +5,8 @@ import { passwordErrors } from '../kit/passwords/policy.ts'
 import { invalid, Problem } from '../kit/problem.ts'
 import { emailComplaint, withoutBlanks } from '../kit/schema/email.ts'
 import type { UserRead } from '../kit/schema/user.ts'
-import { type Change, changeBy } from './changes.ts'
+import { type Change, oneChange } from './change.ts'
+import { changeBy } from './changes.ts'
 import type { EventContext, ReadContext, RecordContext } from './context.ts'
 import { changeNotice, changeNotices, creationNotices } from './notices.ts'
 import { sendToAuth } from './outbox.ts'
@@ -84,9 +85,9 @@ async function restoreAccess(
 ): Promise<User> {
   const { clock, store } = context
   for (let current: User | null = user; current; current = await store.userById(user.id)) {
-    const { audit, fields } = recoveryChange(current, passwordHash)
-    const next: User = { ...current, ...fields, version: current.version + 1, updatedAt: clock.now() }
-    const notices = changeNotices(eventContext(context), { from: current, to: next }, caller, audit)
+    const change = recoveryChange(current, passwordHash)
+    const next: User = { ...current, ...change.fields, version: current.version + 1, updatedAt: clock.now() }
+    const notices = changeNotices(eventContext(context), { from: current, to: next }, caller, change)
     const outcome = await store.replaceUser(next, notices)
     if (outcome === 'replaced') return next
     // `changed_since`: a running service changed the user meanwhile.
@@ -99,7 +100,7 @@ function recoveryChange(user: User, passwordHash: string): Change {
   const roles = user.roles.includes(ADMIN) ? user.roles : [...user.roles, ADMIN]
   const rights = changeBy(user, { roles, status: 'active' })
   const password = passwordChange(user, passwordHash, { type: 'user.recovered', sessionKept: null })
-  return { fields: { ...rights.fields, ...password.fields }, audit: [...password.audit, ...rights.audit] }
+  return oneChange(password, rights)
 }
 
 async function addAdmin(context: RecoveryContext, email: string, passwordHash: string, caller: Caller): Promise<User> {

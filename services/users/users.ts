@@ -19,7 +19,7 @@ const REGISTRATIONS: LimitRule = { name: 'registration', most: 1000, window: HOU
  * `username_taken`, `rate_limited`, `overloaded`
  */
 export async function createUser(context: PasswordContext, input: UserCreate, caller: Caller): Promise<UserRead> {
-  const { clock, config, hasher, outboxes, random, store } = context
+  const { clock, config, hasher, store } = context
   const errors = creationErrors(config, input, caller)
   // Auth counts the registrations that it passes on: here they have no client address.
   const isAnonymous = !caller.operator && !caller.internal
@@ -32,22 +32,37 @@ export async function createUser(context: PasswordContext, input: UserCreate, ca
   if (conflict) throw conflict
 
   const passwordHash = await passwordHashOf(input, (password) => hasher.hash(password))
+  return await addNewUser(context, input, passwordHash, caller)
+}
+
+/**
+ * Stores a new user.
+ * @param passwordHash null: the user has no password
+ * @throws Problem `email_taken`, `username_taken`
+ */
+export async function addNewUser(
+  context: ChangeContext,
+  input: Fields,
+  passwordHash: string | null,
+  caller: Caller,
+): Promise<UserRead> {
+  const { clock, outboxes, random, store } = context
   const now = clock.now()
   const user = newUser(input, { id: random.id(), passwordHash, createdAt: now, updatedAt: now })
   const notices = creationNotices(context, user, caller, ['user.created', { roles: user.roles }])
   const outcome = await store.addUser(user, notices)
-  if (outcome !== 'added') throw (await takenBy(context, names)) ?? new Problem(outcome)
-  // A registration through auth logs the user in next: auth must have them in its cache by then.
+  if (outcome !== 'added') throw (await takenBy(context, { ...user, id: null })) ?? new Problem(outcome)
+  // Auth logs the user in next, or mails them: it must have them in its cache by then.
   if (caller.internal) await outboxes.waitForDelivery(user.id)
   else outboxes.wake()
   return userRead(user)
 }
 
+/** The fields of a new user, without what they log in with. */
+type Fields = Omit<UserCreate, 'password' | 'password_hash'>
+
 /** The first record of a user. */
-export function newUser(
-  input: Omit<UserCreate, 'password' | 'password_hash'>,
-  identity: Pick<User, 'id' | 'passwordHash' | 'createdAt' | 'updatedAt'>,
-): User {
+export function newUser(input: Fields, identity: Pick<User, 'id' | 'passwordHash' | 'createdAt' | 'updatedAt'>): User {
   return {
     ...identity,
     email: input.email,

@@ -35,7 +35,7 @@ describe('the document is true', () => {
   const valuesFor = async (name: string): Promise<Values & { user: TestUser }> => {
     const username = `ana-${Bun.randomUUIDv7().slice(-12)}`
     const user = await registerUser(here.system, { username })
-    const createsUser = /\/(register|users|user)$/.test(name)
+    const createsUser = /\/(register|users|user|invited)$/.test(name)
     const values: Values & { user: TestUser } = {
       user,
       id: user.id,

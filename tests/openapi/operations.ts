@@ -55,6 +55,8 @@ const CODES: Record<string, string> = {
   'GET /api/v1/users/{user_id}/password-hash': 'user_not_found',
   'POST /api/v1/users/{user_id}/password': 'user_not_found',
   'POST /api/v1/users/{user_id}/password-changed': 'user_not_found',
+  'POST /api/v1/users/{user_id}/proof': 'user_not_found email_taken username_taken weak_password',
+  'POST /api/v1/users/invited': 'email_taken username_taken',
   'DELETE /api/v1/admin/password-cache/{user_id}': 'user_not_found',
   'POST /api/v1/admin/password-cache/sync': 'users_unavailable',
   'DELETE /api/v1/admin/keys/{kid}': 'not_found',

@@ -20,7 +20,10 @@ import { CALLERS, type Caller, may, POLICY } from './policy.ts'
 /** The fields of a user and some more, in alphabetical order. */
 const userWith = (...more: string[]) => [...FIELDS.user, ...more].sort().join(' ')
 const USER = userWith()
-const RECORD = userWith('password_hash', 'password_version', 'user_id').replace(/\bid /, '')
+const recordWith = (...more: string[]) =>
+  userWith('password_hash', 'password_version', 'user_id', ...more).replace(/\bid /, '')
+const RECORD = recordWith()
+const SYNCED_RECORD = recordWith('all_sessions_from', 'session_kept', 'sessions_from', 'tokens_from')
 const TOKEN = 'access_token expires_in refresh_expires_in refresh_token session_id token_type'
 const SESSION = 'created_at current expires_at id ip last_used_at user_agent user_id'
 const MODULE = 'available description enabled enabled_at id name required_roles requires version'
@@ -75,6 +78,8 @@ const ANSWERS: Record<string, string> = {
   'POST /api/v1/users/{user_id}/password': NOTHING,
   'GET /api/v1/users/password-hashes': `items[${RECORD}] next_cursor`,
   'POST /api/v1/users/{user_id}/password-changed': NOTHING,
+  'POST /api/v1/users/{user_id}/proof': `outcome record{${SYNCED_RECORD}} was_verified`,
+  'POST /api/v1/users/invited': `created user{${USER}}`,
   'POST /api/v1/users/announcements/send': 'done',
   'POST /api/v1/auth/sync/password': NOTHING,
   'POST /api/v1/auth/sync/passwords': NOTHING,
@@ -222,7 +227,8 @@ describe('check 20: the keys of', () => {
       'an export with hashes',
       'GET /users/export?with_hashes=true',
       { headers: as.operator },
-      `[${userWith('password_hash')}]`,
+      // The user who was invited has no hash.
+      `[${userWith('password_hash')} | ${USER}]`,
     ],
     [
       'a line that fails',

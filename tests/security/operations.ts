@@ -57,7 +57,7 @@ export async function fixtureFor(
     others.other ?? registerUser(system),
     others.admin ?? createUser(system, { roles: ['USER', 'ADMIN'] }),
   ])
-  const makes = /\/(register|users|user|import)$/.test(name)
+  const makes = /\/(register|users|user|import|invited)$/.test(name)
   const values: Fixture['values'] = {
     id: owner.id,
     user_id: owner.id,

@@ -58,6 +58,8 @@ const VERSIONED = `
   POST   /users/{user_id}/password                 401 403 403 403 403 204
   GET    /users/password-hashes                    401 403 403 403 403 200
   POST   /users/{user_id}/password-changed         401 403 403 403 403 202
+  POST   /users/{user_id}/proof                    401 403 403 403 403 200
+  POST   /users/invited                            401 403 403 403 403 200
   POST   /users/announcements/send                 401 403 403 403 403 200
 
   POST   /auth/sync/password                       401 403 403 403 403 204

@@ -14,13 +14,16 @@ export const FIELDS = {
     ...['id', 'email', 'username', 'name', 'roles', 'status'],
     ...['email_verified', 'has_password', ...PROFILE_FIELDS, 'created_at', 'updated_at'],
   ],
-  session: ['id', 'user_id', 'current', 'created_at', 'last_used_at', 'expires_at', 'ip', 'user_agent'],
+  session: [
+    ...['id', 'user_id', 'client_id', 'current', 'created_at', 'auth_time', 'amr'],
+    ...['last_used_at', 'expires_at', 'ip', 'user_agent'],
+  ],
   page: ['items', 'total', 'page', 'size', 'pages', 'next_cursor'],
   problem: ['statusCode', 'error', 'message', 'code', 'requestId'],
   validity: ['valid', 'user_id', 'session_id', 'roles', 'expires_at'],
   introspection: [
     ...['active', 'sub', 'username', 'email', 'roles', 'client_id', 'token_type'],
-    ...['exp', 'iat', 'iss', 'aud', 'jti', 'sid'],
+    ...['exp', 'iat', 'auth_time', 'amr', 'iss', 'aud', 'jti', 'sid'],
   ],
   cacheEntry: ['user_id', 'email', 'username', 'status', 'password_version', 'synced_at'],
   cacheSync: ['synced', 'removed', 'unchanged', 'duration_ms'],

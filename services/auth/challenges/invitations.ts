@@ -47,10 +47,10 @@ export async function invite(
 async function invitedUser(
   { users }: InvitationContext,
   { email, user_id, ...fields }: InvitationBody,
-  { requestId }: Caller,
+  caller: Caller,
 ): Promise<UserRead> {
-  if (user_id === undefined) return users.inviteUser({ ...fields, email: email ?? '' }, requestId)
-  const user = await users.user(user_id.toLowerCase(), requestId)
+  if (user_id === undefined) return users.inviteUser({ ...fields, email: email ?? '' }, caller)
+  const user = await users.user(user_id.toLowerCase(), caller.requestId)
   if (!user) throw new Problem('user_not_found')
   if (user.has_password) throw new Problem('email_taken', { message: 'The user has a password' })
   return user

@@ -1,7 +1,6 @@
-import type { Actor } from '../../kit/outbox/audit.ts'
 import { Problem } from '../../kit/problem.ts'
 import { type SyncContext, syncUser } from '../accounts/sync.ts'
-import type { AddressProof, UsersPeer } from '../peers.ts'
+import type { AddressProof, Requester, UsersPeer } from '../peers.ts'
 import type { Account, AccountStore } from '../store/index.ts'
 
 export type AddressProofContext = SyncContext & {
@@ -18,12 +17,12 @@ export async function proveAddress(
   context: AddressProofContext,
   userId: string,
   proof: AddressProof,
-  actor: Actor & { requestId: string },
+  by: Requester,
 ): Promise<{ account: Account; wasVerified: boolean }> {
-  const proved = await context.users.proveAddress(userId, proof, actor.requestId)
+  const proved = await context.users.proveAddress(userId, proof, by)
   if (proved.outcome !== 'proved') throw new Problem('invalid_challenge')
   // Users has sent the change by now. In case that notice was lost, the record is stored before the answer.
-  await syncUser(context, proved.record, actor)
+  await syncUser(context, proved.record, by)
   const account = await context.store.accountById(userId)
   if (!account) throw new Problem('invalid_challenge')
   return { account, wasVerified: proved.wasVerified }

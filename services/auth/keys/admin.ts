@@ -1,5 +1,7 @@
+import { requireRecent } from '../../kit/access/recent.ts'
 import type { Caller } from '../../kit/caller.ts'
-import { timestamp } from '../../kit/clock.ts'
+import { type Clock, timestamp } from '../../kit/clock.ts'
+import type { Config } from '../../kit/process/config.ts'
 import type { RotateQuery } from '../schemas/keys.ts'
 import type { StoredKey } from '../store/index.ts'
 import type { KeyRing } from './ring.ts'
@@ -7,7 +9,9 @@ import type { KeyRotation } from './rotation.ts'
 
 export interface KeysContext {
   keyRing: Pick<KeyRing, 'list'>
-  rotation: Pick<KeyRotation, 'rotate' | 'signsAt'>
+  rotation: Pick<KeyRotation, 'remove' | 'rotate' | 'signsAt'>
+  clock: Clock
+  config: Pick<Config, 'reauthMaxAge'>
 }
 
 /** Lists the signing keys: the pending one, the active one, then the retiring ones, newest first. */
@@ -19,10 +23,26 @@ export function listKeys({ keyRing }: Pick<KeysContext, 'keyRing'>) {
  * Publishes a new key, which signs after SIGNING_KEY_LEAD, or with `now` at once. Tokens of the previous key stay valid
  * until they expire.
  * @returns `signsAt`: when the key starts to sign (RFC 3339); undefined when it signs already
+ * @throws Problem `reauthentication_required`
  */
-export async function rotateKey({ rotation }: Pick<KeysContext, 'rotation'>, { now }: RotateQuery, caller: Caller) {
+export async function rotateKey(
+  { clock, config, rotation }: Pick<KeysContext, 'clock' | 'config' | 'rotation'>,
+  { now }: RotateQuery,
+  caller: Caller,
+) {
+  requireRecent(caller, config.reauthMaxAge, clock.now())
   const key = await rotation.rotate(caller, now === 'true' ? 'sign now' : 'sign after lead')
   return { key: keyRead(key), signsAt: key.status === 'pending' ? timestamp(rotation.signsAt(key)) : undefined }
+}
+
+/** Removes a key: every service refuses its tokens at once. @throws Problem `not_found`, `reauthentication_required` */
+export async function removeKey(
+  { clock, config, rotation }: Pick<KeysContext, 'clock' | 'config' | 'rotation'>,
+  kid: string,
+  caller: Caller,
+): Promise<void> {
+  requireRecent(caller, config.reauthMaxAge, clock.now())
+  await rotation.remove(kid, caller)
 }
 
 function keyRead({ alg, createdAt, kid, status }: StoredKey) {

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
-import { listKeys, rotateKey } from '../keys/admin.ts'
+import { listKeys, removeKey, rotateKey } from '../keys/admin.ts'
 import { emptyBody, noContent } from '../schemas/fields.ts'
 import { keyParams, rotateQuery, signingKey, signingKeys } from '../schemas/keys.ts'
 import type { AuthServices } from './auth-services.ts'
@@ -28,17 +28,21 @@ export function keyRoutes(context: AuthServices, guarded: ReturnType<typeof guar
         query: rotateQuery,
         body: emptyBody,
         response: { 201: signingKey },
-        detail: operation('admin', {
-          summary: 'Rotate the signing key',
-          description:
-            'Publishes a new key. It signs after `SIGNING_KEY_LEAD` (the header `x-ch202-signs-at` names the time), or with `now=true` at once.',
-        }),
+        detail: operation(
+          'admin',
+          {
+            summary: 'Rotate the signing key',
+            description:
+              'Publishes a new key. It signs after `SIGNING_KEY_LEAD` (the header `x-ch202-signs-at` names the time), or with `now=true` at once.',
+          },
+          'reauthentication_required',
+        ),
       },
     )
     .delete(
       '/admin/keys/:kid',
       async ({ params, caller, set }) => {
-        await context.rotation.remove(params.kid, caller)
+        await removeKey(context, params.kid, caller)
         set.status = 204
       },
       {
@@ -49,6 +53,7 @@ export function keyRoutes(context: AuthServices, guarded: ReturnType<typeof guar
           'admin',
           { summary: 'Remove a signing key', description: 'Every service refuses the tokens of the key at once.' },
           'not_found',
+          'reauthentication_required',
         ),
       },
     )

@@ -63,8 +63,8 @@ const DATA = {
   'user.deleted': data({}),
   'password.changed': data({
     by: oneOf(
-      ['self', 'operator', 'reset'] as const,
-      'Who changed it: the user, an operator, or someone with the link of a reset mail',
+      ['self', 'operator', 'reset', 'invitation'] as const,
+      'Who changed it: the user, an operator, or someone with the link of a reset mail or of an invitation',
     ),
   }),
   'session.created': data({

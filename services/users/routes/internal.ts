@@ -4,6 +4,7 @@ import { operation } from '../../kit/http/openapi/operation.ts'
 import { passwordRecord } from '../../kit/schema/user.ts'
 import type { InputRule } from '../../kit/schema/validation.ts'
 import type { UsersContext } from '../context.ts'
+import { inviteUser } from '../invitations.ts'
 import {
   announcePassword,
   getPasswordRecord,
@@ -11,12 +12,17 @@ import {
   putPassword,
   verifyCredentials,
 } from '../passwords.ts'
-import { internalPasswordErrors } from '../policy.ts'
+import { internalPasswordErrors, proofErrors } from '../policy.ts'
+import { proveAddress } from '../proofs.ts'
 import {
   caughtUp,
   credentials,
   internalPassword,
+  invitation,
+  invitedUser,
   noBody,
+  proofBody,
+  proofResult,
   recordsPage,
   recordsQuery,
   verifiedCredentials,
@@ -34,6 +40,7 @@ const CATCH_UP_MS = 4000
 /** Mounts the operations for the other services. */
 export function internalRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
   const passwordRule: InputRule = (sent) => internalPasswordErrors(context.config, sent)
+  const proofRule: InputRule = (sent) => proofErrors(context.config, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post('/users/verify-credentials', ({ body }) => verifyCredentials(context, body.login, body.password), {
@@ -86,6 +93,40 @@ export function internalRoutes(context: UsersContext, guarded: ReturnType<typeof
         ),
       },
     )
+    .post('/users/:user_id/proof', ({ params, body, caller }) => proveAddress(context, params.user_id, body, caller), {
+      auth: ['internal'],
+      params: userParams,
+      body: proofBody,
+      rules: proofRule,
+      response: proofResult,
+      detail: operation(
+        'internal',
+        {
+          summary: 'Store that a user has answered a mail',
+          description:
+            'The first proof of an address by a code, a reset or an invitation ends the earlier password and all sessions.',
+        },
+        'user_not_found',
+        'email_taken',
+        'username_taken',
+        'weak_password',
+        'overloaded',
+      ),
+    })
+    .post('/users/invited', ({ body, caller }) => inviteUser(context, body, caller), {
+      auth: ['internal'],
+      body: invitedUser,
+      response: invitation,
+      detail: operation(
+        'internal',
+        {
+          summary: 'Create a user to be invited',
+          description: 'A user who has the email and no password yet is answered instead, unchanged.',
+        },
+        'email_taken',
+        'username_taken',
+      ),
+    })
     .post(
       '/users/:user_id/password-changed',
       async ({ params, caller, set }) => {

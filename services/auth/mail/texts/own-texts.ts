@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError } from '../../../kit/process/config.ts'
-import { LOCALES, type Locale } from '../../../kit/schema/locale.ts'
+import { LOCALES, type Locale } from '../../../kit/locale.ts'
 import { MAIL_KINDS, type MailKind } from '../../store/index.ts'
 import { placeholdersIn, placeholdersOf } from './placeholders.ts'
 

@@ -1,0 +1,13 @@
+import type { Caller } from '../kit/caller.ts'
+import type { Requester } from './schemas/internal.ts'
+
+/**
+ * The caller of a request that a service passes on: the audit names who asked the service, and from where.
+ * @param by undefined: the service acts by itself
+ */
+export function onBehalfOf(service: Caller, by: Requester | undefined): Caller {
+  if (by === undefined) return service
+  const { amr, authTime, internal, locale, operator, requestId, roles, sessionId, userAgent, userId } = service
+  const identity = { userId, sessionId, roles, authTime, amr, operator, internal }
+  return { ...identity, locale, requestId, userAgent, actor: by.actor, ip: by.ip }
+}
