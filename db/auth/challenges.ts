@@ -79,9 +79,7 @@ export function challengeStore(engine: Engine, audit: Audit) {
     },
 
     async addDevice(device: Device) {
-      await engine.write((tx) =>
-        tx.run(statements.addDevice, { ...device, tokenHash: Buffer.from(device.tokenHash) }),
-      )
+      await engine.write((tx) => tx.run(statements.addDevice, { ...device, tokenHash: Buffer.from(device.tokenHash) }))
     },
     deviceOf: async (userId: string, tokenHash: Uint8Array, now: number) =>
       (await engine.get(statements.deviceOf, { userId, tokenHash: Buffer.from(tokenHash), now })) ?? null,

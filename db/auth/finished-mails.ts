@@ -185,15 +185,37 @@ function mailsOf(
   after: Position | undefined,
   { limit, offset }: ReturnType<typeof pageBounds>,
 ) {
-  const queued = db.select(QUEUED).from(mailRequests).where(matching(mailRequests, filter, after))
-  const finished = db.select(FINISHED).from(finishedMails).where(matching(finishedMails, filter, after))
-  if (filter.status === 'queued') return queued.orderBy(...NEWEST_FIRST).limit(limit).offset(offset)
-  if (filter.status !== undefined) return finished.orderBy(...NEWEST_FIRST).limit(limit).offset(offset)
-  return unionAll(queued, finished).orderBy(...NEWEST_FIRST).limit(limit).offset(offset)
+  const queued = db
+    .select(QUEUED)
+    .from(mailRequests)
+    .where(matching(mailRequests, filter, after))
+  const finished = db
+    .select(FINISHED)
+    .from(finishedMails)
+    .where(matching(finishedMails, filter, after))
+  if (filter.status === 'queued')
+    return queued
+      .orderBy(...NEWEST_FIRST)
+      .limit(limit)
+      .offset(offset)
+  if (filter.status !== undefined)
+    return finished
+      .orderBy(...NEWEST_FIRST)
+      .limit(limit)
+      .offset(offset)
+  return unionAll(queued, finished)
+    .orderBy(...NEWEST_FIRST)
+    .limit(limit)
+    .offset(offset)
 }
 
 function countOfTable(table: Table, filter: MailFilter) {
-  return dynamic((db) => db.select(COUNT).from(table).where(matching(table, filter, undefined)))
+  return dynamic((db) =>
+    db
+      .select(COUNT)
+      .from(table)
+      .where(matching(table, filter, undefined)),
+  )
 }
 
 function matching(table: Table, { kind, status, userId }: MailFilter, after: Position | undefined): SQL | undefined {

@@ -10,15 +10,11 @@ const { placeholder } = sql
 const byId = eq(mailRequests.id, placeholder('id'))
 const later = gt(mailRequests.nextAt, placeholder('now'))
 /** On PostgreSQL, where a mail has an owner: one of this node. */
-export const ofThisNode = (dialect: Dialect) => (dialect === 'postgres' ? sql`owner = ${placeholder('node')}` : undefined)
+export const ofThisNode = (dialect: Dialect) =>
+  dialect === 'postgres' ? sql`owner = ${placeholder('node')}` : undefined
 
 const statements = {
-  add: built((db) =>
-    db
-      .insert(mailRequests)
-      .values(placeholders(mailRequests))
-      .onConflictDoNothing(),
-  ),
+  add: built((db) => db.insert(mailRequests).values(placeholders(mailRequests)).onConflictDoNothing()),
   addOwned: text({
     sqlite: '',
     postgres: `

@@ -1,6 +1,6 @@
+import type { Locale } from '../../kit/locale.ts'
 import type { Config } from '../../kit/process/config.ts'
 import { emailKey } from '../../kit/schema/email.ts'
-import type { Locale } from '../../kit/locale.ts'
 import { type CachedAccountContext, cachedAccount } from '../accounts/cached-account.ts'
 import { auditEvent } from '../audit/record.ts'
 import { LIFETIMES } from '../challenges/request.ts'
@@ -30,6 +30,9 @@ const CHALLENGES: Partial<Record<MailKind, { purpose: ChallengePurpose; page?: s
   device: { purpose: 'device' },
 }
 
+/** The kinds that tell when something happened. */
+const HAPPENED: ReadonlySet<MailKind> = new Set(['email_changed', 'device', 'notice'])
+
 /** The purposes of which a later mail makes the earlier ones useless. */
 const ONLY_ONE: readonly ChallengePurpose[] = ['password_reset', 'email_change', 'invitation']
 
@@ -46,13 +49,30 @@ interface Recipient {
  * @throws Problem `users_unavailable`
  */
 export async function composeMail(context: ComposeContext, request: MailRequest): Promise<Letter | null> {
-  const { kind } = request
+  const { data, kind } = request
+  if (data.isTest) return testMail(context, request)
   const recipient = await recipientOf(context, request)
   if (!recipient) return null
   const values = await valuesOf(context, request, recipient)
   if (!values) return null
   const locale = localeOf(recipient) ?? request.locale ?? context.config.locale
   return { to: recipient.to, ...context.texts.render(kind, locale, values) }
+}
+
+/** Whether a mail has a code or a link. */
+export function hasChallenge({ data, kind }: Pick<MailRequest, 'data' | 'kind'>): boolean {
+  if (data.isTest || CHALLENGES[kind] === undefined) return false
+  // A change of an address that was not verified cannot be undone by a mail to it.
+  return kind !== 'email_changed' || data.isUndoable === true
+}
+
+/** Begins the subject of a test: its recipient must not think that it is true. */
+const TEST: Record<Locale, string> = { en: 'Test', ru: 'Проверка' }
+
+function testMail({ config, texts }: ComposeContext, { email, kind, locale, requestedAt }: MailRequest): Letter {
+  const language = locale ?? config.locale
+  const { subject, ...forms } = texts.render(kind, language, texts.sample(kind, requestedAt))
+  return { to: email, subject: `${TEST[language]}: ${subject}`, ...forms }
 }
 
 async function recipientOf(context: ComposeContext, request: MailRequest): Promise<Recipient | null> {
@@ -106,11 +126,12 @@ async function valuesOf(
 ): Promise<MailValues | null> {
   const { data, ip, kind, requestedAt } = request
   const name = (account?.profile.name as string | null | undefined) ?? null
-  const values: MailValues = { name, email: request.email, at: requestedAt, ip, userAgent: data.userAgent ?? null }
+  // A link that an operator had sent again works from then on; what happened, happened when it was requested.
+  const at = (HAPPENED.has(kind) ? undefined : data.retriedAt) ?? requestedAt
+  const values: MailValues = { name, email: request.email, at, ip, userAgent: data.userAgent ?? null }
   if (data.cause !== undefined) values.cause = data.cause
   const challenge = CHALLENGES[kind]
-  // A change of an address that was not verified cannot be undone by a mail to it.
-  if (!challenge || (kind === 'email_changed' && !data.isUndoable)) return values
+  if (!challenge || !hasChallenge(request)) return values
   const issued = await issue(context, request, challenge.purpose, userId)
   if (!issued) return null
   if (challenge.page !== undefined) {

@@ -10,10 +10,11 @@ import type { KeyRotation } from '../keys/rotation.ts'
 import type { LoginLimitsContext } from '../login/limits-admin.ts'
 import type { LoginContext } from '../login/login.ts'
 import type { RegistrationContext } from '../login/registration.ts'
+import type { AccountMailsContext } from '../mail/account-mails.ts'
+import type { MailsContext } from '../mail/admin.ts'
+import type { ComposeContext } from '../mail/compose.ts'
 import type { IntrospectionContext } from '../sessions/introspection.ts'
 import type { TokenRevocationContext } from '../sessions/logout.ts'
-import type { AccountMailsContext } from '../mail/account-mails.ts'
-import type { ComposeContext } from '../mail/compose.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
 import type { WebhooksContext } from '../webhooks/admin.ts'
 import type { DeliveriesContext } from '../webhooks/deliveries-admin.ts'
@@ -34,6 +35,7 @@ export type AuthServices = AccountsContext &
   InvitationContext &
   LoginContext &
   LoginLimitsContext &
+  MailsContext &
   RegistrationContext &
   ResetContext &
   TokenRevocationContext &
