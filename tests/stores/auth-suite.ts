@@ -670,12 +670,12 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       const ids = (rows: { id: string }[]) => rows.map((row) => row.id)
       const newest = ids(all).reverse()
       const walk = async (filter: MailFilter, between: (page: number) => Promise<unknown>) => {
-        const found: string[] = []
+        const seen: string[] = []
         let after: (string | number)[] | undefined
         for (let page = 0; ; page++) {
           const slice = await store.listMails(filter, after ? { size: 2, after } : { size: 2, page: 1 })
-          found.push(...ids(slice.rows))
-          if (!slice.next) return found
+          seen.push(...ids(slice.rows))
+          if (!slice.next) return seen
           after = slice.next
           await between(page)
         }

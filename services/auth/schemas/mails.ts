@@ -1,9 +1,9 @@
 import { type Static, t } from 'elysia'
 import { LOCALES } from '../../kit/locale.ts'
 import { described } from '../../kit/schema/described.ts'
+import { MAIL_KINDS, MAIL_STATUSES } from '../../kit/schema/mails.ts'
 import { page, pageQuery } from '../../kit/schema/page.ts'
 import { email, integer, oneOf, strict, time, trimmed, uuid } from '../../kit/schema/schema.ts'
-import { MAIL_KINDS, MAIL_STATUSES } from '../store/index.ts'
 import { id } from './fields.ts'
 
 export const mailsQuery = strict({

@@ -37,11 +37,40 @@ export type { EventStore } from './events.ts'
 export type { FactStore } from './facts.ts'
 export type { KeyStore, StoredKey } from './keys.ts'
 export type { LoginFailures, LoginLimitStore, RefusedBy, RefusedLogin, RefusedPosition } from './login-limits.ts'
-export {
-  type ListedMail,
-  MAIL_KINDS,
-  MAIL_STATUSES,
-  type MailData,
+export type { MailKind, MailStatus } from '../../kit/schema/mails.ts'
+} from './mails.ts'
+import type { RevocationStore } from './revocations.ts'
+import type { SessionStore } from './sessions.ts'
+import type { WebhookStore } from './webhooks.ts'
+
+export type { Account, AccountStore, CacheSync, SyncedAccount } from './accounts.ts'
+export type { AuditFilter, AuditStore } from './audit.ts'
+export type {
+  Challenge,
+  ChallengeData,
+  ChallengeKey,
+  ChallengePurpose,
+  ChallengeStore,
+  Device,
+  DeviceStore,
+  Issue,
+} from './challenges.ts'
+export type {
+  AttemptedDelivery,
+  AttemptResult,
+  Delivery,
+  DeliveryFilter,
+  DeliveryStatus,
+  DeliveryStore,
+} from './deliveries.ts'
+export type { EventStore } from './events.ts'
+export type { FactStore } from './facts.ts'
+export type { KeyStore, StoredKey } from './keys.ts'
+export type { LoginFailures, LoginLimitStore, RefusedBy, RefusedLogin, RefusedPosition } from './login-limits.ts'
+export type { MailKind, MailStatus } from '../../kit/schema/mails.ts'
+export type {
+  ListedMail,
+  MailData,
   type MailEnd,
   type MailFilter,
   type MailKind,

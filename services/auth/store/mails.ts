@@ -1,20 +1,7 @@
 import type { Locale } from '../../kit/locale.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
+import type { MailKind, MailStatus } from '../../kit/schema/mails.ts'
 import type { PageRequest, Slice } from '../../kit/schema/page.ts'
-
-/** The kinds of mails. Each has its texts (`mail/texts`). */
-export const MAIL_KINDS = [
-  'password_reset',
-  'email_verification',
-  'email_code',
-  'email_change',
-  'email_changed',
-  'invitation',
-  'device',
-  'notice',
-] as const
-
-export type MailKind = (typeof MAIL_KINDS)[number]
 
 /** What a `notice` is about. */
 export type NoticeCause = 'password_changed' | 'email_changed' | 'device_confirmed'
@@ -55,11 +42,6 @@ export interface MailRequest {
   /** A code for why the last attempt failed, never the text of the server. */
   lastError: string | null
 }
-
-export const MAIL_STATUSES = ['queued', 'sent', 'failed'] as const
-
-/** `queued`: waits, also for another attempt. `failed`: was given up, or refused for good. */
-export type MailStatus = (typeof MAIL_STATUSES)[number]
 
 /** How a mail ended. */
 export interface MailEnd {
