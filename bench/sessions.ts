@@ -39,5 +39,15 @@ export function newSession(userId: string): Session {
     ip: '192.0.2.1',
     userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0',
   }
-  return { id: Bun.randomUUIDv7(), userId, kind: 'v1', counter: 0, version: 1, ...times, ...ends, ...client, ...authentication }
+  return {
+    id: Bun.randomUUIDv7(),
+    userId,
+    kind: 'v1',
+    counter: 0,
+    version: 1,
+    ...times,
+    ...ends,
+    ...client,
+    ...authentication,
+  }
 }

@@ -112,7 +112,9 @@ export function refuseUnguarded(app: Pick<Elysia, 'routes'>): void {
   })
   if (open.length === 0) return
   const names = open.map(({ method, path }) => `${method} ${path}`).join(', ')
-  throw new Error(`No guard protects ${names}: use the plugin before the routes, and name auth beside a module or an age`)
+  throw new Error(
+    `No guard protects ${names}: use the plugin before the routes, and name auth beside a module or an age`,
+  )
 }
 
 function hooksOf(hooks: { transform?: unknown }): object[] {

@@ -5,23 +5,26 @@ import type {
   ChallengeKey,
   ChallengePurpose,
   Device,
+  DeviceClient,
   Issue,
   MailRequest,
 } from '../../services/auth/store/index.ts'
 import { MINUTE } from '../../services/kit/clock.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
+import type { EventData } from '../../services/kit/schema/events.ts'
 import { built, dynamic, type Engine, text } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
 import { challenges, devices, mailRequests } from '../schema/auth.ts'
 import { BATCH, writeInBatches } from '../write-in-batches.ts'
 import type { Audit } from './audit.ts'
+import type { Events } from './events.ts'
 import { addMail } from './mail-requests.ts'
 
 /** Milliseconds after which a challenge can be taken again, if the process that took it never finished. */
 const TAKEN_FOR = MINUTE
 
 /** Codes and links in mails, and the devices that codes confirmed. */
-export function challengeStore(engine: Engine, audit: Audit) {
+export function challengeStore(engine: Engine, { audit, events }: { audit: Audit; events: Events }) {
   return {
     async addChallenge(challenge: Challenge, mail: MailRequest) {
       await engine.write(function* (tx) {
@@ -53,11 +56,11 @@ export function challengeStore(engine: Engine, audit: Audit) {
     takeChallenge: (key: ChallengeKey, purpose: ChallengePurpose, now: number) =>
       engine.write(function* (tx) {
         const values = { purpose, now, ...abandoned(now) }
-        const taken =
+        const challenge =
           'id' in key
             ? yield* tx.get(statements.takeById, { ...values, id: key.id })
             : yield* tx.get(statements.takeByToken, { ...values, tokenHash: Buffer.from(key.tokenHash) })
-        return taken ?? null
+        return challenge ?? null
       }),
     async returnChallenge(id: string) {
       await engine.write((tx) => tx.run(statements.giveBack, { id }))
@@ -78,8 +81,17 @@ export function challengeStore(engine: Engine, audit: Audit) {
       await writeInBatches(engine, (tx) => tx.run(statements.forgetDevices, { now }))
     },
 
-    async addDevice(device: Device) {
-      await engine.write((tx) => tx.run(statements.addDevice, { ...device, tokenHash: Buffer.from(device.tokenHash) }))
+    async addDevice(device: Device, { ip, userAgent }: DeviceClient, event: AuditEvent) {
+      await engine.write(function* (tx) {
+        const { createdAt, id, tokenHash, userId } = device
+        yield* tx.run(statements.addDevice, { ...device, tokenHash: Buffer.from(tokenHash) })
+        if (events.isSubscribed('device.confirmed')) {
+          const data = { device_id: id, ip, user_agent: userAgent } satisfies EventData['device.confirmed']
+          const published = { id: Bun.randomUUIDv7(), type: 'device.confirmed', at: createdAt, userId, data } as const
+          yield* events.writeEvents(tx, [published])
+        }
+        yield* audit.writeEvents(tx, [event])
+      })
     },
     deviceOf: async (userId: string, tokenHash: Uint8Array, now: number) =>
       (await engine.get(statements.deviceOf, { userId, tokenHash: Buffer.from(tokenHash), now })) ?? null,
@@ -117,7 +129,7 @@ const ofPurpose = eq(challenges.purpose, placeholder('purpose'))
 const unexpired = gt(challenges.expiresAt, placeholder('now'))
 const free = or(isNull(challenges.takenAt), lt(challenges.takenAt, placeholder('abandonedBefore')))
 const usable = and(ofPurpose, unexpired, free)
-const taken = { takenAt: sql`${placeholder('now')}` }
+const takenNow = { takenAt: sql`${placeholder('now')}` }
 
 const statements = {
   insert: built((db) => db.insert(challenges).values(placeholders(challenges)).onConflictDoNothing()),
@@ -171,11 +183,11 @@ const statements = {
       )
       .returning(),
   ),
-  takeById: built((db) => db.update(challenges).set(taken).where(and(byId, usable)).returning()),
+  takeById: built((db) => db.update(challenges).set(takenNow).where(and(byId, usable)).returning()),
   takeByToken: built((db) =>
     db
       .update(challenges)
-      .set(taken)
+      .set(takenNow)
       .where(and(eq(challenges.tokenHash, placeholder('tokenHash')), usable))
       .returning(),
   ),

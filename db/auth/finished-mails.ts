@@ -81,12 +81,12 @@ export function finishedMailStore(engine: Engine, audit: Audit) {
 
   function* finish(tx: Transaction, id: string, { attempts, lastError, status }: MailEnd, now: number): Body<void> {
     // A mail that was sent was sent, whoever owns it by now. Only its owner says that it has failed.
-    const taken = yield* tx.get(status === 'sent' ? statements.take : statements.takeOwn, { ...owner(), id })
-    if (!taken) {
+    const row = yield* tx.get(status === 'sent' ? statements.take : statements.takeOwn, { ...owner(), id })
+    if (!row) {
       if (status === 'sent') yield* tx.run(statements.correct, { id, now })
       return
     }
-    const { linkAt, nextAt, ...request } = taken
+    const { linkAt, nextAt, ...request } = row
     const { userId } = request
     // The mails of a user are removed with them.
     if (userId !== null && (yield* tx.get(statements.account, { userId }))?.deleted) return

@@ -53,7 +53,7 @@ async function authStore(engine: Engine, { amqp }: AuthStoreOptions): Promise<Au
     ...sessions,
     ...accountStore(engine, { audit, feed, sessions }),
     ...keyStore(engine, { audit, feed }),
-    ...challengeStore(engine, audit),
+    ...challengeStore(engine, { audit, events }),
     ...mailRequestStore(engine),
     ...finishedMailStore(engine, audit),
     ...events,

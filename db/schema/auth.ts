@@ -1,9 +1,9 @@
 import { blob, integer, primaryKey, sqliteTable, text, unique } from 'drizzle-orm/sqlite-core'
-import type { EventType } from '../../services/kit/schema/events.ts'
 import type { ChallengeData, ChallengePurpose, MailData, MailKind } from '../../services/auth/store/index.ts'
 import type { Locale } from '../../services/kit/locale.ts'
-import type { AuthMethod } from '../../services/kit/tokens/access-token.ts'
+import type { EventType } from '../../services/kit/schema/events.ts'
 import type { OpaqueProfile } from '../../services/kit/schema/user.ts'
+import type { AuthMethod } from '../../services/kit/tokens/access-token.ts'
 
 /** The password cache: what auth knows of users. The id of a deleted user stays, so that no late notice revives them. */
 export const accounts = sqliteTable('accounts', {
@@ -89,7 +89,7 @@ export const challenges = sqliteTable('challenges', {
   address: text('address').notNull(),
   /** Null: nobody has the address, or the mail has not been written yet. */
   userId: text('user_id'),
-  /** What the purpose needs. Never a secret. */
+  /** Needed by some purposes. Never a secret. */
   data: text('data', { mode: 'json' }).$type<ChallengeData>().notNull(),
   mailId: text('mail_id').notNull(),
   /** SHA-256 of the token in the link. Null: the mail has not been written yet. */

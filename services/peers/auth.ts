@@ -1,6 +1,8 @@
 import type { AuthApi } from '../auth/index.ts'
+import { timestamp } from '../kit/clock.ts'
 import type { FeedSource } from '../kit/feed/revocation-subscriber.ts'
 import type { Event } from '../kit/outbox/events.ts'
+import { Problem } from '../kit/problem.ts'
 import { repeated } from '../kit/repeated.ts'
 import { authenticationIn } from '../kit/tokens/access-token.ts'
 import type { AuthPeer as AuthOfModules } from '../modules/peers.ts'
@@ -27,6 +29,9 @@ const OTHERS = { after: 2500, times: 2 }
 /** The calls of the other services to auth. */
 export type AuthClient = AuthOfModules & AuthOfUsers
 
+/** The route that auth is about to have. */
+type AccountMails = Record<'account-mail', { post(body: object): Promise<Answer<unknown>> }>
+
 /** Calls auth. @param link the way to auth */
 export function authClient(link: Link): AuthClient {
   const { auth } = clientOf<AuthApi>(link)
@@ -38,9 +43,27 @@ export function authClient(link: Link): AuthClient {
       await Promise.all(batchesOf(users).map((batch) => notify(() => auth.sync.passwords.post({ users: batch }))))
     },
     userDeleted: (user_id) => notify(() => auth.sync['user-deleted'].post({ user_id }), AWAITED),
-    async emailChanged({ at, id, oldEmail, requestId, userId }) {
-      const change = { id, user_id: userId, old_email: oldEmail, at: new Date(at).toISOString(), request_id: requestId }
-      await notify(() => auth.sync['email-changed'].post(change))
+    async emailChanged({ at, byProof, id, ip, locale, newEmail, oldEmail, requestId, userId, verified }) {
+      const common = { id, user_id: userId, old_email: oldEmail, at: timestamp(at), request_id: requestId }
+      const more = defined({ new_email: newEmail, verified, by_proof: byProof, ip, locale })
+      const send = (change: typeof common & typeof more) => notify(() => auth.sync['email-changed'].post(change))
+      try {
+        await send({ ...common, ...more })
+      } catch (error) {
+        // Auth of the version before refuses the further fields. A notice that it refuses would hold up all later ones.
+        if (!(error instanceof Problem) || error.code !== 'validation_failed') throw error
+        await send(common)
+      }
+    },
+    async accountMail({ at, requestId, userAgent, userId, ...mail }) {
+      const times = { at: timestamp(at), request_id: requestId }
+      const body = { ...mail, ...times, user_id: userId, user_agent: userAgent }
+      await repeated(async () => {
+        const call = (auth.sync as unknown as AccountMails)['account-mail'].post(body)
+        // A refusal, unlike an outage, holds up no other notice: this one waits until auth has the route.
+        if (await hasStatus(call, 404)) throw new Problem('not_found')
+        await acknowledged(call, 'auth_unavailable')
+      }, OTHERS)
     },
     async recordAudit({ id, at, type, userId, actor, ip, requestId, detail }) {
       const event = { id, at, type, user_id: userId, actor, ip, request_id: requestId, detail }
@@ -78,6 +101,18 @@ export function feedSource(link: Link): FeedSource {
       }
     },
   }
+}
+
+async function hasStatus(call: Promise<Answer<unknown>>, status: number): Promise<boolean> {
+  return await call.then(
+    (answer) => answer.status === status,
+    () => false,
+  )
+}
+
+/** The fields that have a value. */
+function defined<T extends object>(fields: T): { [Name in keyof T]?: Exclude<T[Name], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as never
 }
 
 function eventBody({ userId, ...event }: Event) {

@@ -33,7 +33,7 @@ export interface ChangeContext extends ReadContext, EventContext {
 /** Context of new passwords and new users. */
 export interface PasswordContext extends ChangeContext {
   hasher: Hasher
-  config: Pick<Config, 'passwordMinLength' | 'rateLimit' | 'registrationOpen'>
+  config: Pick<Config, 'emailVerification' | 'passwordMinLength' | 'rateLimit' | 'registrationOpen'>
 }
 
 /** Context of the routes. */

@@ -1,4 +1,5 @@
 import type { Caller } from '../kit/caller.ts'
+import type { Locale } from '../kit/locale.ts'
 import { type AuditEvent, actorOf, auditNotice } from '../kit/outbox/audit.ts'
 import { eventNotice, newEvent } from '../kit/outbox/events.ts'
 import type { NewNotice } from '../kit/outbox/outbox.ts'
@@ -7,9 +8,12 @@ import { type EventData, USER_FIELDS } from '../kit/schema/events.ts'
 import type { UserRead } from '../kit/schema/user.ts'
 import type { AuditRow, Change } from './change.ts'
 import type { EventContext, RecordContext } from './context.ts'
-import type { EmailChange } from './peers.ts'
+import type { AccountMail, EmailChange } from './peers.ts'
 import { userRead } from './present.ts'
 import type { User } from './store.ts'
+
+/** Characters of a user agent that are stored. */
+const USER_AGENT_MAX = 256
 
 // The notices that the store writes in the transaction of a change, for the outboxes to send.
 
@@ -61,13 +65,14 @@ export function changeNotices(
   context: EventContext,
   { from, to }: { from: User; to: User },
   caller: Caller,
-  { audit, emailBy }: Pick<Change, 'audit' | 'emailBy'>,
+  { audit, emailBy, notice }: Change,
 ): NewNotice[] {
   return [
     changeNotice(to.id),
     ...changeEvents(context, from, to, audit),
     // An undone change is not mailed to the address that it took away: it may belong to whoever made the change.
-    ...(emailBy === 'undo' ? [] : emailNotice(context, from, to, caller)),
+    ...(emailBy === 'undo' ? [] : emailNotice(context, { from, to }, caller, emailBy === 'proof')),
+    ...(notice === undefined ? [] : accountMail(context, to, caller, { kind: 'notice', cause: notice })),
     ...audit.map((row) => auditRowNotice(context, caller, to.id, row)),
   ]
 }
@@ -123,8 +128,40 @@ function changedFields(before: UserRead, after: UserRead): EventData['user.updat
  * The notice that mails the previous address (OWASP ASVS 6.3.7): if someone else changed the email, its owner learns of
  * it at an address that a stolen session can't read.
  */
-function emailNotice({ clock, random }: RecordContext, from: User, to: User, { requestId }: Caller): NewNotice[] {
+function emailNotice(
+  { clock, random }: RecordContext,
+  { from, to }: { from: User; to: User },
+  caller: Caller,
+  byProof: boolean,
+): NewNotice[] {
   if (emailKey(to.email) === emailKey(from.email)) return []
-  const change: EmailChange = { id: random.id(), userId: from.id, oldEmail: from.email, at: clock.now(), requestId }
-  return [{ target: 'auth', kind: 'email_changed', subject: from.id, payload: { ...change } }]
+  const { id: userId, email: oldEmail, emailVerified: verified } = from
+  const { ip, requestId } = caller
+  const identity = { id: random.id(), at: clock.now(), requestId, userId, ip, locale: localeOf(from, caller) }
+  const change: EmailChange = { ...identity, oldEmail, newEmail: to.email, verified, byProof }
+  return [{ target: 'auth', kind: 'email_changed', subject: userId, payload: { ...change } }]
+}
+
+/**
+ * The notice that makes auth mail a user; no notice for what auth itself asks for. Its subject is its own: should auth
+ * refuse it, no change of the user waits for it.
+ */
+export function accountMail(
+  { clock, random }: RecordContext,
+  user: User,
+  caller: Caller,
+  about: Pick<AccountMail, 'kind' | 'cause'>,
+): NewNotice[] {
+  if (caller.internal) return []
+  const { email, id: userId } = user
+  const { ip, requestId } = caller
+  const userAgent = caller.userAgent?.slice(0, USER_AGENT_MAX) ?? null
+  const identity = { id: random.id(), at: clock.now(), requestId, userId, ip, userAgent }
+  const mail: AccountMail = { ...identity, ...about, email, locale: localeOf(user, caller) }
+  return [{ target: 'auth', kind: 'account_mail', subject: mail.id, payload: { ...mail } }]
+}
+
+/** The language of a mail to a user. That of an operator's request says nothing about the user. */
+function localeOf(user: User, caller: Caller): Locale | null {
+  return user.locale ?? (caller.operator && caller.userId !== user.id ? null : caller.locale)
 }

@@ -38,7 +38,8 @@ export async function changePassword(
     if (latest.status === 'disabled') throw new Problem('account_disabled')
     // Someone else changed the password after the current one was checked.
     if (latest.passwordHash !== user.passwordHash) throw new Problem('invalid_credentials')
-    return passwordChange(latest, passwordHash, { type: 'password.changed', sessionKept: caller.sessionId })
+    const change = passwordChange(latest, passwordHash, { type: 'password.changed', sessionKept: caller.sessionId })
+    return { ...change, notice: 'password_changed' }
   })
 }
 
@@ -77,9 +78,10 @@ export async function setPassword(
 ): Promise<void> {
   const user = await visibleUser(context, id, caller)
   const passwordHash = await newHash(context, user, password)
-  await applyChange(context, user, caller, (latest) =>
-    passwordChange(latest, passwordHash, { type, sessionKept: null }),
-  )
+  await applyChange(context, user, caller, (latest) => ({
+    ...passwordChange(latest, passwordHash, { type, sessionKept: null }),
+    notice: 'password_changed',
+  }))
 }
 
 /**

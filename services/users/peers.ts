@@ -1,3 +1,4 @@
+import type { Locale } from '../kit/locale.ts'
 import type { AuditEvent } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import type { PasswordRecord } from '../kit/schema/user.ts'
@@ -21,6 +22,32 @@ export interface EmailChange {
   /** Milliseconds since the epoch. */
   at: number
   requestId: string | null
+  /** The rest is missing in a notice of the version before. */
+  newEmail?: string
+  /** Whether the old email was verified. */
+  verified?: boolean
+  /** Whether a mail has proved the new email. */
+  byProof?: boolean
+  ip?: string | null
+  /** The language of the user, or else the one that their request prefers. */
+  locale?: Locale | null
+}
+
+/** A mail to a user. */
+export interface AccountMail {
+  id: string
+  kind: 'notice' | 'email_verification'
+  /** The subject of a notice. */
+  cause?: 'password_changed'
+  userId: string
+  email: string
+  /** The language of the user, or else the one that their request prefers. */
+  locale: Locale | null
+  ip: string | null
+  userAgent: string | null
+  /** Milliseconds since the epoch. */
+  at: number
+  requestId: string | null
 }
 
 /** Calls to auth. Each call resolves once auth has stored it, and may be repeated. */
@@ -29,8 +56,10 @@ export interface AuthPeer {
   /** Takes any number. If it fails, auth may have stored some of them. */
   syncUsers(users: SyncedUser[]): Promise<void>
   userDeleted(userId: string): Promise<void>
-  /** Auth mails the previous address. */
+  /** Auth mails the previous address, and the new one unless it is proved. */
   emailChanged(change: EmailChange): Promise<void>
+  /** Auth mails the user. @throws Problem `not_found` if auth is of the version before, which has no such mails */
+  accountMail(mail: AccountMail): Promise<void>
   recordAudit(event: AuditEvent): Promise<void>
   /** Takes any number, for webhooks and the message broker. If it fails, auth may have stored some of them. */
   recordEvents(events: Event[]): Promise<void>

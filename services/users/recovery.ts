@@ -100,7 +100,7 @@ function recoveryChange(user: User, passwordHash: string): Change {
   const roles = user.roles.includes(ADMIN) ? user.roles : [...user.roles, ADMIN]
   const rights = changeBy(user, { roles, status: 'active' })
   const password = passwordChange(user, passwordHash, { type: 'user.recovered', sessionKept: null })
-  return oneChange(password, rights)
+  return { ...oneChange(password, rights), notice: 'password_changed' }
 }
 
 async function addAdmin(context: RecoveryContext, email: string, passwordHash: string, caller: Caller): Promise<User> {

@@ -6,7 +6,7 @@ import { invalid, Problem } from '../kit/problem.ts'
 import { profileOf, type UserCreate, type UserRead } from '../kit/schema/user.ts'
 import type { ChangeContext, PasswordContext } from './context.ts'
 import { takenBy, visibleUser } from './lookup.ts'
-import { creationNotices, removalNotices } from './notices.ts'
+import { accountMail, creationNotices, removalNotices } from './notices.ts'
 import { creationErrors } from './policy.ts'
 import { userRead } from './present.ts'
 import type { User } from './store.ts'
@@ -32,12 +32,14 @@ export async function createUser(context: PasswordContext, input: UserCreate, ca
   if (conflict) throw conflict
 
   const passwordHash = await passwordHashOf(input, (password) => hasher.hash(password))
-  return await addNewUser(context, input, passwordHash, caller)
+  const asksForProof = isAnonymous && config.emailVerification !== 'off'
+  return await addNewUser(context, input, passwordHash, caller, asksForProof)
 }
 
 /**
  * Stores a new user.
  * @param passwordHash null: the user has no password
+ * @param asksForProof whether the user gets a mail to verify their address
  * @throws Problem `email_taken`, `username_taken`
  */
 export async function addNewUser(
@@ -45,11 +47,13 @@ export async function addNewUser(
   input: Fields,
   passwordHash: string | null,
   caller: Caller,
+  asksForProof = false,
 ): Promise<UserRead> {
   const { clock, outboxes, random, store } = context
   const now = clock.now()
   const user = newUser(input, { id: random.id(), passwordHash, createdAt: now, updatedAt: now })
   const notices = creationNotices(context, user, caller, ['user.created', { roles: user.roles }])
+  if (asksForProof) notices.push(...accountMail(context, user, caller, { kind: 'email_verification' }))
   const outcome = await store.addUser(user, notices)
   if (outcome !== 'added') throw (await takenBy(context, { ...user, id: null })) ?? new Problem(outcome)
   // Auth logs the user in next, or mails them: it must have them in its cache by then.

@@ -97,7 +97,7 @@ const serviceRules: ImportRule[] = SERVICE_NAMES.flatMap((name): ImportRule[] =>
 const BASE = ['db/{engine,database-error}.ts']
 
 const databaseRules: ImportRule[] = [
-  { files: 'db/schema/**', values: ['db/schema/**', ...PLAIN_KIT, ...QUERIES] },
+  { files: 'db/schema/**', values: ['db/schema/**', ...PLAIN_KIT, ...QUERIES], types: ['services/*/store/**'] },
   { files: 'db/sqlite/migrations/**', values: ['db/sqlite/migrations/**', 'db/schema/**', ...PLAIN_KIT, ...SQL] },
   { files: 'db/sqlite/backup/**', values: ['db/**', 'services/databases.ts', ...PLAIN_KIT, ...SQL] },
   {

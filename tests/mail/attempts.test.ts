@@ -18,6 +18,7 @@ const MAIL: Mail = {
   to: 'ana@example.net',
   subject: 'Reset your password',
   text: `Open this link:\nhttps://app.example.org/reset-password?token=${TOKEN}\n`,
+  html: `<p>Open this link: https://app.example.org/reset-password?token=${TOKEN}</p>\n`,
 }
 const FROM = 'Ch202 <accounts@example.org>'
 /** Timeouts that are longer than any step here takes, even on a busy machine. */

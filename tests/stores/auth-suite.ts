@@ -563,7 +563,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
     test('void those of a user by purpose and time; a deletion ends all of them, and the devices', async () => {
       const { user } = await logIn()
       const device = { id: id(), userId: user.userId, tokenHash: hash(), createdAt: NOW, expiresAt: NOW + HOUR }
-      await store.addDevice(device)
+      await store.addDevice(device, { ip: null, userAgent: null }, event())
       expect(await store.deviceOf(user.userId, device.tokenHash, NOW)).toMatchObject({ id: device.id })
       expect(await store.deviceOf(id(), device.tokenHash, NOW)).toBeNull()
       expect(await store.deviceOf(user.userId, device.tokenHash, NOW + HOUR)).toBeNull()

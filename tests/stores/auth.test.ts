@@ -36,8 +36,8 @@ describe('the auth store on SQLite', () => {
       await openAuthStore({ dataDir }, { amqp: true }),
       await openAuthStore({ dataDir }, { amqp: true }),
     ]
-    expect([first.subscribedTypes().size, await first.lastRevocation()]).toEqual([8, 4])
-    expect([again.subscribedTypes().size, await again.lastRevocation()]).toEqual([8, 4])
+    expect([first.subscribedTypes().size, await first.lastRevocation()]).toEqual([9, 4])
+    expect([again.subscribedTypes().size, await again.lastRevocation()]).toEqual([9, 4])
     for (const store of [first, again]) await store.close()
   })
 

@@ -5,7 +5,7 @@ import type { System } from './system.ts'
 
 type Here = Pick<System, 'dataDir' | 'url'>
 
-/** What a mail contains. */
+/** The parts of a mail that its recipient uses. */
 export interface Mailed {
   mail: string
   /** The token of the link. */

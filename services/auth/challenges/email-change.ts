@@ -3,10 +3,9 @@ import type { Caller } from '../../kit/caller.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
 import type { UserRead } from '../../kit/schema/user.ts'
-import { auditEvent } from '../audit/record.ts'
 import type { Notices } from '../mail/notices.ts'
 import type { UsersPeer } from '../peers.ts'
-import type { AuditStore, Challenge, ChallengeStore, DeviceStore } from '../store/index.ts'
+import type { ChallengeStore, DeviceStore } from '../store/index.ts'
 import { type AddressProofContext, proveAddress } from './proof.ts'
 import { type ChallengeRequestContext, requestChallenge } from './request.ts'
 import { type ChallengeUseContext, type MailProof, useChallenge } from './use.ts'
@@ -14,7 +13,7 @@ import { type ChallengeUseContext, type MailProof, useChallenge } from './use.ts
 export type EmailChangeContext = AddressProofContext &
   ChallengeRequestContext &
   ChallengeUseContext & {
-    store: AuditStore & ChallengeStore & DeviceStore
+    store: ChallengeStore & DeviceStore
     notices: Notices
     users: Pick<UsersPeer, 'user'>
     config: Pick<Config, 'reauthMaxAge'>
@@ -33,7 +32,11 @@ export async function requestEmailChange(
 ): Promise<string> {
   requireRecent(caller, context.config.reauthMaxAge, context.clock.now())
   const { userId } = caller
-  return requestChallenge(context, { purpose: 'email_change', address: newEmail, userId, limited: 'by address' }, caller)
+  return requestChallenge(
+    context,
+    { purpose: 'email_change', address: newEmail, userId, limited: 'by address' },
+    caller,
+  )
 }
 
 /**
@@ -64,7 +67,8 @@ export async function confirmEmailChange(
 export async function undoEmailChange(context: EmailChangeContext, token: string, caller: Caller): Promise<void> {
   const { store } = context
   const undone = await useChallenge(context, 'email_undo', { token }, async (challenge) => {
-    await restoreAddress(context, challenge, caller)
+    if (challenge.userId === null) throw new Problem('invalid_challenge')
+    await proveAddress(context, challenge.userId, { kind: 'undo', email: challenge.address }, caller)
     return { result: challenge, event: null }
   })
   const { address, requestedAt, userId } = undone
@@ -73,14 +77,4 @@ export async function undoEmailChange(context: EmailChangeContext, token: string
   await store.removeDevices(userId)
   const reset = { purpose: 'password_reset', address, userId, limited: 'not' } as const
   await requestChallenge(context, reset, caller)
-}
-
-async function restoreAddress(
-  context: EmailChangeContext,
-  { address, userId }: Challenge,
-  caller: Caller,
-): Promise<void> {
-  if (userId === null) throw new Problem('invalid_challenge')
-  await proveAddress(context, userId, { kind: 'undo', email: address }, caller)
-  await context.store.addAuditEvent(auditEvent(context, caller, 'email.change_undone', userId))
 }

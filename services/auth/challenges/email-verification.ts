@@ -27,7 +27,10 @@ export async function requestVerification(
 }
 
 /** Returns the error of a request by nobody for no address. */
-export function verificationErrors(sent: { email?: unknown }, { caller }: { caller: Pick<Caller, 'userId'> }): FieldError[] {
+export function verificationErrors(
+  sent: { email?: unknown },
+  { caller }: { caller: Pick<Caller, 'userId'> },
+): FieldError[] {
   return sent.email === undefined && caller.userId === null ? [errorOf('email', REQUIRED)] : []
 }
 

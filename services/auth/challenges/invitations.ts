@@ -5,14 +5,10 @@ import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
 import type { UserRead } from '../../kit/schema/user.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
-import { type EntryContext, enter } from '../login/enter.ts'
 import type { UsersPeer } from '../peers.ts'
-import type { AcceptanceBody, InvitationBody } from '../schemas/challenges.ts'
-import type { SessionWithTokens } from '../sessions/sessions.ts'
+import type { InvitationBody } from '../schemas/challenges.ts'
 import type { AuditStore } from '../store/index.ts'
-import { type AddressProofContext, proveAddress } from './proof.ts'
 import { type ChallengeRequestContext, LIFETIMES, requestChallenge } from './request.ts'
-import { type ChallengeUseContext, useChallenge } from './use.ts'
 
 export type InvitationContext = AuditRecordContext &
   ChallengeRequestContext & {
@@ -54,21 +50,4 @@ async function invitedUser(
   if (!user) throw new Problem('user_not_found')
   if (user.has_password) throw new Problem('email_taken', { message: 'The user has a password' })
   return user
-}
-
-/**
- * Sets the first password of an invited user, verifies their address and logs them in.
- * @throws Problem `invalid_challenge`, `weak_password`, `username_taken`, `users_unavailable`, as `enter`
- */
-export async function acceptInvitation(
-  context: AddressProofContext & ChallengeUseContext & EntryContext,
-  { token, ...fields }: AcceptanceBody,
-  caller: Caller,
-): Promise<SessionWithTokens> {
-  const account = await useChallenge(context, 'invitation', { token }, async ({ address, userId }) => {
-    if (userId === null) throw new Problem('invalid_challenge')
-    const proved = await proveAddress(context, userId, { kind: 'invitation', email: address, ...fields }, caller)
-    return { result: proved.account, event: auditEvent(context, caller, 'invitation.accepted', userId) }
-  })
-  return enter(context, { account, methods: ['email'], isDeviceKnown: true }, caller, 'v1')
 }

@@ -58,9 +58,7 @@ const RESETS: PaceRule = {
   window: HOUR,
   next(times) {
     const [first, last] = [times.at(-RESETS_AN_HOUR), times.at(-1)]
-    return first === undefined || last === undefined
-      ? 0
-      : Math.min(first + HOUR, last + LIFETIMES.password_reset.link)
+    return first === undefined || last === undefined ? 0 : Math.min(first + HOUR, last + LIFETIMES.password_reset.link)
   },
 }
 

@@ -12,13 +12,13 @@ export interface ChallengeUseContext {
   challengeCodes: Codes
 }
 
-/** What shows that a request comes from someone who reads the mail: the code, or the token of the link. */
+/** Shows that a request comes from someone who reads the mail: the code, or the token of the link. */
 export type MailProof = { challenge_id?: string; code?: string; token?: string }
 
 /** How often the code of one mail can be tried. */
 const TRIES = 5
 
-/** What was done with a challenge, and the row of the audit to write with its end. */
+/** The result of using a challenge, and the row of the audit to write with its end. */
 export interface Used<Result> {
   result: Result
   event: AuditEvent | null

@@ -33,9 +33,10 @@ export async function confirmDevice(
   const { tokens } = await enter(context, { account, methods, isDeviceKnown: true }, caller, login.kind)
   const token = Buffer.from(random.bytes(32)).toString('base64url')
   const now = clock.now()
+  const { ip, userAgent } = caller
   const device = { id: random.id(), userId: account.userId, tokenHash: hashOf(token), createdAt: now }
-  await store.addDevice({ ...device, expiresAt: now + LIFETIME })
-  await store.addAuditEvent(auditEvent(context, caller, 'device.confirmed', account.userId, { device_id: device.id }))
+  const event = auditEvent(context, caller, 'device.confirmed', account.userId, { device_id: device.id })
+  await store.addDevice({ ...device, expiresAt: now + LIFETIME }, { ip, userAgent }, event)
   await notices.add(account, 'device_confirmed', caller)
   return { ...tokens, device_token: token }
 }

@@ -1,11 +1,11 @@
 import type { Caller } from '../../kit/caller.ts'
 import { MINUTE } from '../../kit/clock.ts'
 import { Problem } from '../../kit/problem.ts'
+import { type AssurancePolicy, decide, type Proof } from '../assurance/decision.ts'
 import { auditEvent } from '../audit/record.ts'
 import { type ChallengeRequestContext, requestChallenge } from '../challenges/request.ts'
 import { openSession, type SessionsContext, type SessionWithTokens } from '../sessions/sessions.ts'
 import type { AuditStore, ChallengeStore, SessionKind } from '../store/index.ts'
-import { type AssurancePolicy, decide, type Proof } from './assurance.ts'
 
 export type EntryContext = SessionsContext &
   ChallengeRequestContext & {

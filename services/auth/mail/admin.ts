@@ -13,7 +13,7 @@ import type {
   MailRow,
   MailStatus,
 } from '../store/index.ts'
-import { hasChallenge } from './compose.ts'
+import { hasChallenge } from './challenge-kinds.ts'
 import type { MailQueue } from './queue.ts'
 
 export interface MailsContext extends AuditRecordContext {

@@ -4,11 +4,12 @@ import { operation } from '../../kit/http/openapi/operation.ts'
 import { type UserRead, userRead } from '../../kit/schema/user.ts'
 import type { InputRule } from '../../kit/schema/validation.ts'
 import { confirmEmailChange, requestEmailChange, undoEmailChange } from '../challenges/email-change.ts'
-import { loginByEmailCode, requestEmailCode } from '../challenges/email-code.ts'
 import { confirmVerification, requestVerification, verificationErrors } from '../challenges/email-verification.ts'
-import { acceptInvitation, invite } from '../challenges/invitations.ts'
+import { invite } from '../challenges/invitations.ts'
 import { resetErrors } from '../challenges/password-reset.ts'
+import { acceptInvitation } from '../login/accept-invitation.ts'
 import { ofUser } from '../login/caller.ts'
+import { loginByEmailCode, requestEmailCode } from '../login/email-code.ts'
 import {
   acceptanceBody,
   emailChangeRequestBody,

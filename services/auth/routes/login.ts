@@ -33,7 +33,8 @@ export function loginRoutes(context: AuthServices, guarded: ReturnType<typeof gu
           'auth',
           {
             summary: 'Register a user',
-            description: 'Creates the user, mails a code to verify the email, and opens a session if it may be used before.',
+            description:
+              'Creates the user, mails a code to verify the email, and opens a session if it may be used before.',
           },
           'registration_closed',
           'forbidden_field',

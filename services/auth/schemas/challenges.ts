@@ -2,7 +2,7 @@ import { type Static, t } from 'elysia'
 import { exactlyOne, type FieldError } from '../../kit/field-errors.ts'
 import { described } from '../../kit/schema/described.ts'
 import { email, integer, oneFieldOf, strict, text, time, trimmed, uuid } from '../../kit/schema/schema.ts'
-import { name, newPassword, operatorFields, profileFields, userRead, username } from '../../kit/schema/user.ts'
+import { name, newPassword, operatorFields, profileFields, username, userRead } from '../../kit/schema/user.ts'
 import { ACCESS_TOKEN, tokenText } from './fields.ts'
 import { token } from './tokens.ts'
 
@@ -101,9 +101,15 @@ export const deviceConfirmed = strict({
   }),
 })
 
-export const reauthenticationBody = strict(
-  { password: text({ least: 1, most: 256, controls: true, description: 'The current password', examples: ['correct horse battery'] }) },
-)
+export const reauthenticationBody = strict({
+  password: text({
+    least: 1,
+    most: 256,
+    controls: true,
+    description: 'The current password',
+    examples: ['correct horse battery'],
+  }),
+})
 export const reauthenticated = strict({
   access_token: t.String({ description: 'A new access token of the same session', examples: [ACCESS_TOKEN] }),
   token_type: t.Literal('Bearer', { description: 'Send the access token as `Authorization: Bearer …`' }),

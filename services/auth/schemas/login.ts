@@ -23,9 +23,7 @@ export const loginBody = strict(
     username: t.Optional(loginName('The username of the user', 'ana')),
     login: t.Optional(loginName('The email or the username of the user', 'ana@example.org')),
     password,
-    device_token: t.Optional(
-      tokenText('The token of a confirmed device', 'Zk1nQ3pXb0x4cGRjUlZ4VnZ5b0Z3dVp0bXhYc0Jw'),
-    ),
+    device_token: t.Optional(tokenText('The token of a confirmed device', 'Zk1nQ3pXb0x4cGRjUlZ4VnZ5b0Z3dVp0bXhYc0Jw')),
   },
   {
     description: 'Exactly one of email, username and login, and the password',

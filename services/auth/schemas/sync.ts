@@ -1,5 +1,6 @@
 import { type Static, t } from 'elysia'
 import { mistyped } from '../../kit/field-errors.ts'
+import { LOCALES } from '../../kit/locale.ts'
 import { described } from '../../kit/schema/described.ts'
 import { EVENT_TYPES } from '../../kit/schema/events.ts'
 import {
@@ -17,7 +18,7 @@ import {
   uuid,
 } from '../../kit/schema/schema.ts'
 import { profileFields } from '../../kit/schema/user.ts'
-import { REQUEST_ID } from './fields.ts'
+import { IP_ADDRESS, REQUEST_ID, USER_AGENT } from './fields.ts'
 
 const roles = checked<string[]>(
   { type: 'array', items: { type: 'string', examples: ['USER'] }, description: 'The roles of the user' },
@@ -64,16 +65,53 @@ export const syncManyBody = strict({ users: t.Array(syncBody, { description: 'Th
 
 export const userDeletedBody = strict({ user_id: described(uuid(), 'The deleted user') })
 
+const requestId = nullable(
+  text({ least: 1, most: 128, description: 'The request that changed it, if any', examples: [REQUEST_ID] }),
+)
+const ip = nullable(text({ most: 64, description: 'The IP address of the request, if any', examples: [IP_ADDRESS] }))
+const locale = described(
+  nullable(oneOf(...LOCALES)),
+  'The language of the user, or else the one that their request prefers; null: neither is known',
+)
+
 export const emailChangedBody = strict({
   id: described(uuid(), 'The id of the notice: one mail is sent for each id'),
   user_id: described(uuid(), 'The user'),
   old_email: described(email(), 'The previous email, which the mail goes to'),
   at: described(moment(), 'When the email changed'),
-  request_id: nullable(
-    text({ least: 1, most: 128, description: 'The request that changed it', examples: [REQUEST_ID] }),
-  ),
+  request_id: requestId,
+  new_email: t.Optional(described(email(), 'The new email')),
+  verified: t.Optional(described(flag(), 'Whether the previous email was verified; without it `false`')),
+  by_proof: t.Optional(described(flag(), 'Whether a mail has proved the new email already; without it `false`')),
+  ip: t.Optional(ip),
+  locale: t.Optional(locale),
 })
 export type EmailChangedBody = Static<typeof emailChangedBody>
+
+/** A mail to a user that the users service asks for. */
+export const accountMailBody = strict({
+  id: described(uuid(), 'The id of the notice: one mail is sent for each id'),
+  kind: described(
+    oneOf('notice', 'email_verification'),
+    '`notice` tells the user what was done with their account, `email_verification` asks for a proof of the address',
+  ),
+  cause: t.Optional(described(oneOf('password_changed'), 'What a `notice` is about')),
+  user_id: described(uuid(), 'The user'),
+  email: described(email(), 'The address that the mail goes to'),
+  locale,
+  ip,
+  user_agent: nullable(
+    text({
+      most: 8192,
+      controls: true,
+      description: 'The `User-Agent` of the request, if any',
+      examples: [USER_AGENT],
+    }),
+  ),
+  at: described(moment(), 'When it happened'),
+  request_id: requestId,
+})
+export type AccountMailBody = Static<typeof accountMailBody>
 
 /** An event for webhooks and the message broker. */
 export const eventBody = strict({

@@ -5,11 +5,11 @@ import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
 import { isUuid } from '../../kit/random.ts'
 import { type AuthMethod, CLIENT_ID, type Claims, signAccessToken } from '../../kit/tokens/access-token.ts'
+import type { Entry } from '../assurance/decision.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { KeyRing } from '../keys/ring.ts'
 import type { Codes } from '../keys/sealing.ts'
 import type { Token } from '../schemas/tokens.ts'
-import type { Entry } from '../login/assurance.ts'
 import type { Account, Session, SessionKind, SessionStore } from '../store/index.ts'
 import type { GraceHeartbeat } from './grace.ts'
 import { hashOfRefreshToken, readRefreshToken, refreshToken, type TokenPlace } from './refresh-token.ts'
@@ -42,7 +42,7 @@ export interface SessionWithTokens {
 
 /**
  * Opens a session, and issues its first tokens.
- * @param entry what the one decision about every way in (`login/assurance.ts`) has made
+ * @param entry what the one decision about every way in (`assurance/decision.ts`) has made
  * @throws Problem `invalid_credentials` when the account changed after its user had authenticated
  */
 export async function openSession(
@@ -63,12 +63,7 @@ export async function openSession(
   return { session, tokens: tokensOf(context, session, account, token) }
 }
 
-function newSession(
-  context: SessionsContext,
-  { account, methods }: Entry,
-  caller: Caller,
-  kind: SessionKind,
-): Session {
+function newSession(context: SessionsContext, { account, methods }: Entry, caller: Caller, kind: SessionKind): Session {
   const { clock, config, random } = context
   const now = clock.now()
   const endsAt = now + config.sessionMaxAge

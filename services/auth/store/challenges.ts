@@ -3,7 +3,7 @@ import type { AuthMethod } from '../../kit/tokens/access-token.ts'
 import type { MailRequest } from './mails.ts'
 import type { SessionKind } from './sessions.ts'
 
-/** What the code or the link of a mail is for. */
+/** The purposes of codes and links in mails. */
 export type ChallengePurpose =
   | 'password_reset'
   | 'email_verification'
@@ -13,9 +13,9 @@ export type ChallengePurpose =
   | 'invitation'
   | 'device'
 
-/** What a purpose needs besides the address and the user. Never a secret. */
+/** The values that a purpose needs besides the address and the user. Never a secret. */
 export interface ChallengeData {
-  /** Of `device`: the login that waits for the code. */
+  /** The login that waits for the code, of the purpose `device`. */
   login?: { kind: SessionKind; methods: AuthMethod[]; version: number }
 }
 
@@ -41,7 +41,7 @@ export interface Challenge {
   takenAt: number | null
 }
 
-/** What a mail adds to its challenge when it is first written. */
+/** The part of a challenge that is set when its mail is first written. */
 export interface Issue {
   mailId: string
   userId: string
@@ -88,9 +88,16 @@ export interface Device {
   expiresAt: number
 }
 
+/** The client from which a device was confirmed. */
+export interface DeviceClient {
+  ip: string | null
+  userAgent: string | null
+}
+
 /** Known devices. A new password of their user removes them. */
 export interface DeviceStore {
-  addDevice(device: Device): Promise<void>
+  /** Adds a device, with its event for webhooks. */
+  addDevice(device: Device, client: DeviceClient, event: AuditEvent): Promise<void>
   /** Finds the device of a user by the hash of its token; null: unknown, or of another user, or expired. */
   deviceOf(userId: string, tokenHash: Uint8Array, now: number): Promise<Device | null>
   removeDevices(userId: string): Promise<void>

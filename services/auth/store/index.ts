@@ -22,6 +22,7 @@ export type {
   ChallengePurpose,
   ChallengeStore,
   Device,
+  DeviceClient,
   DeviceStore,
   Issue,
 } from './challenges.ts'
@@ -37,50 +38,18 @@ export type { EventStore } from './events.ts'
 export type { FactStore } from './facts.ts'
 export type { KeyStore, StoredKey } from './keys.ts'
 export type { LoginFailures, LoginLimitStore, RefusedBy, RefusedLogin, RefusedPosition } from './login-limits.ts'
-export type { MailKind, MailStatus } from '../../kit/schema/mails.ts'
-} from './mails.ts'
-import type { RevocationStore } from './revocations.ts'
-import type { SessionStore } from './sessions.ts'
-import type { WebhookStore } from './webhooks.ts'
-
-export type { Account, AccountStore, CacheSync, SyncedAccount } from './accounts.ts'
-export type { AuditFilter, AuditStore } from './audit.ts'
-export type {
-  Challenge,
-  ChallengeData,
-  ChallengeKey,
-  ChallengePurpose,
-  ChallengeStore,
-  Device,
-  DeviceStore,
-  Issue,
-} from './challenges.ts'
-export type {
-  AttemptedDelivery,
-  AttemptResult,
-  Delivery,
-  DeliveryFilter,
-  DeliveryStatus,
-  DeliveryStore,
-} from './deliveries.ts'
-export type { EventStore } from './events.ts'
-export type { FactStore } from './facts.ts'
-export type { KeyStore, StoredKey } from './keys.ts'
-export type { LoginFailures, LoginLimitStore, RefusedBy, RefusedLogin, RefusedPosition } from './login-limits.ts'
-export type { MailKind, MailStatus } from '../../kit/schema/mails.ts'
+export { MAIL_KINDS, type MailKind, type MailStatus } from '../../kit/schema/mails.ts'
 export type {
   ListedMail,
   MailData,
-  type MailEnd,
-  type MailFilter,
-  type MailKind,
-  type MailListStore,
-  type MailRequest,
-  type MailRow,
-  type MailStatus,
-  type MailStore,
-  type NoticeCause,
-  type RetryResult,
+  MailEnd,
+  MailFilter,
+  MailListStore,
+  MailRequest,
+  MailRow,
+  MailStore,
+  NoticeCause,
+  RetryResult,
 } from './mails.ts'
 export type { Ended, RevocationStore } from './revocations.ts'
 export type { Ending, Rotation, RotationResult, Session, SessionKind, SessionStore } from './sessions.ts'

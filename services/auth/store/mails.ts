@@ -3,18 +3,18 @@ import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import type { MailKind, MailStatus } from '../../kit/schema/mails.ts'
 import type { PageRequest, Slice } from '../../kit/schema/page.ts'
 
-/** What a `notice` is about. */
+/** The causes of a `notice`. */
 export type NoticeCause = 'password_changed' | 'email_changed' | 'device_confirmed'
 
-/** What a kind needs besides the address. Never a secret. */
+/** The values that a kind needs besides the address. Never a secret. */
 export interface MailData {
-  /** Of `notice`. */
+  /** The cause, of a `notice`. */
   cause?: NoticeCause
   /** The `User-Agent` of the request that a notice is about. */
   userAgent?: string | null
-  /** Of `email_changed`: whether the mail has a link that undoes the change. */
+  /** Whether a mail `email_changed` has a link that undoes the change. */
   isUndoable?: boolean
-  /** Of a mail for tests, which `POST /admin/mails/test` queues: sample values take the place of a challenge. */
+  /** Whether `POST /admin/mails/test` queued the mail: sample values take the place of a challenge. */
   isTest?: boolean
   /** When an operator had a failed mail sent again: it is useful as long as one that was requested then. */
   retriedAt?: number

@@ -3,7 +3,6 @@ import { DAY, HOUR, SECOND } from '../clock.ts'
 import { LOCALES, type Locale } from '../locale.ts'
 import type { LogSettings } from '../log.ts'
 import { hasWildcardHost, hostOf } from '../outgoing.ts'
-import { isEmail } from '../schema/email.ts'
 import { originFault } from './base-url.ts'
 import { readDatabaseUrl } from './database-url.ts'
 import { readSender } from './sender.ts'
@@ -66,7 +65,7 @@ export interface Config<Name extends string = string> {
   productName: string
   /** The colour of buttons, such as `#1f6feb`. */
   brandColor: string
-  /** Where users find help. Undefined: mails name no address. */
+  /** The address at which users find help. Undefined: mails name none. */
   supportEmail: string | undefined
   /** The message broker that also receives events. */
   amqpUrl: string | undefined
@@ -268,7 +267,7 @@ function checkedColor(color: string, faults: string[]): string {
 }
 
 function checkedSupportEmail(email: string | undefined, faults: string[]): string | undefined {
-  if (email !== undefined && !isEmail(email))
+  if (email !== undefined && (/[\s<>"]/.test(email) || typeof readSender(email) === 'string'))
     faults.push('SUPPORT_EMAIL must be an email address such as help@example.org')
   return email
 }

@@ -12,6 +12,7 @@ export const EVENT_TYPES = [
   'password.changed',
   'session.created',
   'session.revoked',
+  'device.confirmed',
   'module.enabled',
   'module.disabled',
 ] as const
@@ -76,6 +77,11 @@ const DATA = {
   'session.revoked': data({
     session_id: sessionId,
     reason: oneOf(REVOCATION_REASONS, 'Why the session ended before it expired'),
+  }),
+  'device.confirmed': data({
+    device_id: id('The id of the device'),
+    ip: textOrNull('The address of the client; null if unknown'),
+    user_agent: textOrNull('The `User-Agent` header of the client; null if it sent no such header'),
   }),
   'module.enabled': data({ module_id: moduleId }),
   'module.disabled': data({ module_id: moduleId }),

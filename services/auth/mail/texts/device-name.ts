@@ -28,5 +28,5 @@ const FIRST_WORD = /^[A-Za-z][A-Za-z0-9_-]{0,29}(?=[/\s]|$)/
 export function deviceName(userAgent: string): string | null {
   const [program, system] = [PROGRAMS, SYSTEMS].map((list) => list.find(([pattern]) => pattern.test(userAgent))?.[1])
   const name = program ?? FIRST_WORD.exec(userAgent)?.[0].replace(/^Mozilla$/, '')
-  return [name, system].filter(Boolean).join(', ') || null
+  return [...new Set([name, system])].filter(Boolean).join(', ') || null
 }

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { ConfigError } from '../../../kit/process/config.ts'
 import { LOCALES, type Locale } from '../../../kit/locale.ts'
+import { ConfigError } from '../../../kit/process/config.ts'
 import { MAIL_KINDS, type MailKind } from '../../../kit/schema/mails.ts'
 import { placeholdersIn, placeholdersOf } from './placeholders.ts'
 
@@ -57,9 +57,9 @@ function textsIn(
     else if (kind === undefined) faults.push(`${path} is unknown: the kinds are ${MAIL_KINDS.join(', ')}`)
     else {
       const text = readText(dataDir, path, faults)
-      if (text === undefined) continue
-      faults.push(...faultsOf(text, { form, hasSupport, kind }).map((fault) => `${path} ${fault}`))
-      files.set(kind, { ...files.get(kind), [form]: form === 'subject' ? text.trim() : text })
+      if (text !== undefined)
+        faults.push(...faultsOf(text, { form, hasSupport, kind }).map((fault) => `${path} ${fault}`))
+      files.set(kind, { ...files.get(kind), [form]: text ?? '' })
     }
   }
   const texts = new Map<MailKind, OwnText>()

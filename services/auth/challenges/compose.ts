@@ -3,13 +3,14 @@ import type { Config } from '../../kit/process/config.ts'
 import { emailKey } from '../../kit/schema/email.ts'
 import { type CachedAccountContext, cachedAccount } from '../accounts/cached-account.ts'
 import { auditEvent } from '../audit/record.ts'
-import { LIFETIMES } from '../challenges/request.ts'
-import { mailedSecrets, secretsOf } from '../challenges/secrets.ts'
 import type { Codes } from '../keys/sealing.ts'
+import { CHALLENGES, hasChallenge } from '../mail/challenge-kinds.ts'
+import type { MailTexts, MailValues } from '../mail/texts/texts.ts'
+import type { Letter } from '../mail/transport.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { Account, ChallengePurpose, ChallengeStore, MailKind, MailRequest } from '../store/index.ts'
-import type { MailTexts, MailValues } from './texts/texts.ts'
-import type { Letter } from './transport.ts'
+import { LIFETIMES } from './request.ts'
+import { mailedSecrets, secretsOf } from './secrets.ts'
 
 export type ComposeContext = CachedAccountContext & {
   store: ChallengeStore
@@ -17,17 +18,6 @@ export type ComposeContext = CachedAccountContext & {
   challengeCodes: Codes
   texts: MailTexts
   config: Pick<Config, 'locale' | 'publicUrl'>
-}
-
-/** The challenge whose code and link a kind of mail contains, and the page that the link opens. */
-const CHALLENGES: Partial<Record<MailKind, { purpose: ChallengePurpose; page?: string }>> = {
-  password_reset: { purpose: 'password_reset', page: 'reset-password' },
-  email_verification: { purpose: 'email_verification', page: 'verify-email' },
-  email_code: { purpose: 'email_code', page: 'sign-in-link' },
-  email_change: { purpose: 'email_change', page: 'confirm-email' },
-  email_changed: { purpose: 'email_undo', page: 'undo-email' },
-  invitation: { purpose: 'invitation', page: 'invitation' },
-  device: { purpose: 'device' },
 }
 
 /** The kinds that tell when something happened. */
@@ -57,13 +47,6 @@ export async function composeMail(context: ComposeContext, request: MailRequest)
   if (!values) return null
   const locale = localeOf(recipient) ?? request.locale ?? context.config.locale
   return { to: recipient.to, ...context.texts.render(kind, locale, values) }
-}
-
-/** Whether a mail has a code or a link. */
-export function hasChallenge({ data, kind }: Pick<MailRequest, 'data' | 'kind'>): boolean {
-  if (data.isTest || CHALLENGES[kind] === undefined) return false
-  // A change of an address that was not verified cannot be undone by a mail to it.
-  return kind !== 'email_changed' || data.isUndoable === true
 }
 
 /** Begins the subject of a test: its recipient must not think that it is true. */

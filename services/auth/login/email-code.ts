@@ -1,11 +1,11 @@
 import type { Caller } from '../../kit/caller.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
-import { type EntryContext, enter } from '../login/enter.ts'
+import { type AddressProofContext, proveAddress } from '../challenges/proof.ts'
+import { type ChallengeRequestContext, requestChallenge } from '../challenges/request.ts'
+import { type ChallengeUseContext, type MailProof, useChallenge } from '../challenges/use.ts'
 import type { SessionWithTokens } from '../sessions/sessions.ts'
-import { type AddressProofContext, proveAddress } from './proof.ts'
-import { type ChallengeRequestContext, requestChallenge } from './request.ts'
-import { type ChallengeUseContext, type MailProof, useChallenge } from './use.ts'
+import { type EntryContext, enter } from './enter.ts'
 
 type Switch = { config: Pick<Config, 'emailLogin'> }
 

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import type { Caller } from '../../kit/caller.ts'
+import type { Locale } from '../../kit/locale.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
-import type { Locale } from '../../kit/locale.ts'
-import { type ChallengeRequestContext, requestChallenge, undoChallenge } from '../challenges/request.ts'
+import type { MailQueue } from '../mail/queue.ts'
 import type { MailKind, NoticeCause } from '../store/index.ts'
-import type { MailQueue } from './queue.ts'
+import { type ChallengeRequestContext, requestChallenge, undoChallenge } from './request.ts'
 
 // The mails that changes of users cause. Users repeats a notice until it is acknowledged: each has an id of its own.
 
@@ -78,7 +78,14 @@ export async function queueAccountMail(context: AccountMailsContext, mail: Accou
  */
 async function askForProof(
   context: AccountMailsContext,
-  { email, id, ip, locale, requestId, userId }: Pick<AccountMail, 'id' | 'userId' | 'email' | 'ip' | 'locale' | 'requestId'>,
+  {
+    email,
+    id,
+    ip,
+    locale,
+    requestId,
+    userId,
+  }: Pick<AccountMail, 'id' | 'userId' | 'email' | 'ip' | 'locale' | 'requestId'>,
 ): Promise<void> {
   if (context.config.emailVerification === 'off') return
   const request = { purpose: 'email_verification', address: email, userId, mailId: id } as const

@@ -2,7 +2,7 @@ import type { Config } from '../../kit/process/config.ts'
 import type { AuthMethod } from '../../kit/tokens/access-token.ts'
 import type { Account } from '../store/index.ts'
 
-/** What someone has proved on a way in: that they may use an account, and how. */
+/** The proof that someone gave on a way in: that they may use an account, and how. */
 export interface Proof {
   account: Account
   /** How they authenticated so far, in this order. */
@@ -21,7 +21,7 @@ export interface Entry {
 }
 
 /**
- * What comes next on a way in. `complete`: a session. `verify_email`: the address must be verified first.
+ * The next step of a way in. `complete`: a session. `verify_email`: the address must be verified first.
  * `confirm_device`: a code by mail must confirm the device first.
  */
 export type Decision = { next: 'complete'; entry: Entry } | { next: 'verify_email' } | { next: 'confirm_device' }
