@@ -13,6 +13,7 @@ import type { RevocationStore } from './revocations.ts'
 import type { SessionStore } from './sessions.ts'
 import type { WebhookStore } from './webhooks.ts'
 
+export { MAIL_KINDS, type MailKind, type MailStatus } from '../../kit/schema/mails.ts'
 export type { Account, AccountStore, CacheSync, SyncedAccount } from './accounts.ts'
 export type { AuditFilter, AuditStore } from './audit.ts'
 export type {
@@ -38,7 +39,6 @@ export type { EventStore } from './events.ts'
 export type { FactStore } from './facts.ts'
 export type { KeyStore, StoredKey } from './keys.ts'
 export type { LoginFailures, LoginLimitStore, RefusedBy, RefusedLogin, RefusedPosition } from './login-limits.ts'
-export { MAIL_KINDS, type MailKind, type MailStatus } from '../../kit/schema/mails.ts'
 export type {
   ListedMail,
   MailData,
