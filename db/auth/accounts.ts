@@ -20,7 +20,7 @@ import { accounts } from '../schema/auth.ts'
 import { containsSearch, searchTextOfAccount } from './account-search.ts'
 import { STATEMENTS as statements } from './account-statements.ts'
 import type { Audit } from './audit.ts'
-import { voiding } from './challenges.ts'
+import { voiding, voidingVerifications } from './challenges.ts'
 import { COUNT, countOf } from './count.ts'
 import type { Feed } from './revocations.ts'
 import type { EndedBatch } from './session-ending.ts'
@@ -30,7 +30,7 @@ type Row = typeof accounts.$inferSelect
 
 /**
  * The codes and links that become void when all sessions of a user end, or their email changes. The link that undoes a
- * change of the email stays: it is for the owner of the earlier address. A verification is compared with the address.
+ * change of the email stays: it is for the owner of the earlier address. Verifications are void for other addresses alone.
  */
 const VOIDED_BY_CHANGES: readonly ChallengePurpose[] = [
   'password_reset',
@@ -77,7 +77,10 @@ export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
         const until = yield* sessions.revokedUntilOf(tx, userId)
         revoked.push({ kind: 'user', subject: userId, version: account.tokensFrom, until })
       }
-      if (decision.voidsChallenges) yield* tx.run(voiding(userId, VOIDED_BY_CHANGES))
+      if (decision.voidsChallenges) {
+        yield* tx.run(voiding(userId, VOIDED_BY_CHANGES))
+        yield* tx.run(voidingVerifications(userId, account.email))
+      }
       if (newPassword) yield* tx.run(statements.removeDevices, { userId })
     }
     const current = account ?? before

@@ -116,6 +116,17 @@ export function voiding(userId: string, purposes: readonly ChallengePurpose[], s
   )
 }
 
+/** Deletes what would verify another address of a user than their current one, should they take it again. */
+export function voidingVerifications(userId: string, email: string) {
+  return dynamic((db) =>
+    db
+      .delete(challenges)
+      .where(
+        and(eq(challenges.userId, userId), eq(challenges.purpose, 'email_verification'), ne(challenges.address, email)),
+      ),
+  )
+}
+
 const abandoned = (now: number) => ({ abandonedBefore: now - TAKEN_FOR })
 const challengeRow = (challenge: Challenge) => ({
   ...challenge,

@@ -46,11 +46,11 @@ export const sessions = sqliteTable('sessions', {
   version: integer('version').notNull(),
   ip: text('ip'),
   userAgent: text('user_agent'),
-  /** When the user last authenticated in the session, and by which methods (RFC 8176). 0: when the session was opened. */
-  authTime: integer('auth_time').notNull(),
-  amr: text('amr', { mode: 'json' }).$type<AuthMethod[]>().notNull(),
   refreshesSince: integer('refreshes_since').notNull(),
   refreshes: integer('refreshes').notNull(),
+  /** When the user last authenticated in the session, and by which methods (RFC 8176). 0: when the session was opened. */
+  authTime: integer('auth_time').notNull().default(0),
+  amr: text('amr', { mode: 'json' }).$type<AuthMethod[]>().notNull().default(['pwd']),
 })
 
 /** Maps refresh tokens of v0, which do not name their session, to sessions: by SHA-256, until the session ends. */
@@ -90,15 +90,15 @@ export const challenges = sqliteTable('challenges', {
   /** Null: nobody has the address, or the mail has not been written yet. */
   userId: text('user_id'),
   /** Needed by some purposes. Never a secret. */
-  data: text('data', { mode: 'json' }).$type<ChallengeData>().notNull(),
-  mailId: text('mail_id').notNull(),
+  data: text('data', { mode: 'json' }).$type<ChallengeData>().notNull().default({}),
+  mailId: text('mail_id').notNull().unique(),
   /** SHA-256 of the token in the link. Null: the mail has not been written yet. */
-  tokenHash: blob('token_hash', { mode: 'buffer' }),
+  tokenHash: blob('token_hash', { mode: 'buffer' }).unique(),
   requestedAt: integer('requested_at').notNull(),
   /** Null: the mail has a link alone. */
   codeExpiresAt: integer('code_expires_at'),
   expiresAt: integer('expires_at').notNull(),
-  tries: integer('tries').notNull(),
+  tries: integer('tries').notNull().default(0),
   /** When a request took the challenge: meanwhile no other request can. */
   takenAt: integer('taken_at'),
 })
@@ -107,7 +107,7 @@ export const challenges = sqliteTable('challenges', {
 export const devices = sqliteTable('devices', {
   id: text('id').primaryKey(),
   userId: text('user_id').notNull(),
-  tokenHash: blob('token_hash', { mode: 'buffer' }).notNull(),
+  tokenHash: blob('token_hash', { mode: 'buffer' }).notNull().unique(),
   createdAt: integer('created_at').notNull(),
   expiresAt: integer('expires_at').notNull(),
 })
@@ -120,7 +120,7 @@ export const mailRequests = sqliteTable('mail_requests', {
   userId: text('user_id'),
   /** The language that the request preferred. */
   locale: text('locale').$type<Locale>(),
-  data: text('data', { mode: 'json' }).$type<MailData>().notNull(),
+  data: text('data', { mode: 'json' }).$type<MailData>().notNull().default({}),
   requestedAt: integer('requested_at').notNull(),
   ip: text('ip'),
   requestId: text('request_id'),
@@ -139,7 +139,7 @@ export const finishedMails = sqliteTable('finished_mails', {
   email: text('email').notNull(),
   userId: text('user_id'),
   locale: text('locale').$type<Locale>(),
-  data: text('data', { mode: 'json' }).$type<MailData>().notNull(),
+  data: text('data', { mode: 'json' }).$type<MailData>().notNull().default({}),
   requestedAt: integer('requested_at').notNull(),
   ip: text('ip'),
   requestId: text('request_id'),

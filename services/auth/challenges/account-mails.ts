@@ -1,10 +1,8 @@
 import { createHash } from 'node:crypto'
-import type { Caller } from '../../kit/caller.ts'
-import type { Locale } from '../../kit/locale.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
 import type { MailQueue } from '../mail/queue.ts'
-import type { MailKind, NoticeCause } from '../store/index.ts'
+import type { AccountMailBody, EmailChangedBody } from '../schemas/sync.ts'
 import { type ChallengeRequestContext, requestChallenge, undoChallenge } from './request.ts'
 
 // The mails that changes of users cause. Users repeats a notice until it is acknowledged: each has an id of its own.
@@ -14,63 +12,44 @@ export type AccountMailsContext = ChallengeRequestContext & {
   config: Pick<Config, 'emailVerification'>
 }
 
-/** A change of an email. Times are milliseconds since the epoch. Users of the version before send only the first fields. */
-export interface EmailChange {
-  id: string
-  userId: string
-  oldEmail: string
-  at: number
-  requestId: string | null
-  newEmail?: string
-  /** Whether the earlier address was verified: then its owner can undo the change. */
-  wasVerified?: boolean
-  /** Whether the new address was proved before the change. */
-  isProved?: boolean
-  ip?: string | null
-  locale?: Locale | null
-}
-
-/** Tells the earlier address, and asks the new one for a proof. Idempotent by `id`. @throws Problem `rate_limited` never */
-export async function noteEmailChange(context: AccountMailsContext, change: EmailChange): Promise<void> {
-  const { at, id, ip = null, locale = null, newEmail, oldEmail, requestId, userId, wasVerified = false } = change
+/** Tells the earlier address of a user, and asks for a proof of the new one. Idempotent by `id`. */
+export async function noteEmailChange(context: AccountMailsContext, change: EmailChangedBody): Promise<void> {
+  const { by_proof = false, id, ip = null, locale = null, new_email, old_email, request_id, verified = false } = change
   const mail = {
     id,
     kind: 'email_changed',
-    email: oldEmail,
-    userId,
+    email: old_email,
+    userId: change.user_id.toLowerCase(),
     locale,
-    data: { isUndoable: wasVerified },
-    requestedAt: at,
+    data: { isUndoable: verified },
+    requestedAt: Date.parse(change.at),
     ip,
-    requestId,
+    requestId: request_id,
   } as const
-  if (wasVerified) await context.mails.addWithChallenge(mail, undoChallenge(context, mail))
+  if (verified) await context.mails.addWithChallenge(mail, undoChallenge(context, mail))
   else await context.mails.add(mail)
-  if (newEmail === undefined || change.isProved === true) return
-  await askForProof(context, { ...change, id: derivedId(id), email: newEmail, ip, locale })
-}
-
-/** A mail that users asks for. */
-export interface AccountMail {
-  id: string
-  kind: Extract<MailKind, 'notice' | 'email_verification'>
-  cause?: NoticeCause
-  userId: string
-  email: string
-  at: number
-  ip: string | null
-  userAgent: string | null
-  locale: Locale | null
-  requestId: string | null
+  if (new_email !== undefined && !by_proof)
+    await askForProof(context, { ...change, id: derivedId(id), email: new_email, ip, locale })
 }
 
 /** Queues a mail about something that users did. Idempotent by `id`. */
-export async function queueAccountMail(context: AccountMailsContext, mail: AccountMail): Promise<void> {
+export async function queueAccountMail(context: AccountMailsContext, mail: AccountMailBody): Promise<void> {
   if (mail.kind === 'email_verification') return askForProof(context, mail)
-  const { at, cause, email, id, ip, locale, requestId, userAgent, userId } = mail
-  const data = { ...(cause && { cause }), userAgent }
-  await context.mails.add({ id, kind: 'notice', email, userId, locale, data, requestedAt: at, ip, requestId })
+  const { at, cause, email, id, ip, locale, request_id, user_agent, user_id } = mail
+  await context.mails.add({
+    id,
+    kind: 'notice',
+    email,
+    userId: user_id.toLowerCase(),
+    locale,
+    data: { ...(cause && { cause }), userAgent: user_agent },
+    requestedAt: Date.parse(at),
+    ip,
+    requestId: request_id,
+  })
 }
+
+type ProofRequest = Pick<AccountMailBody, 'email' | 'id' | 'ip' | 'locale' | 'request_id' | 'user_id'>
 
 /**
  * Queues a mail to verify an address. Beyond the limits of the address none is sent: the change has happened, and someone
@@ -78,19 +57,12 @@ export async function queueAccountMail(context: AccountMailsContext, mail: Accou
  */
 async function askForProof(
   context: AccountMailsContext,
-  {
-    email,
-    id,
-    ip,
-    locale,
-    requestId,
-    userId,
-  }: Pick<AccountMail, 'id' | 'userId' | 'email' | 'ip' | 'locale' | 'requestId'>,
+  { email, id, ip, locale, request_id, user_id }: ProofRequest,
 ): Promise<void> {
   if (context.config.emailVerification === 'off') return
-  const request = { purpose: 'email_verification', address: email, userId, mailId: id } as const
-  const requester = { ip, locale, requestId: requestId ?? '' } satisfies Pick<Caller, 'ip' | 'locale' | 'requestId'>
+  const request = { purpose: 'email_verification', address: email, userId: user_id.toLowerCase(), mailId: id } as const
   try {
+    const requester = { ip, locale, requestId: request_id ?? '' }
     await requestChallenge(context, { ...request, limited: 'by address' }, requester)
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'rate_limited') throw error

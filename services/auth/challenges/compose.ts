@@ -60,8 +60,9 @@ function testMail({ config, texts }: ComposeContext, { email, kind, locale, requ
 
 async function recipientOf(context: ComposeContext, request: MailRequest): Promise<Recipient | null> {
   const { email, kind, userId } = request
-  // Goes to an address that the user no longer has, whatever became of the account.
-  if (kind === 'email_changed') return { userId: userId ?? '', to: email, account: await accountOf(context, request) }
+  // Goes to the address that the user had, whatever became of the account: someone else may have changed it since.
+  if (kind === 'email_changed' || kind === 'notice')
+    return { userId: userId ?? '', to: email, account: await accountOf(context, request) }
   const account = userId === null ? await ownerOf(context, request) : await accountOf(context, request)
   if (account?.status !== 'active') return null
   const recipient = { userId: account.userId, to: account.email, account }

@@ -1,7 +1,8 @@
 import { requireRecent } from '../../kit/access/recent.ts'
 import type { Caller } from '../../kit/caller.ts'
 import { timestamp } from '../../kit/clock.ts'
-import { Problem } from '../../kit/problem.ts'
+import { errorOf, exactlyOne, excludedBy, type FieldError } from '../../kit/field-errors.ts'
+import { invalid, Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
 import type { UserRead } from '../../kit/schema/user.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
@@ -17,11 +18,18 @@ export type InvitationContext = AuditRecordContext &
     config: Pick<Config, 'reauthMaxAge'>
   }
 
+/** The errors of an invitation that names no user, or gives fields to one who exists. */
+export function invitationErrors(sent: object): FieldError[] {
+  const errors = exactlyOne(sent, ['email', 'user_id'])
+  if (errors.length > 0 || !('user_id' in sent)) return errors
+  return Object.keys(sent).flatMap((name) => (name === 'user_id' ? [] : [errorOf(name, excludedBy('user_id'))]))
+}
+
 /**
  * Invites a new user, or one who has no password yet: queues a mail with a link by which they set one. An earlier link
  * becomes void.
- * @throws Problem `email_taken` for a user with a password, `user_not_found`, `username_taken`, `users_unavailable`;
- * `reauthentication_required` to an administrator who gives roles
+ * @throws Problem `validation_failed` as `invitationErrors`; `email_taken` for a user with a password, `user_not_found`,
+ * `username_taken`, `users_unavailable`; `reauthentication_required` to an administrator who gives roles
  */
 export async function invite(
   context: InvitationContext,
@@ -29,6 +37,8 @@ export async function invite(
   caller: Caller,
 ): Promise<{ user: UserRead; expires_at: string }> {
   const { clock, config, store } = context
+  const errors = invitationErrors(body)
+  if (errors.length > 0) throw invalid(errors)
   if (body.roles !== undefined) requireRecent(caller, config.reauthMaxAge, clock.now())
   const user = await invitedUser(context, body, caller)
   const { email, id: userId, locale } = user

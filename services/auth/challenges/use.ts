@@ -1,6 +1,7 @@
 import type { Clock } from '../../kit/clock.ts'
+import { errorOf, exactlyOne, excludedBy, type FieldError, REQUIRED } from '../../kit/field-errors.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
-import { Problem } from '../../kit/problem.ts'
+import { invalid, Problem } from '../../kit/problem.ts'
 import type { Codes } from '../keys/sealing.ts'
 import type { Challenge, ChallengePurpose, ChallengeStore } from '../store/index.ts'
 import { hashOf, isCode, mailedSecrets } from './secrets.ts'
@@ -15,6 +16,14 @@ export interface ChallengeUseContext {
 /** Shows that a request comes from someone who reads the mail: the code, or the token of the link. */
 export type MailProof = { challenge_id?: string; code?: string; token?: string }
 
+/** The errors of a proof that is neither a code with its challenge nor a token. */
+export function mailProofErrors(sent: { challenge_id?: unknown; code?: unknown; token?: unknown }): FieldError[] {
+  const errors = exactlyOne(sent, ['code', 'token'])
+  if (errors.length > 0) return errors
+  if (sent.token === undefined) return sent.challenge_id === undefined ? [errorOf('challenge_id', REQUIRED)] : []
+  return sent.challenge_id === undefined ? [] : [errorOf('challenge_id', excludedBy('token'))]
+}
+
 /** How often the code of one mail can be tried. */
 const TRIES = 5
 
@@ -27,8 +36,8 @@ export interface Used<Result> {
 /**
  * Uses a challenge once: of many requests at once, one gets it. When `use` throws, it can be used again.
  * @param use does what the challenge is for
- * @throws Problem `invalid_challenge` for one that is unknown, used, expired, void, of another purpose, or was tried too
- * often; `invalid_code`; what `use` throws
+ * @throws Problem `validation_failed` as `mailProofErrors`; `invalid_challenge` for one that is unknown, used, expired,
+ * void, of another purpose, or was tried too often; `invalid_code`; what `use` throws
  */
 export async function useChallenge<Result>(
   context: ChallengeUseContext,
@@ -37,6 +46,8 @@ export async function useChallenge<Result>(
   use: (challenge: Challenge) => Promise<Used<Result>>,
 ): Promise<Result> {
   const { clock, store } = context
+  const errors = mailProofErrors(proof)
+  if (errors.length > 0) throw invalid(errors)
   const key =
     proof.token === undefined
       ? await checkCode(context, purpose, proof.challenge_id ?? '', proof.code ?? '')

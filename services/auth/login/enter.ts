@@ -1,9 +1,8 @@
 import type { Caller } from '../../kit/caller.ts'
-import { MINUTE } from '../../kit/clock.ts'
 import { Problem } from '../../kit/problem.ts'
 import { type AssurancePolicy, decide, type Proof } from '../assurance/decision.ts'
 import { auditEvent } from '../audit/record.ts'
-import { type ChallengeRequestContext, requestChallenge } from '../challenges/request.ts'
+import { type ChallengeRequestContext, LIFETIMES, requestChallenge } from '../challenges/request.ts'
 import { openSession, type SessionsContext, type SessionWithTokens } from '../sessions/sessions.ts'
 import type { AuditStore, ChallengeStore, SessionKind } from '../store/index.ts'
 
@@ -46,7 +45,7 @@ export async function enter(
     },
     caller,
   )
-  throw new Problem('device_confirmation_required', { details: { challenge_id, expires_in: (10 * MINUTE) / 1000 } })
+  throw new Problem('device_confirmation_required', { details: { challenge_id, expires_in: LIFETIMES.device.link / 1000 } })
 }
 
 /**

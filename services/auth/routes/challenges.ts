@@ -5,8 +5,9 @@ import { type UserRead, userRead } from '../../kit/schema/user.ts'
 import type { InputRule } from '../../kit/schema/validation.ts'
 import { confirmEmailChange, requestEmailChange, undoEmailChange } from '../challenges/email-change.ts'
 import { confirmVerification, requestVerification, verificationErrors } from '../challenges/email-verification.ts'
-import { invite } from '../challenges/invitations.ts'
+import { invitationErrors, invite } from '../challenges/invitations.ts'
 import { resetErrors } from '../challenges/password-reset.ts'
+import { mailProofErrors } from '../challenges/use.ts'
 import { acceptInvitation } from '../login/accept-invitation.ts'
 import { ofUser } from '../login/caller.ts'
 import { loginByEmailCode, requestEmailCode } from '../login/email-code.ts'
@@ -15,13 +16,11 @@ import {
   emailChangeRequestBody,
   emailCodeRequestBody,
   invitationBody,
-  invitationErrors,
   invited,
   linkBody,
   MAIL_ANSWER,
   mailed,
   mailProofBody,
-  mailProofErrors,
   verificationRequestBody,
   verified,
 } from '../schemas/challenges.ts'

@@ -2,9 +2,16 @@ import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { deleteUser, syncUser } from '../accounts/sync.ts'
-import { noteEmailChange } from '../challenges/account-mails.ts'
+import { noteEmailChange, queueAccountMail } from '../challenges/account-mails.ts'
 import { noContent } from '../schemas/fields.ts'
-import { emailChangedBody, eventsBody, syncBody, syncManyBody, userDeletedBody } from '../schemas/sync.ts'
+import {
+  accountMailBody,
+  emailChangedBody,
+  eventsBody,
+  syncBody,
+  syncManyBody,
+  userDeletedBody,
+} from '../schemas/sync.ts'
 import { ingestEvents } from '../webhooks/ingest.ts'
 import type { AuthServices } from './auth-services.ts'
 
@@ -65,13 +72,7 @@ export function syncRoutes(context: AuthServices, guarded: ReturnType<typeof gua
     .post(
       '/auth/sync/email-changed',
       async ({ body, set }) => {
-        await noteEmailChange(context, {
-          id: body.id,
-          userId: body.user_id,
-          oldEmail: body.old_email,
-          at: Date.parse(body.at),
-          requestId: body.request_id,
-        })
+        await noteEmailChange(context, body)
         set.status = 204
       },
       {
@@ -80,7 +81,24 @@ export function syncRoutes(context: AuthServices, guarded: ReturnType<typeof gua
         response: noContent,
         detail: operation('internal', {
           summary: 'Notify the previous email address',
-          description: 'Queues a security notice to the address that the user had before the change.',
+          description:
+            'Queues a notice to the address that the user had before the change, and a mail that verifies the new one.',
+        }),
+      },
+    )
+    .post(
+      '/auth/sync/account-mail',
+      async ({ body, set }) => {
+        await queueAccountMail(context, body)
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: accountMailBody,
+        response: noContent,
+        detail: operation('internal', {
+          summary: 'Mail a user',
+          description: 'Queues a notice about their account, or a mail that verifies their email.',
         }),
       },
     )

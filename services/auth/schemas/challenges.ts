@@ -1,5 +1,4 @@
 import { type Static, t } from 'elysia'
-import { exactlyOne, type FieldError } from '../../kit/field-errors.ts'
 import { described } from '../../kit/schema/described.ts'
 import { email, integer, oneFieldOf, strict, text, time, trimmed, uuid } from '../../kit/schema/schema.ts'
 import { name, newPassword, operatorFields, profileFields, username, userRead } from '../../kit/schema/user.ts'
@@ -31,12 +30,6 @@ export const mailProofBody = strict(
     examples: [{ challenge_id: CHALLENGE_ID, code: '042817' }],
   },
 )
-/** The errors of a proof that is neither a code nor a token. */
-export function mailProofErrors(sent: { challenge_id?: unknown; code?: unknown; token?: unknown }): FieldError[] {
-  const errors = exactlyOne(sent, ['code', 'token'])
-  if (errors.length > 0) return errors
-  return sent.token === undefined ? exactlyOne(sent, ['challenge_id']) : []
-}
 export const linkBody = strict({ token: linkToken })
 export const codeBody = strict({ challenge_id: challengeId, code })
 
@@ -73,10 +66,6 @@ export const invitationBody = strict(
   },
 )
 export type InvitationBody = Static<typeof invitationBody>
-/** The errors of an invitation that names no user, or gives fields to one who exists. */
-export function invitationErrors(sent: object): FieldError[] {
-  return exactlyOne(sent, ['email', 'user_id'])
-}
 export const invited = strict({
   user: described(userRead, 'The invited user'),
   expires_at: described(time(), 'When the link in the mail expires'),
