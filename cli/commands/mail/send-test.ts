@@ -40,10 +40,10 @@ async function sendTest(tool: Tool, options: TestOptions, to: string): Promise<v
 }
 
 /** Finds the file of an email, which an instance on this machine writes if it has no mail server. */
-async function writtenFile({ connection, env }: Tool, to: string, since: number): Promise<string | undefined> {
-  const { addresses } = await connection()
+async function writtenFile(tool: Tool, to: string, since: number): Promise<string | undefined> {
+  const { addresses } = await tool.connection()
   if (!isLocal(addresses.auth.value)) return undefined
-  const folder = join(dataDirOf(env), 'mail')
+  const folder = join(dataDirOf(tool.env), 'mail')
   try {
     const names = readdirSync(folder).filter((name) => name.endsWith('.eml'))
     const name = names.toSorted().findLast((one) => readFileSync(join(folder, one), 'utf8').includes(`To: ${to}\n`))
