@@ -186,6 +186,7 @@ const toolRules: ImportRule[] = [
       REGISTRY,
       'services/users/recovery.ts',
       'services/auth/keys/sealing.ts',
+      'services/auth/mail/texts/texts.ts',
       KIT,
       'db/**',
       ...EDEN,

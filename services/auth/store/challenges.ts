@@ -56,7 +56,7 @@ export interface Issue {
 export type ChallengeKey = { tokenHash: Uint8Array } | { id: string }
 
 export interface ChallengeStore {
-  /** Adds a challenge and its mail. Does nothing when the mail exists. */
+  /** Adds a challenge and its mail. Does nothing when the mail exists, or was finished. */
   addChallenge(challenge: Challenge, mail: MailRequest): Promise<void>
   /**
    * Makes the code and the link of a mail valid. Gives the challenge as it is if an earlier attempt to send the mail did so;
