@@ -161,8 +161,8 @@ describe('how long a link works', () => {
   test.each(rows)('%i ms: %s, в течение %s', (ms, en, ru) => {
     const text = (locale: Locale) =>
       render('invitation', locale, { at: AT, expiresAt: AT + ms }).text.replaceAll('\n', ' ')
-    expect(text('en')).toContain(`It works once, for ${en} (until `)
-    expect(text('ru')).toContain(`Она одноразовая и действует в течение ${ru} (до `)
+    expect(text('en')).toContain(`The link works once, for ${en} (until `)
+    expect(text('ru')).toContain(`Ссылка одноразовая и действует в течение ${ru} (до `)
   })
 
   test.each([
@@ -177,7 +177,10 @@ describe('how long a link works', () => {
   })
 
   test.each(
-    OF_EACH_LOCALE('It works once, until 20 November 2026, 10:30 UTC.', 'действует до 20 ноября 2026 г., 10:30 UTC.'),
+    OF_EACH_LOCALE(
+      'The link works once, until 20 November 2026, 10:30 UTC.',
+      'действует до 20 ноября 2026 г., 10:30 UTC.',
+    ),
   )('in %s, without the time of its creation: %s', (locale, sentence) => {
     const values = { link: 'https://app.example.org/x', expiresAt: AT + 30 * MINUTE }
     expect(texts.render('password_reset', locale, values).text.replaceAll('\n', ' ')).toContain(sentence)
