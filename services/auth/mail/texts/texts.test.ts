@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import { DAY, HOUR, MINUTE } from '../../../kit/clock.ts'
 import { LOCALES, type Locale } from '../../../kit/schema/locale.ts'
-import { MAIL_KINDS, type MailKind } from '../../store/index.ts'
-import { type MailText, type MailValues, mailTexts } from './texts.ts'
+import type { MailKind } from '../../store/index.ts'
+import { EVERY_MAIL, type MailText, type MailValues, mailTexts } from './texts.ts'
 
 const SETTINGS = {
   productName: 'Acme Notes',
@@ -16,13 +16,9 @@ const texts = mailTexts(SETTINGS)
 const withoutSupport = mailTexts({ ...SETTINGS, supportEmail: undefined })
 
 const AT = Date.parse('2026-11-20T10:00:00Z')
-const CAUSES = ['password_changed', 'email_changed', 'device_confirmed'] as const
-/** Every mail that there is: each kind, and each cause of a notice. */
-const MAILS: [name: string, kind: MailKind, more: MailValues][] = [
-  ...MAIL_KINDS.filter((kind) => kind !== 'notice').map((kind): [string, MailKind, MailValues] => [kind, kind, {}]),
-  ...CAUSES.map((cause): [string, MailKind, MailValues] => [`notice of ${cause}`, 'notice', { cause }]),
-]
-const IN_EACH_LOCALE = LOCALES.flatMap((locale) => MAILS.map((mail) => [locale, ...mail] as const))
+const IN_EACH_LOCALE = LOCALES.flatMap((locale) =>
+  EVERY_MAIL.map(({ cause, kind, name }) => [locale, name, kind, cause ? { cause } : {}] as const),
+)
 const OF_EACH_LOCALE = <T>(en: T, ru: T): [Locale, T][] => [
   ['en', en],
   ['ru', ru],
@@ -106,7 +102,7 @@ describe('a language of mails', () => {
   })
 
   test('the subjects are as they should be', () => {
-    const subjects = (locale: Locale) => MAILS.map(([, kind, more]) => render(kind, locale, more).subject)
+    const subjects = (locale: Locale) => EVERY_MAIL.map(({ kind, ...more }) => render(kind, locale, more).subject)
     expect(subjects('en')).toEqual([
       'Reset your Acme Notes password',
       'Confirm your email address for Acme Notes',
