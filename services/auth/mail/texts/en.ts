@@ -12,7 +12,8 @@ const UNITS: Record<Unit, Forms> = {
 }
 
 /** @example 'for 30 minutes (until 10:30 UTC)' */
-const lasting = ({ lasts, until }: Life) => (lasts === null ? `until ${until}` : `for ${lasts} (until ${until})`)
+const lasting = ({ lasts, until }: Life) =>
+  lasts === null ? `until\u00a0${until}` : `for ${lasts} (until\u00a0${until})`
 
 const facts = ({ device, when, where }: View): Part => ({
   facts: [
@@ -23,7 +24,7 @@ const facts = ({ device, when, where }: View): Part => ({
 })
 
 const supportOf = ({ product, support }: View): Rich =>
-  support ? rich`write to ${support} at once` : rich`contact the support of ${product} at once`
+  support ? rich`write to ${support}` : rich`contact the support of ${product}`
 
 /** Says how to undo a change of the address, when there is a link for it. */
 const undoing = ({ linkLife }: View): Rich =>
@@ -31,13 +32,13 @@ const undoing = ({ linkLife }: View): Rich =>
 
 const SUBJECTS: Record<NoticeCause, (product: string) => string> = {
   password_changed: (product) => `Your ${product} password was changed`,
-  email_changed: (product) => `The email address of your ${product} account was changed`,
+  email_changed: (product) => `New email address of your ${product} account`,
   device_confirmed: (product) => `New sign-in to ${product}`,
 }
 
 const HEADINGS: Record<NoticeCause, string> = {
   password_changed: 'Your password was changed',
-  email_changed: 'Your email address was changed',
+  email_changed: 'New email address',
   device_confirmed: 'New sign-in',
 }
 
@@ -178,7 +179,7 @@ export const en: Dictionary = {
   advice(kind, view) {
     if (kind === 'notice') return ADVICE[view.cause](view)
     if (!view.link)
-      return rich`If it was not you, ${supportOf(view)}: whoever made the change can now set a new password.`
+      return rich`If it was not you, ${supportOf(view)} at once: whoever made the change can now set a new password.`
     return rich`If it was not you, undo the change: ${{ href: view.link, text: view.link }}. ${undoing(view)}`
   },
   ...formats,

@@ -15,7 +15,8 @@ const UNITS: Record<Unit, Required<Pick<Forms, 'one' | 'few' | 'many'>> & Forms>
 }
 
 /** @example 'в течение 30 минут (до 10:30 UTC)' */
-const lasting = ({ lasts, until }: Life) => (lasts === null ? `до ${until}` : `в течение ${lasts} (до ${until})`)
+const lasting = ({ lasts, until }: Life) =>
+  lasts === null ? `до\u00a0${until}` : `в течение ${lasts} (до\u00a0${until})`
 
 const facts = ({ device, when, where }: View): Part => ({
   facts: [
@@ -34,13 +35,13 @@ const undoing = ({ linkLife }: View): Rich =>
 
 const SUBJECTS: Record<NoticeCause, (product: string) => string> = {
   password_changed: (product) => `Пароль изменён — ${product}`,
-  email_changed: (product) => `Адрес почты изменён — ${product}`,
+  email_changed: (product) => `Новый адрес почты — ${product}`,
   device_confirmed: (product) => `Вход с нового устройства — ${product}`,
 }
 
 const HEADINGS: Record<NoticeCause, string> = {
   password_changed: 'Пароль изменён',
-  email_changed: 'Адрес почты изменён',
+  email_changed: 'Новый адрес почты',
   device_confirmed: 'Вход с нового устройства',
 }
 

@@ -112,7 +112,7 @@ describe('a language of mails', () => {
       'You are invited to Acme Notes',
       'Confirm a sign-in to Acme Notes',
       'Your Acme Notes password was changed',
-      'The email address of your Acme Notes account was changed',
+      'New email address of your Acme Notes account',
       'New sign-in to Acme Notes',
     ])
     expect(subjects('ru')).toEqual([
@@ -124,7 +124,7 @@ describe('a language of mails', () => {
       'Приглашение — Acme Notes',
       'Подтвердите вход — Acme Notes',
       'Пароль изменён — Acme Notes',
-      'Адрес почты изменён — Acme Notes',
+      'Новый адрес почты — Acme Notes',
       'Вход с нового устройства — Acme Notes',
     ])
   })
