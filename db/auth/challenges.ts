@@ -1,4 +1,5 @@
 import { and, eq, gt, gte, inArray, isNull, lt, lte, ne, or, sql } from 'drizzle-orm'
+import { ONLY_ONE } from '../../services/auth/challenges/only-one.ts'
 import type {
   AuthStore,
   Challenge,
@@ -28,7 +29,10 @@ export function challengeStore(engine: Engine, { audit, events }: { audit: Audit
   return {
     async addChallenge(challenge: Challenge, mail: MailRequest) {
       await engine.write(function* (tx) {
-        if (yield* addMail(engine, tx, mail)) yield* tx.run(statements.insert, challengeRow(challenge))
+        const { id, purpose, userId } = challenge
+        if (!(yield* addMail(engine, tx, mail))) return
+        if (userId !== null && ONLY_ONE.includes(purpose)) yield* tx.run(statements.voidOthers, { userId, purpose, id })
+        yield* tx.run(statements.insert, challengeRow(challenge))
       })
     },
     issueChallenge: (issue: Issue, now: number, event: AuditEvent | null) =>
@@ -180,7 +184,6 @@ const statements = {
       .set({
         userId: sql`${placeholder('userId')}`,
         tokenHash: sql`${placeholder('tokenHash')}`,
-        codeExpiresAt: sql`${placeholder('codeExpiresAt')}`,
         expiresAt: sql`${placeholder('expiresAt')}`,
       })
       .where(eq(challenges.mailId, placeholder('mailId'))),

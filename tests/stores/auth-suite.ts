@@ -472,7 +472,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
         { ...ids, ...times, data: {}, tries: 0, takenAt: null },
         mail({ id: mailId, kind: 'password_reset', requestedAt }),
       )
-      const issued = { mailId, tokenHash: hash(), userId, codeExpiresAt: NOW + CODE, expiresAt: NOW + HOUR }
+      const issued = { mailId, tokenHash: hash(), userId, expiresAt: NOW + HOUR }
       const issue = (more: Partial<Issue> = {}, now = at ?? requestedAt) =>
         store.issueChallenge({ ...issued, isOnlyOne: purpose === 'password_reset', ...more }, now, event())
       return { id: ids.id, token: issued.tokenHash, first: await issue(), issue }
@@ -541,7 +541,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
 
     test('R5: nothing is issued for a mail that does not exist', async () => {
       const { user } = await logIn()
-      const issue = { mailId: id(), tokenHash: hash(), userId: user.userId, codeExpiresAt: null, expiresAt: NOW + HOUR }
+      const issue = { mailId: id(), tokenHash: hash(), userId: user.userId, expiresAt: NOW + HOUR }
       expect(await store.issueChallenge({ ...issue, isOnlyOne: false }, NOW, event())).toBeNull()
     })
 

@@ -9,6 +9,7 @@ import type { MailTexts, MailValues } from '../mail/texts/texts.ts'
 import type { Letter } from '../mail/transport.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { Account, ChallengePurpose, ChallengeStore, MailKind, MailRequest } from '../store/index.ts'
+import { ONLY_ONE } from './only-one.ts'
 import { LIFETIMES } from './request.ts'
 import { mailedSecrets, secretsOf } from './secrets.ts'
 
@@ -22,9 +23,6 @@ export type ComposeContext = CachedAccountContext & {
 
 /** The kinds that tell when something happened. */
 const HAPPENED: ReadonlySet<MailKind> = new Set(['email_changed', 'device', 'notice'])
-
-/** The purposes of which a later mail makes the earlier ones useless. */
-const ONLY_ONE: readonly ChallengePurpose[] = ['password_reset', 'email_change', 'invitation']
 
 /** The person whom a mail is for. */
 interface Recipient {
@@ -137,7 +135,7 @@ async function issue(context: ComposeContext, request: MailRequest, purpose: Cha
   const [first] = secretsOf(challengeCodes, mailId)
   if (!first) return null
   const now = clock.now()
-  const { code, link } = LIFETIMES[purpose]
+  const { link } = LIFETIMES[purpose]
   const event =
     purpose === 'password_reset'
       ? auditEvent(context, requesterOf(context, request), 'password.reset_requested', userId)
@@ -147,7 +145,6 @@ async function issue(context: ComposeContext, request: MailRequest, purpose: Cha
       mailId,
       userId,
       tokenHash: first.tokenHash,
-      codeExpiresAt: code === undefined ? null : now + code,
       expiresAt: now + link,
       isOnlyOne: ONLY_ONE.includes(purpose),
     },

@@ -45,7 +45,9 @@ export async function enter(
     },
     caller,
   )
-  throw new Problem('device_confirmation_required', { details: { challenge_id, expires_in: LIFETIMES.device.link / 1000 } })
+  throw new Problem('device_confirmation_required', {
+    details: { challenge_id, expires_in: LIFETIMES.device.link / 1000 },
+  })
 }
 
 /**

@@ -10,7 +10,7 @@ import { hashOf } from '../challenges/secrets.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { LoginBody } from '../schemas/login.ts'
 import type { SessionWithTokens } from '../sessions/sessions.ts'
-import type { Account, AuditStore, DeviceStore, SessionKind } from '../store/index.ts'
+import type { Account, AuditStore, Device, DeviceStore, SessionKind } from '../store/index.ts'
 import { type CheckedPassword, type CredentialsContext, checkPassword } from './credentials.ts'
 import { type EntryContext, enter } from './enter.ts'
 import { failureKey, findAccount, identifierIn, type LoginIdentifier } from './identifier.ts'
@@ -32,7 +32,8 @@ interface LoginRequest {
   /** The key by which failures of this login are counted (see `failureKey`), or that of a known device. */
   key: string
   password: string
-  isDeviceKnown: boolean
+  /** The known device that the login comes from. */
+  device: Device | null
 }
 
 /**
@@ -49,10 +50,10 @@ export async function login(
 ): Promise<SessionWithTokens> {
   const identifier = identifierIn(body)
   const account = await findAccount(context, identifier)
-  const device = account && (await knownDevice(context, account, body.device_token))
+  const device = await knownDevice(context, account, body.device_token)
   // Failures of a known device have a count of their own: nobody else can lock the owner out.
   const key = device ? `device ${device.id}` : failureKey(account, identifier)
-  const request = { identifier, account, key, password: body.password, isDeviceKnown: device !== null }
+  const request = { identifier, account, key, password: body.password, device }
   try {
     return await tryLogin(context, request, caller, kind)
   } catch (error) {
@@ -70,21 +71,26 @@ async function tryLogin(
   kind: SessionKind,
 ): Promise<SessionWithTokens> {
   const { account, rehash } = await authenticate(context, request, caller)
-  const proof = { account, methods: ['pwd'], isDeviceKnown: request.isDeviceKnown } as const
+  // The name may belong to another user by now, of whom the device is not known.
+  const isDeviceKnown = request.device?.userId === account.userId
+  const proof = { account, methods: ['pwd'], isDeviceKnown } as const
   const opened = await enter(context, proof, caller, kind)
   if (rehash) startRehash(context, account, request.password, caller)
   return opened
 }
 
-/** Finds the device of an account by its token; null: none was sent, or it is not valid for this account. */
-async function knownDevice({ clock, store }: LoginContext, { userId }: Account, token: string | undefined) {
-  return token === undefined ? null : await store.deviceOf(userId, hashOf(token), clock.now())
+/**
+ * Finds the device of an account by its token; null: none was sent, or it is not valid for this account. An unknown account
+ * takes the same time.
+ */
+async function knownDevice({ clock, store }: LoginContext, account: Account | null, token: string | undefined) {
+  return token === undefined ? null : await store.deviceOf(account?.userId ?? '', hashOf(token), clock.now())
 }
 
 /** Checks the password within the login limits; the account may be disabled. @throws Problem as `login` otherwise */
 export async function authenticate(
   context: CredentialsContext & AuditRecordContext & { limits: Pick<LoginLimits, 'begin'> },
-  request: Omit<LoginRequest, 'isDeviceKnown'>,
+  request: Omit<LoginRequest, 'device'>,
   caller: Caller,
 ): Promise<CheckedPassword> {
   const attempt = await context.limits.begin(request.key, caller.ip === null ? null : limitKey(caller.ip))
