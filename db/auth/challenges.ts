@@ -19,7 +19,7 @@ import { challenges, devices, mailRequests } from '../schema/auth.ts'
 import { BATCH, writeInBatches } from '../write-in-batches.ts'
 import type { Audit } from './audit.ts'
 import type { Events } from './events.ts'
-import { mailRow, mailStatements } from './mail-requests.ts'
+import { addMail } from './mail-requests.ts'
 
 /** Milliseconds after which a challenge can be taken again, if the process that took it never finished. */
 const TAKEN_FOR = MINUTE
@@ -30,15 +30,15 @@ export function challengeStore(engine: Engine, { audit, events }: { audit: Audit
     async addChallenge(challenge: Challenge, mail: MailRequest) {
       await engine.write(function* (tx) {
         const { id, purpose, userId } = challenge
+        if (!(yield* addMail(engine, tx, mail))) return
         if (userId !== null && ONLY_ONE.includes(purpose)) yield* tx.run(statements.voidOthers, { userId, purpose, id })
-        yield* tx.run(mailStatements(engine).add, mailRow(engine, mail))
         yield* tx.run(statements.insert, challengeRow(challenge))
       })
     },
     issueChallenge: (issue: Issue, now: number, event: AuditEvent | null) =>
       engine.write(function* (tx) {
         const { isOnlyOne, mailId, userId } = issue
-        const isFirst = (yield* tx.get(statements.claim, { mailId, now })) !== undefined
+        const isFirst = (yield* tx.get(statements.claim, { mailId, userId, now })) !== undefined
         const row = yield* tx.get(statements.ofMail, { mailId })
         if (isFirst && row) {
           const { purpose, requestedAt } = row
@@ -151,7 +151,8 @@ const statements = {
   claim: built((db) =>
     db
       .update(mailRequests)
-      .set({ linkAt: sql`${placeholder('now')}` })
+      // Whoever requested the mail may not have known whom it is for.
+      .set({ linkAt: sql`${placeholder('now')}`, userId: sql`${placeholder('userId')}` })
       .where(and(eq(mailRequests.id, placeholder('mailId')), isNull(mailRequests.linkAt)))
       .returning({ id: mailRequests.id }),
   ),

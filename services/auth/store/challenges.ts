@@ -59,7 +59,7 @@ export type ChallengeKey = { tokenHash: Uint8Array } | { id: string }
 
 export interface ChallengeStore {
   /**
-   * Adds a challenge and its mail. Does nothing when the mail exists. If the user is given, earlier ones of a purpose in
+   * Adds a challenge and its mail. Does nothing when the mail exists, or was finished. If the user is given, earlier ones of a purpose in
    * `challenges/only-one.ts` become void at once: whether a mail follows depends on who has the address.
    */
   addChallenge(challenge: Challenge, mail: MailRequest): Promise<void>
