@@ -1,6 +1,6 @@
 import { EVERY_MAIL, mailTexts } from '../services/auth/mail/texts/texts.ts'
 import { MAIL_KINDS, type MailKind } from '../services/auth/store/index.ts'
-import { LOCALES } from '../services/kit/schema/locale.ts'
+import { LOCALES } from '../services/kit/locale.ts'
 
 /** The purpose of each mail, and its reader. */
 const PURPOSES: Record<MailKind, string> = {

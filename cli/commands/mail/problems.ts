@@ -1,6 +1,6 @@
 import { EXIT, Failure } from '../../exit.ts'
 
-type Problem = readonly [message: string, suggestion: string]
+export type Problem = readonly [message: string, suggestion: string]
 
 /** Explanations and fixes for the reasons that auth records when the mail server refuses every email. */
 export const MAIL_PROBLEMS: Readonly<Record<string, Problem>> = {

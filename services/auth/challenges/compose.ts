@@ -52,7 +52,7 @@ const TEST: Record<Locale, string> = { en: 'Test', ru: 'Проверка' }
 
 function testMail({ config, texts }: ComposeContext, { email, kind, locale, requestedAt }: MailRequest): Letter {
   const language = locale ?? config.locale
-  const { subject, ...forms } = texts.render(kind, language, texts.sample(kind, requestedAt))
+  const { subject, ...forms } = texts.render(kind, language, texts.sample(kind, { at: requestedAt }))
   return { to: email, subject: `${TEST[language]}: ${subject}`, ...forms }
 }
 
