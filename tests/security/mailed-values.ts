@@ -1,5 +1,7 @@
 import { logIn, newEmail, type TestUser } from '../support/actors.ts'
 import { challenged, invitation, type Mailed, nextMail, requested } from '../support/challenges.ts'
+import { changeRows, databaseRows } from '../support/database-rows.ts'
+import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
 import type { System } from '../support/system.ts'
@@ -11,6 +13,7 @@ interface MailedValues {
   challenge_id?: string | undefined
   code?: string
   token?: string
+  mail_id?: string
 }
 
 /** Gets, for an operation that needs them, the code or the link of a mail to the owner. */
@@ -18,6 +21,7 @@ export async function mailedValues(system: System, name: string, owner: TestUser
   const { email, id, tokens } = owner
   const values = ({ code, token }: Mailed, challenge_id: string | undefined) => ({ challenge_id, code, token })
   const change = (body: object) => call(system.url.users, `PATCH /api/v1/users/${id}`, { headers: as.operator, body })
+  if (name.includes('{mail_id}')) return { mail_id: await failedMail(system, email) }
   switch (name.replace('POST /api/v1/auth/', '')) {
     case 'email-verification-confirm':
       return values(await nextMail(system, email, 0, 'verify-email'), owner.challenge_id)
@@ -50,4 +54,13 @@ export async function mailedValues(system: System, name: string, owner: TestUser
     }
   }
   return {}
+}
+
+/** Makes a mail that failed. Without a mail server, none fails by itself. */
+async function failedMail(system: System, to: string): Promise<string> {
+  const { body } = await call(system.url.auth, 'POST /api/v1/admin/mails/test', { headers: as.operator, body: { to } })
+  const finished = `SELECT status FROM finished_mails WHERE id = '${body.id}'`
+  await eventually(async () => (await databaseRows(system, 'auth', finished)).length === 1)
+  await changeRows(system, 'auth', `UPDATE finished_mails SET status = 'failed' WHERE id = '${body.id}'`)
+  return body.id
 }
