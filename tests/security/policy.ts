@@ -88,6 +88,9 @@ const VERSIONED = `
   DELETE /admin/keys/{kid}                         401 403 403 204 204 403
   GET    /admin/audit                              401 403 403 200 200 403
   POST   /admin/invitations                        401 403 403 201 201 403
+  GET    /admin/mails                              401 403 403 200 200 403
+  POST   /admin/mails/{mail_id}/retry              401 403 403 202 202 403
+  POST   /admin/mails/test                         401 403 403 202 202 403
   GET    /admin/login-limits                       401 403 403 200 200 403
   GET    /admin/refused-logins                     401 403 403 200 200 403
   POST   /admin/webhooks                           401 403 403 201 201 403
