@@ -5,7 +5,7 @@ import { isUnusableHash } from '../kit/passwords/hasher.ts'
 import { invalid, Problem } from '../kit/problem.ts'
 import { profileOf, type UserCreate, type UserRead } from '../kit/schema/user.ts'
 import type { ChangeContext, PasswordContext } from './context.ts'
-import { takenBy, visibleUser } from './lookup.ts'
+import { changeableUser, takenBy } from './lookup.ts'
 import { accountMail, creationNotices, removalNotices } from './notices.ts'
 import { creationErrors } from './policy.ts'
 import { userRead } from './present.ts'
@@ -96,9 +96,9 @@ export async function passwordHashOf(
   return password_hash === undefined || isUnusableHash(password_hash) ? null : password_hash
 }
 
-/** Deletes a user. @throws Problem `user_not_found`, `last_admin` */
+/** Deletes a user. @throws Problem `user_not_found`, `forbidden`, `last_admin` */
 export async function deleteUser(context: ChangeContext, id: string, caller: Caller): Promise<UserRead> {
-  const user = await visibleUser(context, id, caller)
+  const user = await changeableUser(context, id, caller)
   const outcome = await context.store.removeUser(
     user.id,
     removalNotices(context, user, caller, context.outboxes.subscribers),
