@@ -44,6 +44,9 @@ const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
   'Webhooks:': {
     webhooks: async () => (await import('./commands/webhooks/webhooks.ts')).webhooksCommand(),
   },
+  'Mail:': {
+    mail: async () => (await import('./commands/mail/mail.ts')).mailCommand(),
+  },
   'Audit:': {
     audit: async () => (await import('./commands/audit/audit.ts')).auditCommand(),
   },

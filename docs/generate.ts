@@ -9,6 +9,7 @@ import { settingDescriptions } from '../services/kit/process/setting-description
 import { MESSAGE_SCHEMAS } from '../services/kit/schema/events.ts'
 import { SERVICE_NAMES, SERVICES } from '../services/registry.ts'
 import { serve } from '../services/serve.ts'
+import { mailSections } from './mails.ts'
 
 /**
  * Fills the parts of the pages that repeat the code: `bun run docs`. A part stands between `<!-- generated: NAME -->` and
@@ -168,6 +169,7 @@ const BLOCKS: Record<string, (before: string) => string | Promise<string>> = {
   metrics,
   'doctor checks': doctorChecks,
   checks,
+  mails: () => mailSections(table),
   ...eventSchemas(),
 }
 

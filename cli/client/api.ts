@@ -9,7 +9,7 @@ import { withoutUndefined } from '../without-undefined.ts'
 import { type Connection, isLocal, noCredential } from './connection.ts'
 import { request } from './requests.ts'
 import { bounded, errorsIn, isProblem, isRecord } from './responses.ts'
-import { Session } from './session.ts'
+import { type AskPassword, Session } from './session.ts'
 import type { Environment } from './settings.ts'
 
 type Suggest = (code: string) => string | undefined
@@ -26,6 +26,7 @@ const FIXES: Record<string, string> = {
   invalid_token: 'ch202 config show --origin',
   token_expired: 'ch202 login <url>',
   token_revoked: 'ch202 login <url>',
+  reauthentication_required: 'ch202 login <url>',
   forbidden: 'ch202 status',
   user_not_found: 'ch202 users list --search <part>',
   session_not_found: 'ch202 sessions list',
@@ -46,9 +47,11 @@ export class Api {
     private readonly connection: Connection,
     private readonly debug: boolean,
     private readonly env: Environment = process.env,
+    /** Undefined: nobody can be asked for a password. */
+    ask?: AskPassword,
   ) {
     const { credential } = connection
-    if (credential?.kind === 'session') this.session = new Session(credential.context, env, debug)
+    if (credential?.kind === 'session') this.session = new Session(credential.context, env, debug, ask)
   }
 
   /**
@@ -131,21 +134,29 @@ export class Api {
   private async send(url: string, init: RequestInit, timeoutMs?: number): Promise<Response> {
     const { credential } = this.connection
     if (credential === null) throw noCredential(this.connection, this.env)
-    const sendWithCredential = async () => {
+    const tokenOf = async () => (credential.kind === 'session' ? await this.session?.token() : credential.value) ?? ''
+    const sendWith = (value: string) => {
       const headers = new Headers(init.headers)
-      if (credential.kind === 'key') headers.set('x-api-key', credential.value)
-      else
-        headers.set(
-          'authorization',
-          `Bearer ${credential.kind === 'token' ? credential.value : await this.session?.token()}`,
-        )
+      if (credential.kind === 'key') headers.set('x-api-key', value)
+      else headers.set('authorization', `Bearer ${value}`)
       return request(url, { ...init, headers }, this.requestOptions(timeoutMs))
     }
-    const answer = await sendWithCredential()
-    // The user's roles or the signing key may have changed: a refresh gives a valid token.
-    if (answer.status !== 401 || !this.session || init.body instanceof ReadableStream) return answer
-    if (!(await this.session.renew())) throw this.session.renewalFailure()
-    return await sendWithCredential()
+    let value = await tokenOf()
+    let answer = await sendWith(value)
+    if (!this.session || init.body instanceof ReadableStream) return answer
+    // The user's roles or the signing key may have changed: a refresh gives a valid token. It is no new login.
+    if (answer.status === 401 && !(await needsRecentLogin(answer))) {
+      if (!(await this.session.renew())) throw this.session.renewalFailure()
+      value = await tokenOf()
+      answer = await sendWith(value)
+    }
+    // Twice: the token of another command, which takes the place of this one, may be too old as well.
+    for (let tries = 0; tries < 2 && (await needsRecentLogin(answer)); tries++) {
+      await this.session.reauthenticate(value)
+      value = await tokenOf()
+      answer = await sendWith(value)
+    }
+    return answer
   }
 
   private requestOptions(timeoutMs?: number) {
@@ -188,6 +199,16 @@ export class Api {
       ...withoutUndefined({ errors: errorsIn(value), requestId, suggestion }),
     })
   }
+}
+
+/** Whether a call was refused because the last login was too long ago (RFC 9470, 3). */
+async function needsRecentLogin(answer: Response): Promise<boolean> {
+  if (answer.status !== 401) return false
+  const body: unknown = await answer
+    .clone()
+    .json()
+    .catch(() => undefined)
+  return isProblem(body) && body.code === 'reauthentication_required'
 }
 
 /**

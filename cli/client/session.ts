@@ -1,4 +1,4 @@
-import { EXIT, Failure } from '../exit.ts'
+import { EXIT, exitOf, Failure } from '../exit.ts'
 import { quoted } from '../terminal/shell.ts'
 import { type Context, readContext, withContextLock, writeContext } from './contexts.ts'
 import { request } from './requests.ts'
@@ -18,14 +18,16 @@ export interface Tokens {
 
 /** The fields of a context that come from the tokens. */
 export function tokenFields({ access_token, expires_in, refresh_token, refresh_expires_in, session_id }: Tokens) {
-  const now = Date.now()
   return {
-    access_token,
-    access_until: now + expires_in * 1000 - Math.min(SPARE_MS, expires_in * 500),
+    ...accessFields({ access_token, expires_in }),
     refresh_token,
     session_id,
-    session_until: now + refresh_expires_in * 1000,
+    session_until: Date.now() + refresh_expires_in * 1000,
   }
+}
+
+function accessFields({ access_token, expires_in }: Pick<Tokens, 'access_token' | 'expires_in'>) {
+  return { access_token, access_until: Date.now() + expires_in * 1000 - Math.min(SPARE_MS, expires_in * 500) }
 }
 
 /** Whether the access token need not be refreshed yet. */
@@ -55,14 +57,31 @@ export async function endSession(
   return answer !== undefined && (answer.ok || answer.status === 401)
 }
 
+/** Gives the password of whoever has a session. @throws Failure when nobody can be asked */
+export type AskPassword = (question: string) => Promise<string>
+
+/** The failure for a call that needs a recent login, where nobody can be asked for the password. */
+export function recentLoginNeeded({ auth, email, name }: Pick<Context, 'auth' | 'email' | 'name'>): Failure {
+  return new Failure(
+    EXIT.notLoggedIn,
+    'The last login is too old for this: log in again, run the command in a terminal, or use the operator key',
+    {
+      code: 'reauthentication_required',
+      suggestion: `ch202 login ${quoted(auth)} --email ${quoted(email)} --name ${name} --password-stdin`,
+    },
+  )
+}
+
 /** The session of a context; refreshes its tokens as needed. */
 export class Session {
   private renewing: Promise<boolean> | undefined
+  private reauthenticating: Promise<void> | undefined
 
   constructor(
     private context: Context,
     private readonly env: Environment,
     private readonly debug: boolean,
+    private readonly ask: AskPassword | undefined,
   ) {}
 
   /** A valid access token. @throws Failure if the session has ended */
@@ -79,6 +98,23 @@ export class Session {
     return this.renewing
   }
 
+  /**
+   * Authenticates again, for a call that refused a token because the last login was too long ago. Requests that run at the
+   * same time ask once.
+   * @param refused the token
+   * @throws Failure if nobody can be asked, or the password is wrong
+   */
+  async reauthenticate(refused: string): Promise<void> {
+    // Another request, or another command, may have done it meanwhile.
+    const latest = readContext(this.env, this.context.name)
+    if (latest?.session_id === this.context.session_id && latest.access_token !== refused) this.context = latest
+    if (this.context.access_token !== refused) return
+    this.reauthenticating ??= this.confirmPassword().finally(() => {
+      this.reauthenticating = undefined
+    })
+    await this.reauthenticating
+  }
+
   /** The failure for a refused token that cannot be refreshed. */
   renewalFailure(): Failure {
     const { auth, name } = this.context
@@ -91,6 +127,36 @@ export class Session {
         retryable: true,
       },
     )
+  }
+
+  private async confirmPassword(): Promise<void> {
+    const { auth, email, name } = this.context
+    if (!this.ask) throw recentLoginNeeded(this.context)
+    const password = await this.ask(`This needs a recent login. Password of ${email}`)
+    const answer = await request(
+      `${auth}/api/v1/auth/reauthenticate`,
+      {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', authorization: `Bearer ${await this.token()}` },
+        body: JSON.stringify({ password }),
+      },
+      { debug: this.debug, timeoutMs: TIMEOUT },
+    ).catch(() => undefined)
+    if (!answer) throw this.renewalFailure()
+    const body = (await answer.json().catch(() => ({}))) as Partial<Tokens> & { code?: string; message?: string }
+    if (!answer.ok || !body.access_token || body.expires_in === undefined)
+      throw new Failure(exitOf(answer.status), body.message ?? `No login at ${auth}: status ${answer.status}`, {
+        code: body.code ?? 'unreachable',
+        suggestion: `ch202 login ${quoted(auth)} --name ${name}`,
+      })
+    const accessToken = accessFields({ access_token: body.access_token, expires_in: body.expires_in })
+    await withContextLock(this.env, name, async () => {
+      // Another command may have refreshed the session, or ended it.
+      const latest = readContext(this.env, name)
+      const isSame = latest?.session_id === this.context.session_id
+      this.context = { ...(isSame ? latest : this.context), ...accessToken }
+      if (isSame) writeContext(this.env, this.context)
+    })
   }
 
   private async refresh(): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { mailTexts } from '../../services/auth/mail/texts/texts.ts'
 import { ConfigError, readConfig, settingDefaults } from '../../services/kit/process/config.ts'
 import { secretsFile } from '../../services/kit/process/secrets.ts'
 import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
@@ -83,7 +84,9 @@ async function validate({ env, out }: Tool): Promise<void> {
 
 async function faultsOf(env: Environment): Promise<string[]> {
   try {
-    return await unreachableSettings(readConfig(env, SERVICES))
+    const config = readConfig(env, SERVICES)
+    mailTexts(config)
+    return await unreachableSettings(config)
   } catch (error) {
     if (error instanceof ConfigError) return error.faults
     throw error

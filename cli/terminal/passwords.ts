@@ -27,14 +27,14 @@ export async function passwordOf({ generate, passwordStdin }: PasswordOptions): 
   if (generate) return randomBytes(GENERATED_BYTES).toString('base64url')
   if (passwordStdin) return await fromStdin()
   if (!canAsk()) throw usage('A password is needed: give --password-stdin or --generate')
-  return await ask('Password')
+  return await askPassword('Password')
 }
 
 /** Gets an existing password, which cannot be generated. @throws Failure as `passwordOf` */
 export async function existingPassword({ passwordStdin }: PasswordOptions): Promise<string> {
   if (passwordStdin) return await fromStdin()
   if (!canAsk()) throw usage('A password is needed: give --password-stdin')
-  return await ask('Password')
+  return await askPassword('Password')
 }
 
 async function fromStdin(): Promise<string> {
@@ -43,7 +43,8 @@ async function fromStdin(): Promise<string> {
   return line
 }
 
-async function ask(message: string): Promise<string> {
+/** Asks for a password in the terminal, without showing it. @throws Failure if the user cancels */
+export async function askPassword(message: string): Promise<string> {
   const { isCancel, password } = await import('@clack/prompts')
   const answer = await password({ message })
   if (isCancel(answer)) throw new Failure(EXIT.interrupted, 'Cancelled', { code: 'cancelled' })

@@ -5,7 +5,8 @@ import type { Environment } from '../client/settings.ts'
 import { usage } from '../exit.ts'
 import type { Output } from '../terminal/formats.ts'
 import { Printer } from '../terminal/output.ts'
-import { terminalEnvironment } from '../terminal/terminal.ts'
+import { askPassword } from '../terminal/passwords.ts'
+import { canAsk, terminalEnvironment } from '../terminal/terminal.ts'
 
 /** The options that every command takes. */
 export interface Globals {
@@ -45,7 +46,9 @@ export class Tool {
 
   /** The API client of the services, with the operator's credential. */
   api(): Promise<Api> {
-    this.creatingApi ??= this.connection().then((connection) => new Api(connection, this.globals.debug ?? false))
+    const { debug = false } = this.globals
+    const ask = canAsk() ? askPassword : undefined
+    this.creatingApi ??= this.connection().then((connection) => new Api(connection, debug, this.env, ask))
     return this.creatingApi
   }
 }

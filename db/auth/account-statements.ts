@@ -1,7 +1,7 @@
 import { and, asc, desc, eq, getTableColumns, gt, ne, type SQL, sql } from 'drizzle-orm'
 import { type Builder, built } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
-import { accounts, challenges, devices } from '../schema/auth.ts'
+import { accounts, challenges, devices, finishedMails } from '../schema/auth.ts'
 import { COUNT } from './count.ts'
 
 const userId = sql.placeholder('userId')
@@ -51,6 +51,7 @@ export const STATEMENTS = {
       ),
   ),
   removeDevices: built((db) => db.delete(devices).where(eq(devices.userId, userId))),
+  removeMails: built((db) => db.delete(finishedMails).where(eq(finishedMails.userId, userId))),
   removeChallenges: built((db) => db.delete(challenges).where(eq(challenges.userId, userId))),
   ids: built((db) =>
     db

@@ -144,6 +144,7 @@ export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
       yield* tx.run(statements.put, tombstone(userId, ending.now))
       yield* tx.run(statements.removeChallenges, { userId })
       yield* tx.run(statements.removeDevices, { userId })
+      yield* tx.run(statements.removeMails, { userId })
       revoked.push({ kind: 'user', subject: userId, version: EVERY_VERSION, until })
     }
     const ended = yield* feed.writeRevocations(tx, revoked, revocations.length)

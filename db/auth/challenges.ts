@@ -1,4 +1,5 @@
 import { and, eq, gt, gte, inArray, isNull, lt, lte, ne, or, sql } from 'drizzle-orm'
+import { ONLY_ONE } from '../../services/auth/challenges/only-one.ts'
 import type {
   AuthStore,
   Challenge,
@@ -18,7 +19,7 @@ import { challenges, devices, mailRequests } from '../schema/auth.ts'
 import { BATCH, writeInBatches } from '../write-in-batches.ts'
 import type { Audit } from './audit.ts'
 import type { Events } from './events.ts'
-import { mailRow, mailStatements } from './mail-requests.ts'
+import { addMail } from './mail-requests.ts'
 
 /** Milliseconds after which a challenge can be taken again, if the process that took it never finished. */
 const TAKEN_FOR = MINUTE
@@ -28,14 +29,16 @@ export function challengeStore(engine: Engine, { audit, events }: { audit: Audit
   return {
     async addChallenge(challenge: Challenge, mail: MailRequest) {
       await engine.write(function* (tx) {
-        yield* tx.run(mailStatements(engine).add, mailRow(engine, mail))
+        const { id, purpose, userId } = challenge
+        if (!(yield* addMail(engine, tx, mail))) return
+        if (userId !== null && ONLY_ONE.includes(purpose)) yield* tx.run(statements.voidOthers, { userId, purpose, id })
         yield* tx.run(statements.insert, challengeRow(challenge))
       })
     },
     issueChallenge: (issue: Issue, now: number, event: AuditEvent | null) =>
       engine.write(function* (tx) {
         const { isOnlyOne, mailId, userId } = issue
-        const isFirst = (yield* tx.get(statements.claim, { mailId, now })) !== undefined
+        const isFirst = (yield* tx.get(statements.claim, { mailId, userId, now })) !== undefined
         const row = yield* tx.get(statements.ofMail, { mailId })
         if (isFirst && row) {
           const { purpose, requestedAt } = row
@@ -148,7 +151,8 @@ const statements = {
   claim: built((db) =>
     db
       .update(mailRequests)
-      .set({ linkAt: sql`${placeholder('now')}` })
+      // Whoever requested the mail may not have known whom it is for.
+      .set({ linkAt: sql`${placeholder('now')}`, userId: sql`${placeholder('userId')}` })
       .where(and(eq(mailRequests.id, placeholder('mailId')), isNull(mailRequests.linkAt)))
       .returning({ id: mailRequests.id }),
   ),
@@ -180,7 +184,6 @@ const statements = {
       .set({
         userId: sql`${placeholder('userId')}`,
         tokenHash: sql`${placeholder('tokenHash')}`,
-        codeExpiresAt: sql`${placeholder('codeExpiresAt')}`,
         expiresAt: sql`${placeholder('expiresAt')}`,
       })
       .where(eq(challenges.mailId, placeholder('mailId'))),

@@ -1,25 +1,20 @@
 import { and, asc, count, eq, gt, lte, or, sql } from 'drizzle-orm'
 import type { AuthStore, MailRequest } from '../../services/auth/store/index.ts'
-import { built, type Dialect, type Engine, text } from '../engine.ts'
+import { type Body, built, type Dialect, type Engine, type Transaction, text } from '../engine.ts'
 import { takeOver, takeOverStatements } from '../nodes.ts'
 import { placeholders } from '../placeholders.ts'
-import { mailRequests } from '../schema/auth.ts'
+import { finishedMails, mailRequests } from '../schema/auth.ts'
 import { BATCH, writeInBatches } from '../write-in-batches.ts'
 
 const { placeholder } = sql
 const byId = eq(mailRequests.id, placeholder('id'))
 const later = gt(mailRequests.nextAt, placeholder('now'))
 /** On PostgreSQL, where a mail has an owner: one of this node. */
-const ofThisNode = (dialect: Dialect) => (dialect === 'postgres' ? sql`owner = ${placeholder('node')}` : undefined)
+export const ofThisNode = (dialect: Dialect) =>
+  dialect === 'postgres' ? sql`owner = ${placeholder('node')}` : undefined
 
 const statements = {
-  add: built((db) =>
-    db
-      .insert(mailRequests)
-      .values(placeholders(mailRequests))
-      // Other services repeat a notice until it is acknowledged.
-      .onConflictDoNothing(),
-  ),
+  add: built((db) => db.insert(mailRequests).values(placeholders(mailRequests)).onConflictDoNothing()),
   addOwned: text({
     sqlite: '',
     postgres: `
@@ -29,6 +24,12 @@ const statements = {
         $lastError, $node)
       ON CONFLICT (id) DO NOTHING`,
   }),
+  isFinished: built((db) =>
+    db
+      .select({ id: finishedMails.id })
+      .from(finishedMails)
+      .where(eq(finishedMails.id, placeholder('id'))),
+  ),
   due: built((db, dialect) =>
     db
       .select()
@@ -76,25 +77,27 @@ const statements = {
 
 const TAKE_OVER = takeOverStatements({ name: 'mail_requests', key: 'id', order: 'next_at' })
 
-/** The statement that adds a mail: where several nodes run, with its owner. */
-export function mailStatements(engine: Engine) {
-  return { add: engine.node === null ? statements.add : statements.addOwned }
-}
-
-/** The values of that statement. */
-export function mailRow(engine: Engine, request: MailRequest) {
-  if (engine.node === null) return { ...request }
-  const { data, ...columns } = request
-  return { ...columns, dataText: JSON.stringify(data), node: engine.node.current }
+/**
+ * Adds a mail, unless a mail with its id is in the queue.
+ * @returns whether the mail is in the queue now; false: it was finished, for other services repeat a notice until it is
+ * acknowledged
+ */
+export function* addMail(engine: Engine, tx: Transaction, request: MailRequest): Body<boolean> {
+  if (yield* tx.get(statements.isFinished, { id: request.id })) return false
+  if (engine.node === null) yield* tx.run(statements.add, { ...request })
+  else {
+    const { data, ...columns } = request
+    yield* tx.run(statements.addOwned, { ...columns, dataText: JSON.stringify(data), node: engine.node.current })
+  }
+  return true
 }
 
 /** The queue of mails to send. Where several nodes run, the one that adds a mail owns it, until it dies. */
 export function mailRequestStore(engine: Engine) {
   const owner = () => ({ node: engine.node?.current ?? '' })
-  const { add } = mailStatements(engine)
   return {
     async addMailRequest(request: MailRequest) {
-      await engine.write((tx) => tx.run(add, mailRow(engine, request)))
+      await engine.write((tx) => addMail(engine, tx, request))
     },
     mailRequestsDue: (now: number, latest: number, limit: number) =>
       engine.all(statements.due, { ...owner(), now, latest, limit }),

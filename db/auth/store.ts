@@ -15,6 +15,7 @@ import { deliveryStore } from './deliveries.ts'
 import { eventStore } from './events.ts'
 import { factStore } from './facts.ts'
 import { failureStore } from './failures.ts'
+import { finishedMailStore } from './finished-mails.ts'
 import { keyStore } from './keys.ts'
 import { mailRequestStore } from './mail-requests.ts'
 import { refusedLoginStore } from './refused-logins.ts'
@@ -54,6 +55,7 @@ async function authStore(engine: Engine, { amqp }: AuthStoreOptions): Promise<Au
     ...keyStore(engine, { audit, feed }),
     ...challengeStore(engine, { audit, events }),
     ...mailRequestStore(engine),
+    ...finishedMailStore(engine, audit),
     ...events,
     ...webhookStore(engine, { audit, events }),
     ...deliveryStore(engine, { audit, events }),

@@ -36,6 +36,13 @@ export const users = sqliteTable('users', {
 /** The ids of deleted users: they are never used again. */
 export const deletedIds = sqliteTable('deleted_ids', { id: text('id').primaryKey() })
 
+/** Emails that were verified before they were changed: nobody else can take them before `until`. */
+export const reservedEmails = sqliteTable('reserved_emails', {
+  emailKey: text('email_key').primaryKey(),
+  userId: text('user_id').notNull(),
+  until: integer('until').notNull(),
+})
+
 /** Numbers that only grow, even when rows are deleted. */
 export const counters = sqliteTable('counters', {
   name: text('name').primaryKey(),

@@ -64,7 +64,10 @@ describe('R3: the cost of a search', () => {
     const users = Array.from({ length: MANY * PARTS.length }, (_, n) =>
       userOf(n, { name: repeated(PARTS[n % PARTS.length] ?? '', 200) }),
     )
-    await store.addUsers(users.map((user) => ({ user, notices: [] })))
+    await store.addUsers(
+      users.map((user) => ({ user, notices: [] })),
+      Date.now(),
+    )
     const prepared = spyOn(Database.prototype, 'prepare')
     try {
       for (const sort of ['created_at', '-created_at', 'email', '-email'] as const)
@@ -155,7 +158,10 @@ describe('R3, R21: the text that a search covers', () => {
     const store = await openUsersStore({ dataDir })
     const [one, two, three, ...others] = people as [User, User, User, ...User[]]
     for (const user of [one, two, three]) expect(await store.addUser(user, [])).toBe('added')
-    await store.addUsers(others.map((user) => ({ user, notices: [] })))
+    await store.addUsers(
+      others.map((user) => ({ user, notices: [] })),
+      Date.now(),
+    )
     const renamed = { ...one, email: 'New@example.org', username: 'nova', name: 'ЁЖ', version: 2 }
     const rehashed = { ...two, passwordHash: 'another', version: 2 }
     expect(await store.replaceUser(renamed, [])).toBe('replaced')

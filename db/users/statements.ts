@@ -1,8 +1,8 @@
-import { asc, eq, gt, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, lte, sql } from 'drizzle-orm'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
-import { built, type Dialect } from '../engine.ts'
+import { built, type Dialect, text } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
-import { counters, deletedIds, users } from '../schema/users.ts'
+import { counters, deletedIds, reservedEmails, users } from '../schema/users.ts'
 
 const { placeholder } = sql
 
@@ -56,6 +56,26 @@ export const STATEMENTS = {
       .from(deletedIds)
       .where(among(dialect, deletedIds.id, 'ids')),
   ),
+  /** The holders of an email and a username, and the user for whom the email is reserved. */
+  holders: text<{ name: 'email' | 'username'; id: string }>(`
+    SELECT 'email' AS name, id FROM users WHERE email_key = $key
+    UNION ALL SELECT 'username', id FROM users WHERE username = $username
+    UNION ALL SELECT 'email', user_id FROM reserved_emails WHERE email_key = $key AND until > $now`),
+  reservedAmong: built((db, dialect) =>
+    db
+      .select({ emailKey: reservedEmails.emailKey })
+      .from(reservedEmails)
+      .where(and(among(dialect, reservedEmails.emailKey, 'keys'), gt(reservedEmails.until, placeholder('now')))),
+  ),
+  reserve: text(`
+    INSERT INTO reserved_emails (email_key, user_id, until) VALUES ($emailKey, $userId, $until)
+    ON CONFLICT (email_key) DO UPDATE SET user_id = excluded.user_id, until = excluded.until`),
+  /** Ends the reservations that were made since the one of an email, and that one. */
+  endReservations: text(`
+    DELETE FROM reserved_emails WHERE user_id = $userId AND until >= (
+      SELECT until FROM reserved_emails WHERE email_key = $key AND user_id = $userId)`),
+  endReservationsOf: built((db) => db.delete(reservedEmails).where(eq(reservedEmails.userId, placeholder('userId')))),
+  forgetReservations: built((db) => db.delete(reservedEmails).where(lte(reservedEmails.until, placeholder('now')))),
   admins: built((db) => db.select({ seq: users.seq }).from(users).where(eq(users.isAdmin, true)).limit(2)),
   changedAfter: built((db) =>
     db

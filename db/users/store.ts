@@ -1,6 +1,7 @@
 import type { NewNotice } from '../../services/kit/outbox/outbox.ts'
 import { emailKey } from '../../services/kit/schema/email.ts'
 import { isActiveAdmin, isLastAdmin, removesAdmin } from '../../services/users/last-admin.ts'
+import { reservationBy } from '../../services/users/reservations.ts'
 import type { NewUser, Taken, User, UsersStore } from '../../services/users/store.ts'
 import { bulkInsert } from '../bulk-insert.ts'
 import type { Body, Engine, Transaction } from '../engine.ts'
@@ -50,35 +51,41 @@ function usersStore(engine: Engine): UsersStore {
     return (yield* tx.get(statements.nextChanges, { count }))?.value ?? 0
   }
 
-  /** @param self the id whose own email and username do not conflict; null: the user does not exist yet */
-  function* conflictOf(tx: Transaction, user: User, self: string | null = user.id): Body<Taken | undefined> {
-    const byEmail = yield* tx.get(statements.byEmail, { key: emailKey(user.email) })
-    if (byEmail && byEmail.id !== self) return 'email_taken'
-    const { username } = user
-    const byUsername = username === null ? undefined : yield* tx.get(statements.byUsername, { username })
-    return byUsername && byUsername.id !== self ? 'username_taken' : undefined
+  function* conflictOf(tx: Transaction, user: User, self: string | null, now: number): Body<Taken | undefined> {
+    return takenNames(yield* tx.all(statements.holders, holdersOf(user, now)), self)[0]
+  }
+
+  /** Reserves the email that a change takes from a user, and forgets the reservations that have expired. */
+  function* reserveEmail(tx: Transaction, before: User, after: User): Body<void> {
+    const reservation = reservationBy(before, after)
+    if (!reservation) return
+    yield* tx.run(statements.forgetReservations, { now: after.updatedAt })
+    yield* tx.run(statements.reserve, { ...reservation })
   }
 
   function* addMany(
     tx: Transaction,
     newUsers: readonly NewUser[],
+    now: number,
     summary: (added: number) => NewNotice[],
   ): Body<('added' | 'id_taken' | Taken)[]> {
     const ids = JSON.stringify(newUsers.map(({ user }) => user.id))
     const deleted = new Set((yield* tx.all(statements.deletedAmong, { ids })).map(({ id }) => id))
+    const keys = JSON.stringify(newUsers.map(({ user }) => emailKey(user.email)))
+    const reserved = new Set((yield* tx.all(statements.reservedAmong, { keys, now })).map((row) => row.emailKey))
     const firstChange = (yield* nextChange(tx, newUsers.length)) - newUsers.length + 1
     const rows = newUsers.map(({ user }, index) => rowOf(user, firstChange + index))
     usersChanged(tx)
     const added = yield* insertMany(
       tx,
-      rows.filter(({ id }) => !deleted.has(id)),
+      rows.filter((row) => !deleted.has(row.id) && !reserved.has(row.emailKey)),
     )
     const isAdded = newUsers.map((_, index) => added.has(firstChange + index))
     const notices = newUsers.flatMap((newUser, index) => (isAdded[index] ? newUser.notices : []))
     yield* outbox.addNotices(tx, added.size > 0 ? [...notices, ...summary(added.size)] : notices)
     const outcomes: ('added' | 'id_taken' | Taken)[] = []
     for (const [index, { user }] of newUsers.entries())
-      outcomes.push(isAdded[index] ? 'added' : ((yield* conflictOf(tx, user, null)) ?? 'id_taken'))
+      outcomes.push(isAdded[index] ? 'added' : ((yield* conflictOf(tx, user, null, now)) ?? 'id_taken'))
     return outcomes
   }
 
@@ -93,7 +100,7 @@ function usersStore(engine: Engine): UsersStore {
 
     addUser: (user, notices) =>
       engine.write(function* (tx) {
-        const conflict = yield* conflictOf(tx, user)
+        const conflict = yield* conflictOf(tx, user, user.id, user.createdAt)
         if (conflict) return conflict
         yield* tx.run(statements.insert, rowOf(user, yield* nextChange(tx)))
         usersChanged(tx)
@@ -101,17 +108,19 @@ function usersStore(engine: Engine): UsersStore {
         return 'added' as const
       }),
 
-    addUsers: (newUsers, summary = () => []) =>
-      newUsers.length > 0 ? engine.write((tx) => addMany(tx, newUsers, summary)) : Promise.resolve([]),
+    addUsers: (newUsers, now, summary = () => []) =>
+      newUsers.length > 0 ? engine.write((tx) => addMany(tx, newUsers, now, summary)) : Promise.resolve([]),
 
-    replaceUser: (next, notices) =>
+    replaceUser: (next, notices, email) =>
       engine.write(function* (tx) {
         const current = yield* tx.get(statements.byId, { id: next.id })
         if (current?.version !== next.version - 1) return 'changed_since' as const
-        const conflict = yield* conflictOf(tx, next)
+        const conflict = yield* conflictOf(tx, next, next.id, next.updatedAt)
         if (conflict) return conflict
         if (yield* takesLastAdmin(tx, current, next)) return 'last_admin' as const
         yield* tx.run(statements.update, rowOf(next, yield* nextChange(tx)))
+        if (email !== 'undone') yield* reserveEmail(tx, current, next)
+        else yield* tx.run(statements.endReservations, { userId: next.id, key: emailKey(next.email) })
         usersChanged(tx, next.id)
         yield* outbox.addNotices(tx, notices)
         return 'replaced' as const
@@ -124,6 +133,7 @@ function usersStore(engine: Engine): UsersStore {
         if (yield* takesLastAdmin(tx, current, null)) return 'last_admin' as const
         yield* tx.run(statements.remove, { id })
         yield* tx.run(statements.addDeletedId, { id })
+        yield* tx.run(statements.endReservationsOf, { userId: id })
         // No row has the number, but whoever cached what lists contain sees that it grew.
         yield* nextChange(tx)
         usersChanged(tx, id)
@@ -138,6 +148,8 @@ function usersStore(engine: Engine): UsersStore {
     userById: (id) => userById.get(id),
     userByEmail: async (email) => presentOrNull(await engine.get(statements.byEmail, { key: emailKey(email) })),
     userByUsername: async (username) => presentOrNull(await engine.get(statements.byUsername, { username })),
+
+    namesTaken: async (user, self, now) => takenNames(await engine.all(statements.holders, holdersOf(user, now)), self),
 
     async usersNamed({ emails = [], ids = [], usernames = [] }) {
       const keys = JSON.stringify(emails.map(emailKey))
@@ -167,6 +179,16 @@ function usersStore(engine: Engine): UsersStore {
     },
     close: () => engine.close(),
   }
+}
+
+function holdersOf({ email, username }: Pick<User, 'email' | 'username'>, now: number) {
+  return { key: emailKey(email), username, now }
+}
+
+/** @param self the id whose own names do not conflict */
+function takenNames(holders: { name: 'email' | 'username'; id: string }[], self: string | null): Taken[] {
+  const names = holders.filter(({ id }) => id !== self).map(({ name }) => `${name}_taken` as const)
+  return [...new Set(names)].toSorted()
 }
 
 /** @param change the number of the change that writes the row */

@@ -7,6 +7,7 @@ import { discoveryRoutes } from './routes/discovery.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { loginRoutes } from './routes/login.ts'
 import { loginLimitRoutes } from './routes/login-limits.ts'
+import { mailRoutes } from './routes/mails.ts'
 import { meRoutes } from './routes/me.ts'
 import { passwordCacheRoutes } from './routes/password-cache.ts'
 import { passwordResetRoutes } from './routes/password-reset.ts'
@@ -38,6 +39,7 @@ export function authRoutes(context: AuthServices, guarded: ReturnType<typeof gua
     .use(passwordCacheRoutes(context, guarded))
     .use(keyRoutes(context, guarded))
     .use(loginLimitRoutes(context, guarded))
+    .use(mailRoutes(context, guarded))
     .use(webhookRoutes(context, guarded))
 }
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
-import { MINUTE, SECOND } from '../kit/clock.ts'
+import { DAY, MINUTE, SECOND } from '../kit/clock.ts'
 import { documentedPaths, serviceApp } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
@@ -38,6 +38,8 @@ const NAME = 'auth'
 /** The longest time for which a start waits for users to send what auth missed. */
 const CATCH_UP = 4 * SECOND
 const TIDY_EVERY = MINUTE
+/** How long mails that were sent or have failed are kept. */
+const MAILS_KEPT = 30 * DAY
 /** The lease of the node that deletes what has expired. */
 const TIDY = 'tidy'
 /** Routes that answer while this service catches up: the other services need them, or they report its health. */
@@ -135,6 +137,7 @@ export async function authService(
             store.forgetFailures(now),
             store.forgetRefusedLogins(),
             store.forgetChallenges(now),
+            store.forgetMails(now - MAILS_KEPT),
             dispatcher.tidy(),
           ]
         : []),

@@ -29,9 +29,6 @@ const OTHERS = { after: 2500, times: 2 }
 /** The calls of the other services to auth. */
 export type AuthClient = AuthOfModules & AuthOfUsers
 
-/** The route that auth is about to have. */
-type AccountMails = Record<'account-mail', { post(body: object): Promise<Answer<unknown>> }>
-
 /** Calls auth. @param link the way to auth */
 export function authClient(link: Link): AuthClient {
   const { auth } = clientOf<AuthApi>(link)
@@ -59,7 +56,7 @@ export function authClient(link: Link): AuthClient {
       const times = { at: timestamp(at), request_id: requestId }
       const body = { ...mail, ...times, user_id: userId, user_agent: userAgent }
       await repeated(async () => {
-        const call = (auth.sync as unknown as AccountMails)['account-mail'].post(body)
+        const call = auth.sync['account-mail'].post(body)
         // A refusal, unlike an outage, holds up no other notice: this one waits until auth has the route.
         if (await hasStatus(call, 404)) throw new Problem('not_found')
         await acknowledged(call, 'auth_unavailable')

@@ -1,10 +1,11 @@
+import { requireRecent } from '../kit/access/recent.ts'
 import type { Caller } from '../kit/caller.ts'
 import { invalidField, Problem } from '../kit/problem.ts'
 import { emailKey } from '../kit/schema/email.ts'
 import { type JsonObject, mergePatch } from '../kit/schema/json-object.ts'
 import { PROFILE_NAMES, type Profile, profileField, type UserRead } from '../kit/schema/user.ts'
 import { type Change, NO_CHANGE, oneChange } from './change.ts'
-import type { ChangeContext } from './context.ts'
+import type { AssuredContext, ChangeContext } from './context.ts'
 import { changeableUser, takenBy, visibleTo, visibleUser } from './lookup.ts'
 import { changeNotices } from './notices.ts'
 import { refuseFieldsOf } from './policy.ts'
@@ -15,10 +16,11 @@ import type { User } from './store.ts'
 /**
  * Replaces the fields of a user. Username and name become null if left out; the profile and the fields that only
  * operators may set stay.
- * @throws Problem `user_not_found`, `forbidden`, `forbidden_field`, `email_taken`, `username_taken`, `last_admin`
+ * @throws Problem `user_not_found`, `forbidden`, `forbidden_field`, `reauthentication_required`, `email_taken`,
+ * `username_taken`, `last_admin`
  */
 export async function replaceUser(
-  context: ChangeContext,
+  context: AssuredContext,
   id: string,
   input: UserReplace,
   caller: Caller,
@@ -34,7 +36,7 @@ export async function replaceUser(
  * @throws Problem `validation_failed` if merged values are too large; as `replaceUser`, but for `forbidden`
  */
 export async function patchUser(
-  context: ChangeContext,
+  context: AssuredContext,
   id: string,
   input: UserPatch,
   caller: Caller,
@@ -44,15 +46,34 @@ export async function patchUser(
 }
 
 async function updateUser(
-  context: ChangeContext,
+  context: AssuredContext,
   user: User,
   input: UserPatch,
   changeOf: (current: User) => Change,
   caller: Caller,
 ): Promise<UserRead> {
   refuseFieldsOf(user.id, input, caller)
-  // The user may have got a role meanwhile that only operators may act on.
-  return userRead(await applyChange(context, user, caller, (current) => changeOf(visibleTo(caller, current))))
+  const changed = await applyChange(context, user, caller, (current) => {
+    // The user may have got a role meanwhile that only operators may act on.
+    const change = changeOf(visibleTo(caller, current))
+    requireAssurance(context, current, change, caller)
+    return change
+  })
+  return userRead(changed)
+}
+
+/**
+ * Refuses a change by which someone with a stolen token could take over an account or gain rights, unless the caller has
+ * authenticated recently.
+ * @throws Problem `reauthentication_required`; `forbidden_field` for users who must prove another email first
+ */
+function requireAssurance({ clock, config }: AssuredContext, user: User, { fields }: Change, caller: Caller): void {
+  const { email, emailVerified, roles } = fields
+  const isOtherAddress = email !== undefined && emailKey(email) !== emailKey(user.email)
+  if (isOtherAddress && caller.userId === user.id && config.emailVerification === 'required')
+    throw new Problem('forbidden_field', { message: 'Another email must be proved: POST /auth/email-change-request' })
+  if (isOtherAddress || emailVerified !== undefined || roles !== undefined)
+    requireRecent(caller, config.reauthMaxAge, clock.now())
 }
 
 /** Replaces the merge patches of an update by their results. @throws Problem `validation_failed` if one is too large */
@@ -139,7 +160,8 @@ export async function applyChange(
     const { fields } = change
     if (Object.keys(fields).length === 0) return current
     const next: User = { ...current, ...fields, version: current.version + 1, updatedAt: clock.now() }
-    const outcome = await store.replaceUser(next, changeNotices(context, { from: current, to: next }, caller, change))
+    const notices = changeNotices(context, { from: current, to: next }, caller, change)
+    const outcome = await store.replaceUser(next, notices, change.emailBy === 'undo' ? 'undone' : undefined)
     if (outcome === 'replaced') {
       await outboxes.waitForDelivery(user.id)
       return next

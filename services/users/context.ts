@@ -30,10 +30,15 @@ export interface ChangeContext extends ReadContext, EventContext {
   outboxes: Outboxes
 }
 
+/** Context of changes that need a recent authentication. */
+export interface AssuredContext extends ChangeContext {
+  config: Pick<Config, 'emailVerification' | 'reauthMaxAge'>
+}
+
 /** Context of new passwords and new users. */
-export interface PasswordContext extends ChangeContext {
+export interface PasswordContext extends AssuredContext {
   hasher: Hasher
-  config: Pick<Config, 'emailVerification' | 'passwordMinLength' | 'rateLimit' | 'registrationOpen'>
+  config: Pick<Config, 'emailVerification' | 'passwordMinLength' | 'rateLimit' | 'reauthMaxAge' | 'registrationOpen'>
 }
 
 /** Context of the routes. */

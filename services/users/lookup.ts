@@ -5,7 +5,7 @@ import { isUuid } from '../kit/random.ts'
 import { isEmail, withoutBlanks } from '../kit/schema/email.ts'
 import { pageAnswer, pageRequest } from '../kit/schema/page.ts'
 import type { UserRead } from '../kit/schema/user.ts'
-import type { ReadContext } from './context.ts'
+import type { ChangeContext, ReadContext } from './context.ts'
 import { userRead } from './present.ts'
 import type { ListQuery } from './schemas/users.ts'
 import type { User } from './store.ts'
@@ -110,14 +110,11 @@ function flagIn(text: 'true' | 'false' | undefined): boolean | undefined {
  * @param user its `id` is null for a user who does not exist yet
  */
 export async function takenBy(
-  { store }: ReadContext,
+  { clock, store }: Pick<ChangeContext, 'clock' | 'store'>,
   { email, id, username }: { id: string | null; email: string; username: string | null },
 ): Promise<Problem | undefined> {
-  const [byEmail, byUsername] = await Promise.all([
-    store.userByEmail(email),
-    username === null ? null : store.userByUsername(username),
-  ])
-  const [emailTaken, usernameTaken] = [byEmail, byUsername].map((user) => user !== null && user.id !== id)
+  const taken = await store.namesTaken({ email, username }, id, clock.now())
+  const [emailTaken, usernameTaken] = (['email_taken', 'username_taken'] as const).map((code) => taken.includes(code))
   if (emailTaken) return usernameTaken ? bothTaken() : new Problem('email_taken')
   return usernameTaken ? new Problem('username_taken') : undefined
 }

@@ -1,3 +1,4 @@
+import { requireRecent } from '../kit/access/recent.ts'
 import type { Caller } from '../kit/caller.ts'
 import { MINUTE } from '../kit/clock.ts'
 import { notAllowed } from '../kit/field-errors.ts'
@@ -67,7 +68,7 @@ async function checkCurrentPassword(
 /**
  * Sets the password of a user and ends all their sessions.
  * @param type the audit row: set by an operator, or by a reset
- * @throws Problem `user_not_found`, `validation_failed`, `weak_password`, `overloaded`
+ * @throws Problem `user_not_found`, `reauthentication_required`, `validation_failed`, `weak_password`, `overloaded`
  */
 export async function setPassword(
   context: PasswordContext,
@@ -77,6 +78,7 @@ export async function setPassword(
   type: 'password.set' | 'password.reset' = 'password.set',
 ): Promise<void> {
   const user = await changeableUser(context, id, caller)
+  requireRecent(caller, context.config.reauthMaxAge, context.clock.now())
   const passwordHash = await newHash(context, user, password)
   await applyChange(context, user, caller, (latest) => ({
     ...passwordChange(latest, passwordHash, { type, sessionKept: null }),

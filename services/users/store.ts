@@ -42,7 +42,15 @@ export interface UserFilter {
   sort: 'created_at' | '-created_at' | 'email' | '-email'
 }
 
-/** A name that another user has. */
+/** An email that only its earlier user can take. */
+export interface Reservation {
+  emailKey: string
+  userId: string
+  /** Milliseconds since the epoch. */
+  until: number
+}
+
+/** A name that another user has, or an email that is reserved for one. */
 export type Taken = 'email_taken' | 'username_taken'
 
 /** A user to add, and the notices to write if they are added. */
@@ -53,21 +61,30 @@ export interface NewUser {
 
 /** The database of the users service. Each method is one transaction, and writes its notices in it. */
 export interface UsersStore extends OutboxStore, LimitStore, NodeStore {
+  /** Adds a user, at their `createdAt`. */
   addUser(user: User, notices: NewNotice[]): Promise<'added' | Taken>
   /**
    * Adds all users whose names are free, in one transaction, and gives the outcome of each, in order. `id_taken`: a
    * user has the id, or a deleted one had it.
+   * @param now milliseconds since the epoch: the users may have been created elsewhere long ago
    * @param notices makes further notices from the number of users who were added; not called for none
    */
   addUsers(
     users: readonly NewUser[],
+    now: number,
     notices?: (added: number) => NewNotice[],
   ): Promise<('added' | 'id_taken' | Taken)[]>
   /**
-   * Replaces a record by `next`, if the stored version is the one before `next.version`.
+   * Replaces a record by `next`, at its `updatedAt`, if the stored version is the one before `next.version`. Reserves an
+   * email that it replaces (`reservationBy`).
    * `last_admin`: no active user with ADMIN would remain.
+   * @param email `undone`: the email is the earlier one again; its reservation and all later ones of the user end
    */
-  replaceUser(next: User, notices: NewNotice[]): Promise<'replaced' | 'changed_since' | 'last_admin' | Taken>
+  replaceUser(
+    next: User,
+    notices: NewNotice[],
+    email?: 'undone',
+  ): Promise<'replaced' | 'changed_since' | 'last_admin' | Taken>
   removeUser(id: string, notices: NewNotice[]): Promise<'removed' | 'not_found' | 'last_admin'>
   addNotice(notice: NewNotice): Promise<void>
 
@@ -76,6 +93,11 @@ export interface UsersStore extends OutboxStore, LimitStore, NodeStore {
   userByEmail(email: string): Promise<User | null>
   /** @param username in lower case */
   userByUsername(username: string): Promise<User | null>
+  /**
+   * The names of `user` that others have, or that are reserved for others.
+   * @param self the id whose own names do not conflict; null: the user does not exist yet
+   */
+  namesTaken(user: Pick<User, 'email' | 'username'>, self: string | null, now: number): Promise<Taken[]>
   /** All users who have one of the names, each once, in no order. Usernames and ids are in lower case. */
   usersNamed(names: { emails?: string[]; usernames?: string[]; ids?: string[] }): Promise<User[]>
   listUsers(filter: UserFilter, request: PageRequest): Promise<Slice<User>>

@@ -1,10 +1,11 @@
+import { requireRecent } from '../kit/access/recent.ts'
 import type { Caller } from '../kit/caller.ts'
 import { HOUR } from '../kit/clock.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
 import { isUnusableHash } from '../kit/passwords/hasher.ts'
 import { invalid, Problem } from '../kit/problem.ts'
 import { profileOf, type UserCreate, type UserRead } from '../kit/schema/user.ts'
-import type { ChangeContext, PasswordContext } from './context.ts'
+import type { AssuredContext, ChangeContext, PasswordContext } from './context.ts'
 import { changeableUser, takenBy } from './lookup.ts'
 import { accountMail, creationNotices, removalNotices } from './notices.ts'
 import { creationErrors } from './policy.ts'
@@ -16,11 +17,12 @@ const REGISTRATIONS: LimitRule = { name: 'registration', most: 1000, window: HOU
 /**
  * Creates a user.
  * @throws Problem `registration_closed`, `forbidden_field`, `validation_failed`, `weak_password`, `email_taken`,
- * `username_taken`, `rate_limited`, `overloaded`
+ * `username_taken`, `rate_limited`, `overloaded`; `reauthentication_required` to an administrator who gives roles
  */
 export async function createUser(context: PasswordContext, input: UserCreate, caller: Caller): Promise<UserRead> {
   const { clock, config, hasher, store } = context
   const errors = creationErrors(config, input, caller)
+  if (input.roles !== undefined) requireRecent(caller, config.reauthMaxAge, clock.now())
   // Auth counts the registrations that it passes on: here they have no client address.
   const isAnonymous = !caller.operator && !caller.internal
   if (config.rateLimit && isAnonymous && caller.ip) await limit(store, REGISTRATIONS, caller.ip, clock.now())
@@ -96,9 +98,13 @@ export async function passwordHashOf(
   return password_hash === undefined || isUnusableHash(password_hash) ? null : password_hash
 }
 
-/** Deletes a user. @throws Problem `user_not_found`, `forbidden`, `last_admin` */
-export async function deleteUser(context: ChangeContext, id: string, caller: Caller): Promise<UserRead> {
+/**
+ * Deletes a user.
+ * @throws Problem `user_not_found`, `forbidden`, `last_admin`; `reauthentication_required` to the user themself
+ */
+export async function deleteUser(context: AssuredContext, id: string, caller: Caller): Promise<UserRead> {
   const user = await changeableUser(context, id, caller)
+  if (caller.userId === user.id) requireRecent(caller, context.config.reauthMaxAge, context.clock.now())
   const outcome = await context.store.removeUser(
     user.id,
     removalNotices(context, user, caller, context.outboxes.subscribers),

@@ -82,6 +82,9 @@ describe('complete', () => {
       [['users', 'create', 'x@example.org', '--role', 'A'], ['ADMIN']],
       [['users', 'list', '--search', ''], []],
       [['users', 'get', '--', '--no'], []],
+      [['mail', 'preview', 'inv'], ['invitation']],
+      [['mail', 'list', '--status', 'q'], ['queued']],
+      [['mail', 'list', '--user', 'zor'], ['zora']],
       [['serve', 'auth', 'm'], ['modules']],
       [
         ['completion', ''],

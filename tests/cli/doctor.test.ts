@@ -144,6 +144,12 @@ describe('in production', () => {
     ['links are http', { PUBLIC_URL: 'http://id.example.org' }, { 'settings.public_url': 'warning' }],
     ['links have the default address', { PUBLIC_URL: '' }, { 'settings.public_url': 'warning' }],
     ['mails are files', { SMTP_URL: '' }, { 'settings.mail': 'warning' }],
+    [
+      'mails are files, which everyone who registers waits for',
+      { SMTP_URL: '', EMAIL_VERIFICATION: 'required', DEVICE_TRUST: 'all' },
+      { 'settings.mail': 'warning', 'mail.verification': 'warning', 'mail.device_trust': 'warning' },
+    ],
+    ['mails verify emails and confirm devices', { EMAIL_VERIFICATION: 'required', DEVICE_TRUST: 'all' }, {}],
     ['R11: mails come from localhost', { MAIL_FROM: '' }, { 'settings.mail': 'warning' }],
     ['R11: mails come from no domain', { MAIL_FROM: 'a@shop' }, { 'settings.mail': 'warning' }],
     ['R26: mails go to a server without a password', { SMTP_URL: 'smtp://mail' }, {}],
@@ -162,6 +168,11 @@ describe('in production', () => {
   })
 })
 
+test('11: doctor says what DEVICE_TRUST does not cover', async () => {
+  const { items } = await examine({ ...settings(template), SMTP_URL: 'smtp://mail' }, '--only', 'mail.device_trust')
+  expect(items).toEqual([expect.objectContaining({ status: 'ok', message: expect.stringMatching(/pages only.*API/) })])
+})
+
 describe('a single fault is reported, and nothing else', () => {
   const at =
     (file: string, ...statements: string[]) =>
@@ -170,6 +181,7 @@ describe('a single fault is reported, and nothing else', () => {
   const ago = (seconds: number) => Date.now() - seconds * 1000
   const unread = (name: string) =>
     Object.fromEntries(['file', 'integrity', 'schema', 'wal'].map((what) => [`db.${name}.${what}`, 'skipped']))
+  const mailUnknown = { 'mail.verification': 'skipped', 'mail.device_trust': 'skipped' }
   const ofAuth = Object.fromEntries(
     ['mail.waiting', 'deliveries.waiting', 'keys.open', 'keys.age', 'cache.drift', 'audit.chain'].map((id) => [
       id,
@@ -194,7 +206,7 @@ describe('a single fault is reported, and nothing else', () => {
     [
       'a wrong setting',
       () => ({ JWT_EXPIRE: 'sooncanary' }),
-      { 'settings.valid': 'failed', ...settingsUnknown, 'ports.free': 'skipped' },
+      { 'settings.valid': 'failed', ...settingsUnknown, ...mailUnknown, 'ports.free': 'skipped' },
       /JWT_EXPIRE must be a duration/,
     ],
     [
@@ -209,7 +221,7 @@ describe('a single fault is reported, and nothing else', () => {
         const path = join(dir, 'secrets.env')
         writeFileSync(path, readFileSync(path, 'utf8').replace(/^OPERATOR_API_KEY=.*$/m, ''))
       },
-      { 'settings.valid': 'failed', ...settingsUnknown, 'ports.free': 'skipped' },
+      { 'settings.valid': 'failed', ...settingsUnknown, ...mailUnknown, 'ports.free': 'skipped' },
       /OPERATOR_API_KEY/,
     ],
     [
@@ -328,7 +340,7 @@ describe('a single fault is reported, and nothing else', () => {
       'mails that are not sent',
       at(
         'auth.sqlite',
-        `INSERT INTO mail_requests (id, email, requested_at) VALUES ('x', 'a@example.org', ${ago(700)})`,
+        `INSERT INTO mail_requests (id, kind, email, requested_at) VALUES ('x', 'notice', 'a@example.org', ${ago(700)})`,
       ),
       { 'mail.waiting': 'warning' },
       /1 email has been waiting for over ten minutes$/,
@@ -337,7 +349,7 @@ describe('a single fault is reported, and nothing else', () => {
       'R15: mails that the server defers',
       at(
         'auth.sqlite',
-        `INSERT INTO mail_requests (id, email, requested_at, last_error) VALUES ('x', 'a@example.org', ${ago(700)}, 'deferred')`,
+        `INSERT INTO mail_requests (id, kind, email, requested_at, last_error) VALUES ('x', 'notice', 'a@example.org', ${ago(700)}, 'deferred')`,
       ),
       { 'mail.waiting': 'warning' },
       /over ten minutes \(deferred\)/,
@@ -348,20 +360,20 @@ describe('a single fault is reported, and nothing else', () => {
         change(join(dir, 'auth.sqlite'), trouble('{"reason":"authentication_failed","at":1795168800000}'))
         return { SMTP_URL: 'smtp://u:canary@mail' }
       },
-      { 'mail.waiting': 'warning' },
+      { 'mail.waiting': 'warning', 'mail.device_trust': 'warning' },
       /refuses the user and password in SMTP_URL \(authentication_failed, at 2026-11-20 10:00:00Z\)/,
     ],
     [
       'R15: a mail server that does not relay to this one',
       (dir) => {
-        const row = `('x', 'a@example.org', ${ago(5)}, 'relay_denied')`
+        const row = `('x', 'notice', 'a@example.org', ${ago(5)}, 'relay_denied')`
         change(
           join(dir, 'auth.sqlite'),
-          `INSERT INTO mail_requests (id, email, requested_at, last_error) VALUES ${row}`,
+          `INSERT INTO mail_requests (id, kind, email, requested_at, last_error) VALUES ${row}`,
         )
-        return { SMTP_URL: 'smtp://mail' }
+        return { SMTP_URL: 'smtp://mail', EMAIL_VERIFICATION: 'required', DEVICE_TRUST: 'off' }
       },
-      { 'mail.waiting': 'warning' },
+      { 'mail.waiting': 'warning', 'mail.verification': 'warning' },
       /does not relay emails for this machine \(relay_denied\)/,
     ],
     [
@@ -388,7 +400,7 @@ describe('a single fault is reported, and nothing else', () => {
     [
       'mails that pile up',
       (dir) => {
-        mkdirSync(join(dir, 'mail'), { mode: 0o700 })
+        mkdirSync(join(dir, 'mail'), { mode: 0o700, recursive: true })
         for (let n = 0; n < 101; n++) writeFileSync(join(dir, 'mail', `${n}.eml`), '', { mode: 0o600 })
       },
       { 'mail.files': 'warning' },

@@ -35,7 +35,7 @@ export const BEFORE: readonly [example: RegExp, line: string][] = [
 
 /** Users and modules that the examples create, and that must not exist before. */
 const CREATED_BY_EXAMPLES: readonly [example: RegExp, away: string][] = [
-  [/users create (\S+@\S+)/, '/users/by-email/$1'],
+  [/users (?:create|invite) (\S+@\S+)/, '/users/by-email/$1'],
   [/modules create (\S+)/, '/modules/$1'],
 ]
 

@@ -35,7 +35,7 @@ const BESIDE = new RegExp(
   `^ch202 (${[
     'version|openapi|completion|package|config|health|doctor|ps|logs|status|api GET',
     'users (list|get)|sessions list|cache (status|list)|modules (list|get|users)|keys list|context list',
-    'audit|backup list|new service',
+    'mail (list|preview)|audit|backup list|new service',
   ].join('|')})\\b`,
 )
 /** The number of processes at once. */

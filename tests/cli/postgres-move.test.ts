@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { SQL } from 'bun'
 import { writeStub } from '../../db/sqlite/backup/interrupted.ts'
 import { SERVICE_NAMES } from '../../services/registry.ts'
-import { createUser, logIn, type TestUser } from '../support/actors.ts'
+import { createUser, logIn, newEmail, type TestUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, byOperator, call } from '../support/http.ts'
 import { startPostgres } from '../support/postgres.ts'
@@ -27,7 +27,12 @@ let [yulia, deleted] = [] as unknown as [TestUser, TestUser]
 beforeAll(async () => {
   const system = await processes('together', { RATE_LIMIT: 'off' })
   try {
-    yulia = await createUser(system, { name: 'Юлия', username: 'yulia', metadata: { theme: 'тёмная', n: [1, 2.5] } })
+    const profile = { name: 'Юлия', username: 'yulia', metadata: { theme: 'тёмная', n: [1, 2.5] } }
+    yulia = await createUser(system, { ...profile, email_verified: true })
+    // The earlier email stays reserved.
+    yulia.email = newEmail()
+    const { email } = yulia
+    expect((await call(system.url.users, `PATCH /users/${yulia.id}`, byOperator({ email }))).status).toBe(200)
     const hook = { url: 'https://127.0.0.1:9/hook', types: ['user.created'] }
     expect((await call(system.url.auth, 'POST /admin/webhooks', byOperator(hook))).status).toBe(201)
     for (const id of ['map', 'chat']) {
@@ -115,7 +120,7 @@ test('move copies an installation to PostgreSQL and back: every row, and the num
   const forth = await runTool(['move', '--to', url], { env: ownSettings(source) })
   expect([forth.status, forth.stdout]).toEqual([
     0,
-    expect.stringMatching(/^auth +14 +(\d+) +\1\nusers +5 +(\d+) +\2\n/),
+    expect.stringMatching(/^auth +16 +(\d+) +\1\nusers +6 +(\d+) +\2\n/),
   ])
   expect(forth.stderr).toContain('The source is unchanged')
   expect(contents(source)).toEqual(contents(original))

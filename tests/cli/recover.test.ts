@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync } from 'node:fs'
 import { createUser, logIn, newEmail, PASSWORD } from '../support/actors.ts'
-import { databaseSetting } from '../support/database-rows.ts'
+import { databaseRows, databaseSetting } from '../support/database-rows.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { processes } from '../support/processes.ts'
@@ -117,6 +117,15 @@ describe('recover', () => {
       const second = await recover(system, [admin.email, '--password-stdin'], `${NEW} 2`)
       expect([second.status, second.stderr]).toEqual([0, expect.stringContaining('when the services run')])
       expect(second.took).toBeLessThan(PROMPT)
+      const mails = `SELECT payload FROM outbox WHERE kind = 'account_mail' ORDER BY seq DESC LIMIT 1`
+      const [mail] = await databaseRows<{ payload: string }>(system, 'users', mails)
+      expect(JSON.parse(mail?.payload ?? '{}')).toMatchObject({
+        kind: 'notice',
+        cause: 'password_changed',
+        userId: admin.id,
+        email: admin.email,
+        ip: null,
+      })
       await Promise.all([system.start('auth'), system.start('users')])
       expect((await logIn(system, admin.email, NEW)).status).toBe(401)
       expect((await logIn(system, admin.email, `${NEW} 2`)).status).toBe(200)

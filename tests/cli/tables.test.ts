@@ -56,7 +56,7 @@ describe('S7: a table fits a terminal', () => {
     ...['users list', 'users list --limit 2', 'users list --all', 'users list --sort -email', 'sessions list'],
     ...['sessions list --user ana', 'audit list', 'audit list --all', 'cache list', 'modules list', 'keys list'],
     ...['modules list --user ana', 'webhooks list', 'health', 'ps', 'config show', 'config show --origin', 'doctor'],
-    ...['migrate --plan', 'context list', 'audit explain ana', 'audit explain boris', 'status'],
+    ...['migrate --plan', 'context list', 'audit explain ana', 'audit explain boris', 'status', 'mail list'],
   ]
   const rows = [60, 80, 100, 200].flatMap((cols) => LISTS.map((line) => [cols, line] as const))
   test.concurrent.each(rows)('%d columns wide: ch202 %s', async (cols, line) => {

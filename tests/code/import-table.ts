@@ -61,7 +61,7 @@ const kitRules: ImportRule[] = KIT_LAYERS.flatMap((folders, layer) =>
 
 /** Rules without input or output that a store calls inside its transaction. */
 const pureRules = (name: string) =>
-  `services/${name}/{sessions/{rotation,ending},accounts/sync-rules,dependencies,last-admin}.ts`
+  `services/${name}/{sessions/{rotation,ending},accounts/sync-rules,challenges/only-one,dependencies,last-admin,reservations}.ts`
 
 const serviceRules: ImportRule[] = SERVICE_NAMES.flatMap((name): ImportRule[] => {
   const serviceFolder = `services/${name}`
@@ -186,6 +186,7 @@ const toolRules: ImportRule[] = [
       REGISTRY,
       'services/users/recovery.ts',
       'services/auth/keys/sealing.ts',
+      'services/auth/mail/texts/texts.ts',
       KIT,
       'db/**',
       ...EDEN,

@@ -65,6 +65,8 @@ async function statementsOf(ask: () => Promise<{ status: number }>): Promise<str
   // The first request of a kind may prepare statements, and its notices must be delivered before the next is counted.
   await ask()
   await eventually(async () => /outbox_pending\{service="users"\} 0$/m.test(await metrics()))
+  // A registration and a new password cause a mail, which is sent after the answer.
+  await eventually(async () => /ch202_mails_waiting\b.* 0$/m.test(await metrics()))
   prepared.mockClear()
   queried.mockClear()
   ran = []

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { FIELD_CODES, type FieldError } from '../../services/kit/field-errors.ts'
+import { MAIL_SETTINGS } from '../security/mailed-values.ts'
 import { credentialsOf, fixtureFor, requestOf, servedOperations } from '../security/operations.ts'
 import { may, POLICY } from '../security/policy.ts'
 import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
@@ -36,7 +37,7 @@ function brokenValue({ type }: Property): unknown {
 }
 
 describe('R9: an answer lists every error', () => {
-  const here = running(inProcess, { RATE_LIMIT: 'off' })
+  const here = running(inProcess, { RATE_LIMIT: 'off', ...MAIL_SETTINGS })
 
   describe('of a body', () => {
     const rows: [what: string, at: Name, request: string, headers: object, body: object, errors: string[]][] = [

@@ -293,7 +293,7 @@ describe('contract 12: a change of the email', () => {
     expectProblem(await confirm(), 409, 'email_taken')
   })
 
-  test('needs a Bearer: no one, an operator and a stranger are refused', async () => {
+  test('needs a Bearer: no one, an operator and another user are refused', async () => {
     const [ana, ben] = [await verified(), await verified()]
     expectProblem(await post('email-change-request', { new_email: newEmail() }), 401, 'missing_token')
     expectProblem(await post('email-change-request', { new_email: newEmail() }, as.operator), 403, 'forbidden')
@@ -301,8 +301,8 @@ describe('contract 12: a change of the email', () => {
     for (const body of [{ token }, { challenge_id, code }]) {
       expectProblem(await post('email-change-confirm', body), 401, 'missing_token')
       expectProblem(await post('email-change-confirm', body, as.operator), 403, 'forbidden')
-      const stranger = await post('email-change-confirm', body, as.bearer(ben.tokens.access_token))
-      expectProblem(stranger, 400, 'invalid_challenge')
+      const byAnother = await post('email-change-confirm', body, as.bearer(ben.tokens.access_token))
+      expectProblem(byAnother, 400, 'invalid_challenge')
     }
     expect((await read(ana.id)).email).toBe(ana.email)
     expect((await post('email-change-confirm', { token }, as.bearer(ana.tokens.access_token))).status).toBe(200)
@@ -425,8 +425,8 @@ describe('contract 12: invitations', () => {
   ])('%s: 400', async (_, body, fields) => {
     const answer = await inviting(body)
     expectProblem(answer, 400, 'validation_failed')
-    const named = answer.body.errors.map(({ field }: { field: string }) => field)
-    for (const field of fields) expect(named).toContain(field)
+    const inAnswer = answer.body.errors.map(({ field }: { field: string }) => field)
+    for (const field of fields) expect(inAnswer).toContain(field)
   })
 
   test('a weak password or a taken username leaves the invitation as it was', async () => {

@@ -4,7 +4,7 @@ import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { type Answer, as, call, jsonLines, parseLines } from '../support/http.ts'
 import { headerOf, ScriptedMailServer } from '../support/mail-server.ts'
-import { mailedToken, mailsTo } from '../support/mails.ts'
+import { mailedToken, mailsTo, RESET_PAGE } from '../support/mails.ts'
 import { freePort } from '../support/ports.ts'
 import { running } from '../support/running.ts'
 import type { Name } from '../support/settings.ts'
@@ -221,7 +221,7 @@ describe('R20: an email whose domain is internationalized', () => {
     await auth('POST /auth/register', { body: { email, password: PASSWORD } })
     for (const [n, spelling] of [email, ascii, email.toUpperCase()].entries()) {
       await auth('POST /auth/password-reset-request', { body: { email: spelling } })
-      await eventually(() => mailsTo(here.system, ascii).length === n + 1)
+      await eventually(() => mailsTo(here.system, ascii, RESET_PAGE).length === n + 1)
     }
     const token = await mailedToken((request) => auth(request, { body: { email } }), here.system, ascii)
     const confirmed = await auth('POST /auth/password-reset-confirm', { body: { token, new_password: OTHER } })

@@ -3,6 +3,7 @@ import Ajv from 'ajv/dist/2020'
 import addFormats from 'ajv-formats'
 import { EVENT_TYPES, type EventType, MESSAGE_SCHEMAS } from '../../services/kit/schema/events.ts'
 import { logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
+import { challenged, nextMail } from '../support/challenges.ts'
 import { databaseSetting } from '../support/database-rows.ts'
 import { addWebhook, outboxesEmpty, outgoingEvents } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
@@ -12,7 +13,12 @@ import { running } from '../support/running.ts'
 import { inProcess, inProcessApart, nodeAddresses } from '../support/system.ts'
 import { ownSettings, runTool } from '../support/tool.ts'
 
-const here = running(inProcessApart, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '0s' })
+const here = running(inProcessApart, {
+  RATE_LIMIT: 'off',
+  LOG_LEVEL: 'silent',
+  REFRESH_REUSE_GRACE: '0s',
+  DEVICE_TRUST: 'all',
+})
 beforeAll(async () => {
   await addWebhook(here.system)
   await here.modules('POST /modules', byOperator({ id: MODULE, name: 'Billing', description: 'Invoices' }))
@@ -159,7 +165,8 @@ const PASSWORDS: Row[] = [
         email,
       )
       await auth('POST /api/v1/auth/password-reset-confirm', { body: { token, new_password: NEW } })
-      return [ended(session_id, 'password_changed'), by('reset')]
+      // The link is the first proof of the address.
+      return [ended(session_id, 'password_changed'), updated('email_verified'), by('reset')]
     },
   },
   {
@@ -184,6 +191,17 @@ const CHANGES: Row[] = [
     async act(user) {
       await users(`PATCH /api/v1/users/${user.id}`, { ...asOwner(user), body: { name: 'Ana' } })
       return [updated('name')]
+    },
+  },
+  {
+    what: 'a new device that is confirmed by a code',
+    async act(user) {
+      // The mail of the registration comes first.
+      await nextMail(here.system, user.email)
+      await patched(user, { email_verified: true })
+      const { challenge_id, code } = await challenged(here.system, user.email, () => logIn(here.system, user.email))
+      const { session_id } = await auth('POST /api/v1/auth/device-confirm', { body: { challenge_id, code } })
+      return [updated('email_verified'), opened(session_id), ['device.confirmed', { user_id: user.id }]]
     },
   },
   {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { MAIL_SETTINGS } from '../security/mailed-values.ts'
 import { credentialsOf, fixtureFor, requestOf, servedOperations } from '../security/operations.ts'
 import { may, POLICY } from '../security/policy.ts'
 import { createUser } from '../support/actors.ts'
@@ -43,7 +44,7 @@ const OURS = [
 ]
 
 describe('a content type', () => {
-  const here = running(inProcess, { RATE_LIMIT: 'off' })
+  const here = running(inProcess, { RATE_LIMIT: 'off', ...MAIL_SETTINGS })
 
   test('other than application/json is 415 for every operation with a body, after the credentials are checked', async () => {
     const operations = await servedOperations(here.system)

@@ -5,7 +5,7 @@ import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { as } from '../support/http.ts'
-import { mailsTo } from '../support/mails.ts'
+import { mailsTo, RESET_PAGE } from '../support/mails.ts'
 import { forgeriesOf, linkMailedTo, serving } from './serving.ts'
 
 const NEW_PASSWORD = 'another horse battery'
@@ -106,7 +106,7 @@ describe('003, over three processes', () => {
     expect((await linkMailedTo(here.system, email)).href).toMatch(
       /^https:\/\/app\.example\.org\/reset-password\?token=[\w-]{22}$/,
     )
-    const [mail = ''] = mailsTo(here.system, email)
+    const [mail = ''] = mailsTo(here.system, email, RESET_PAGE)
     for (const header of ['From', 'Subject', 'Date']) expect(mail).toMatch(new RegExp(`^${header}: .`, 'm'))
     expect(mail).not.toContain('evil.example.com')
   })

@@ -2,7 +2,7 @@ import { generateKeyPairSync, sign } from 'node:crypto'
 import { ofEachService } from '../../services/registry.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Client, call } from '../support/http.ts'
-import { mailsTo, resetLinkIn } from '../support/mails.ts'
+import { mailsTo, RESET_PAGE, resetLinkIn } from '../support/mails.ts'
 import { overProcesses } from '../support/processes.ts'
 import { running } from '../support/running.ts'
 import type { Name } from '../support/settings.ts'
@@ -48,9 +48,9 @@ export function forgeriesOf(token: string): string[] {
   ]
 }
 
-/** Waits for the mail to an address. @returns its link */
+/** Waits for the mail that resets the password of an address. @returns its link */
 export async function linkMailedTo(system: System, email: string): Promise<URL> {
-  return resetLinkIn(await eventually(() => mailsTo(system, email)[0]))
+  return resetLinkIn(await eventually(() => mailsTo(system, email, RESET_PAGE)[0]))
 }
 
 /** Seconds. */

@@ -1,5 +1,5 @@
-import { type MailText, type MailValues, mailTexts } from '../../services/auth/mail/texts/texts.ts'
-import { MAIL_KINDS, type MailKind } from '../../services/auth/store/index.ts'
+import { EVERY_MAIL, type MailText, type MailValues, mailTexts } from '../../services/auth/mail/texts/texts.ts'
+import type { MailKind } from '../../services/auth/store/index.ts'
 import { LOCALES, type Locale } from '../../services/kit/locale.ts'
 
 export const TEXT_SETTINGS = {
@@ -10,8 +10,6 @@ export const TEXT_SETTINGS = {
   dataDir: '/nonexistent',
   publicUrl: 'https://app.example.org',
 }
-
-const CAUSES = ['password_changed', 'email_changed', 'device_confirmed'] as const
 
 export interface SampleMail {
   /** The kind, and the cause of a notice, such as `notice-password_changed`. */
@@ -26,12 +24,9 @@ export interface SampleMail {
 export function sampleMails(settings: Partial<typeof TEXT_SETTINGS> = {}, more: MailValues = {}): SampleMail[] {
   const texts = mailTexts({ ...TEXT_SETTINGS, ...settings })
   return LOCALES.flatMap((locale) =>
-    MAIL_KINDS.flatMap((kind) =>
-      (kind === 'notice' ? CAUSES : [undefined]).map((cause) => {
-        const values = { ...texts.sample(kind), ...(cause ? { cause } : {}), ...more }
-        const name = cause ? `${kind}-${cause}` : kind
-        return { name, kind, locale, values, mail: texts.render(kind, locale, values) }
-      }),
-    ),
+    EVERY_MAIL.map(({ kind, name, ...options }) => {
+      const values = { ...texts.sample(kind, options), ...more }
+      return { name, kind, locale, values, mail: texts.render(kind, locale, values) }
+    }),
   )
 }

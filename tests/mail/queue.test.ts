@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { MAIL_PROBLEMS } from '../../cli/commands/doctor/mail.ts'
+import { MAIL_PROBLEMS } from '../../cli/commands/mail/problems.ts'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { type MailFailure, OPERATOR_REASONS } from '../../services/auth/mail/outcome.ts'
 import { MailQueue } from '../../services/auth/mail/queue.ts'
@@ -275,11 +275,11 @@ describe('R5: a mail that was sent is not sent again', () => {
   test('when its row cannot be deleted because the disk is full', async () => {
     await queue.stop()
     let failures = 0
-    const removeMailRequest = async (id: string) => {
+    const finishMailRequest: AuthStore['finishMailRequest'] = async (...end) => {
       if (++failures < 3) throw new Error('disk full')
-      await store.removeMailRequest(id)
+      await store.finishMailRequest(...end)
     }
-    queue = openQueue({ removeMailRequest })
+    queue = openQueue({ finishMailRequest })
     queue.start()
     await ask('ana')
     await eventually(async () => (await store.countMailRequests()) === 0)

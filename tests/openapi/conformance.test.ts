@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
+import { MAIL_SETTINGS, mailedValues } from '../security/mailed-values.ts'
 import { newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { as, call, type Options } from '../support/http.ts'
-import { mailedToken } from '../support/mails.ts'
 import { enableNeededModules, ownedValues } from '../support/owned-resources.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
@@ -17,7 +17,7 @@ type Caller = (typeof CALLERS)[number]
 type Values = Record<string, unknown>
 
 describe('the document is true', () => {
-  const here = running(inProcess, { RATE_LIMIT: 'off' })
+  const here = running(inProcess, { RATE_LIMIT: 'off', ...MAIL_SETTINGS })
   let documented: { base: string; operations: Documented[]; validate: ResponseValidator }[]
 
   beforeAll(async () => {
@@ -35,7 +35,7 @@ describe('the document is true', () => {
   const valuesFor = async (name: string): Promise<Values & { user: TestUser }> => {
     const username = `ana-${Bun.randomUUIDv7().slice(-12)}`
     const user = await registerUser(here.system, { username })
-    const createsUser = /\/(register|users|user|invited)$/.test(name)
+    const createsUser = /\/(register|users|user|invited|invitations)$/.test(name)
     const values: Values & { user: TestUser } = {
       user,
       id: user.id,
@@ -63,8 +63,8 @@ describe('the document is true', () => {
       const created = await call(here.system.url.auth, 'POST /admin/webhooks', { headers: as.operator, body })
       values.webhook_id = created.body.id
     }
-    if (name.includes('password-reset-confirm')) values.token = await mailedToken(here.auth, here.system, user.email)
-    return values
+    if (name.endsWith('email-change-request')) values.new_email = newEmail()
+    return Object.assign(values, await mailedValues(here.system, name, user))
   }
   const newModule = async () => {
     const id = `module-${Bun.randomUUIDv7()}`

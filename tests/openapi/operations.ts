@@ -26,7 +26,7 @@ const FURTHER_CREDENTIALS: Record<string, Who[]> = {
 
 const REGISTRATION = 'weak_password rate_limited overloaded registration_closed email_taken'
 const CREATION = `${REGISTRATION} username_taken forbidden_field`
-const CHANGE = 'user_not_found forbidden_field email_taken username_taken last_admin'
+const CHANGE = 'user_not_found forbidden_field reauthentication_required email_taken username_taken last_admin'
 const REFRESH = 'invalid_refresh_token refresh_token_reused rate_limited'
 const LOGIN = 'invalid_credentials account_disabled rate_limited overloaded users_unavailable'
 
@@ -41,17 +41,17 @@ const CODES: Record<string, string> = {
   'POST /api/v1/auth/password-reset-request': 'rate_limited',
   'POST /api/v1/auth/password-reset-confirm': 'invalid_reset_token weak_password',
   'POST /api/v1/auth/revoke': 'database_unavailable',
-  'POST /api/v1/users': CREATION,
-  'GET /api/v1/users/export': 'validation_failed',
-  'POST /api/v1/users/import': 'body_too_large unsupported_media_type validation_failed',
+  'POST /api/v1/users': `${CREATION} reauthentication_required`,
+  'GET /api/v1/users/export': 'validation_failed reauthentication_required',
+  'POST /api/v1/users/import': 'body_too_large unsupported_media_type validation_failed reauthentication_required',
   'GET /api/v1/users/{user_id}': 'user_not_found',
   'GET /api/v1/users/by-username/{username}': 'user_not_found',
   'GET /api/v1/users/by-email/{email}': 'user_not_found',
   'PUT /api/v1/users/{user_id}': CHANGE,
   'PATCH /api/v1/users/{user_id}': CHANGE,
-  'DELETE /api/v1/users/{user_id}': 'user_not_found last_admin',
+  'DELETE /api/v1/users/{user_id}': 'user_not_found reauthentication_required last_admin',
   'POST /api/v1/users/{user_id}/change-password': 'invalid_credentials weak_password',
-  'POST /api/v1/users/{user_id}/set-password': 'user_not_found weak_password',
+  'POST /api/v1/users/{user_id}/set-password': 'user_not_found reauthentication_required weak_password',
   'GET /api/v1/users/{user_id}/password-hash': 'user_not_found',
   'POST /api/v1/users/{user_id}/password': 'user_not_found',
   'POST /api/v1/users/{user_id}/password-changed': 'user_not_found',
@@ -76,7 +76,7 @@ const CODES: Record<string, string> = {
   'POST /auth/refresh': REFRESH,
   'GET /user/{id}': 'user_not_found',
   'POST /user': REGISTRATION,
-  'DELETE /user/{id}': 'user_not_found last_admin',
+  'DELETE /user/{id}': 'user_not_found reauthentication_required last_admin',
   ...rowsOfAdded('codes'),
 }
 

@@ -1,45 +1,20 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { existsSync } from 'node:fs'
-import { type Browser, chromium } from 'playwright-core'
+import type { Browser } from 'playwright-core'
+import { BROWSER_TIMEOUT, openChromium } from '../support/chromium.ts'
 import { call } from '../support/http.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
 import { type OpenApiDocument, operationsOf } from './document.ts'
 
-const CHROMIUM_PATHS = [
-  process.env.CHROMIUM,
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome',
-]
-const executablePath = CHROMIUM_PATHS.find((place) => place && existsSync(place))
-const ARGUMENTS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--no-first-run',
-]
-/** Milliseconds after which a browser that hangs fails the test. */
-const BROWSER_TIMEOUT = 60_000
-
-const missing = executablePath === undefined
-// Without a browser the test fails in CI, and is skipped with a message on a developer's machine.
-const skipped = missing && process.env.CI !== 'true'
-if (skipped) console.error('SKIPPED: the documentation page. Install Chromium, or set CHROMIUM to its path')
-
 describe('the page', () => {
   const here = running(inProcess)
   let browser: Browser
   beforeAll(async () => {
-    if (missing) return
-    browser = await chromium.launch({ executablePath, args: ARGUMENTS, timeout: BROWSER_TIMEOUT })
+    browser = await openChromium()
   }, BROWSER_TIMEOUT)
   afterAll(() => browser?.close(), BROWSER_TIMEOUT)
 
-  test.skipIf(skipped)('works without the internet, and shows every operation', async () => {
-    if (missing) throw new Error(`Chromium is not installed: looked for ${CHROMIUM_PATHS.filter(Boolean).join(', ')}`)
+  test('works without the internet, and shows every operation', async () => {
     const { auth, modules, users } = here.system.url
     await openEveryGroup(browser, users)
     const html = async (base: string) => (await call(base, 'GET /swagger')).text.replaceAll(/Ch202 \w+/g, 'Ch202')

@@ -6,6 +6,7 @@ import { FIELDS, OAUTH_CALL } from '../support/expectations.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import { ownedValues } from '../support/owned-resources.ts'
 import { inProcess, type System } from '../support/system.ts'
+import { MAIL_SETTINGS } from './mailed-values.ts'
 import {
   credentialsOf,
   type Fixture,
@@ -25,11 +26,12 @@ const recordWith = (...more: string[]) =>
 const RECORD = recordWith()
 const SYNCED_RECORD = recordWith('all_sessions_from', 'session_kept', 'sessions_from', 'tokens_from')
 const TOKEN = 'access_token expires_in refresh_expires_in refresh_token session_id token_type'
-const SESSION = 'created_at current expires_at id ip last_used_at user_agent user_id'
+const SESSION = 'amr auth_time client_id created_at current expires_at id ip last_used_at user_agent user_id'
 const MODULE = 'available description enabled enabled_at id name required_roles requires version'
 const JWK = 'alg crv kid kty use x'
 const KEY = 'alg created_at kid status'
 const WEBHOOK = 'created_at description id status types url'
+const MAILED = 'challenge_id message'
 const USER_V0 = 'email id roles'
 const TOKEN_V0 = 'accessToken refreshToken{exp token userId}'
 const PROBLEM = 'code error message requestId statusCode'
@@ -40,7 +42,7 @@ const page = (item: string) => `items[${item}] next_cursor page pages size total
 
 /** Keys of each operation's answer at every depth, in alphabetical order, the same for every caller. */
 const ANSWERS: Record<string, string> = {
-  'POST /api/v1/auth/register': userWith(`tokens{${TOKEN}}`),
+  'POST /api/v1/auth/register': userWith('challenge_id', `tokens{${TOKEN}}`),
   'POST /api/v1/auth/login': TOKEN,
   'POST /api/v1/auth/refresh': TOKEN,
   'POST /api/v1/auth/token/refresh': TOKEN,
@@ -48,13 +50,24 @@ const ANSWERS: Record<string, string> = {
   'POST /api/v1/auth/logout-all': 'revoked',
   'GET /api/v1/auth/me': USER,
   'POST /api/v1/auth/validate-token': 'expires_at roles session_id user_id valid',
-  'POST /api/v1/auth/introspect': 'active aud client_id email exp iat iss jti roles sid sub token_type username',
+  'POST /api/v1/auth/introspect':
+    'active amr aud auth_time client_id email exp iat iss jti roles sid sub token_type username',
   'POST /api/v1/auth/revoke': NOTHING,
   'GET /api/v1/auth/sessions': page(SESSION),
   'DELETE /api/v1/auth/sessions': 'revoked',
   'DELETE /api/v1/auth/sessions/{session_id}': NOTHING,
   'POST /api/v1/auth/password-reset-request': 'message',
   'POST /api/v1/auth/password-reset-confirm': NOTHING,
+  'POST /api/v1/auth/email-verification-request': MAILED,
+  'POST /api/v1/auth/email-verification-confirm': 'email email_verified',
+  'POST /api/v1/auth/email-code-request': MAILED,
+  'POST /api/v1/auth/email-code-login': TOKEN,
+  'POST /api/v1/auth/email-change-request': MAILED,
+  'POST /api/v1/auth/email-change-confirm': USER,
+  'POST /api/v1/auth/email-change-undo': NOTHING,
+  'POST /api/v1/auth/invitation-accept': TOKEN,
+  'POST /api/v1/auth/device-confirm': `${TOKEN} device_token`.split(' ').sort().join(' '),
+  'POST /api/v1/auth/reauthenticate': 'access_token auth_time expires_in token_type',
   'GET /api/v1/.well-known/jwks.json': `keys[${JWK}]`,
   'GET /api/v1/.well-known/oauth-authorization-server': [
     `ch202{${SERVICE_NAMES.toSorted().join(' ')}} grant_types_supported introspection_endpoint`,
@@ -85,6 +98,7 @@ const ANSWERS: Record<string, string> = {
   'POST /api/v1/auth/sync/passwords': NOTHING,
   'POST /api/v1/auth/sync/user-deleted': NOTHING,
   'POST /api/v1/auth/sync/email-changed': NOTHING,
+  'POST /api/v1/auth/sync/account-mail': NOTHING,
   'POST /api/v1/auth/sync/events': NOTHING,
   'POST /api/v1/auth/audit': NOTHING,
   'GET /api/v1/auth/revocations': `audience complete epoch issuer keys[${JWK}] revoked[kind subject until version] seq wanted`,
@@ -95,6 +109,7 @@ const ANSWERS: Record<string, string> = {
   'POST /api/v1/admin/keys/rotate': KEY,
   'DELETE /api/v1/admin/keys/{kid}': NOTHING,
   'GET /api/v1/admin/audit': page('actor at detail id ip request_id type user_id'),
+  'POST /api/v1/admin/invitations': `expires_at user{${USER}}`,
   'GET /api/v1/admin/login-limits': 'address failures last_failed_at paused_until user_id',
   'GET /api/v1/admin/refused-logins': 'items[at code ip paused paused_until request_id user_id]',
   'POST /api/v1/admin/webhooks': 'created_at description id secret status types url',
@@ -171,7 +186,7 @@ describe('check 20: the keys of', () => {
   let operations: Map<string, Served>
   let others: Pick<Fixture, 'other' | 'admin'>
   beforeAll(async () => {
-    system = await inProcess()
+    system = await inProcess(MAIL_SETTINGS)
     operations = await servedOperations(system)
     others = { other: await registerUser(system), admin: await createUser(system, { roles: ['USER', 'ADMIN'] }) }
   })

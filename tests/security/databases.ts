@@ -7,7 +7,7 @@ import type { System } from '../support/system.ts'
 
 /** The tables that a request may change before its response, by service. */
 const TABLES = new Map([
-  ['users', ['users', 'deleted_ids']],
+  ['users', ['users', 'deleted_ids', 'reserved_emails']],
   ['auth', ['sessions', 'signing_keys', 'revocations', 'refresh_hashes']],
   ['modules', ['modules', 'choices', 'deleted_users']],
   ...Object.entries(ADDED_SERVICES).map(([name, { tables }]): [string, string[]] => [name, tables]),

@@ -1,10 +1,10 @@
 import { type Documented, operationsOf } from '../openapi/document.ts'
 import { createUser, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { as, awaitReadiness, call } from '../support/http.ts'
-import { mailedToken } from '../support/mails.ts'
 import { enableNeededModules, ownedValues } from '../support/owned-resources.ts'
 import type { Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
+import { mailedValues } from './mailed-values.ts'
 import type { Caller } from './policy.ts'
 
 /** An operation, and the services whose documents describe it. */
@@ -57,7 +57,7 @@ export async function fixtureFor(
     others.other ?? registerUser(system),
     others.admin ?? createUser(system, { roles: ['USER', 'ADMIN'] }),
   ])
-  const makes = /\/(register|users|user|import|invited)$/.test(name)
+  const makes = /\/(register|users|user|import|invited|invitations)$/.test(name)
   const values: Fixture['values'] = {
     id: owner.id,
     user_id: owner.id,
@@ -75,7 +75,7 @@ export async function fixtureFor(
   if (name.endsWith('/modules/sync/feed')) values.module = values.module_id = await newModule(system)
   Object.assign(values, await ownedValues(system, name, owner))
   if (name.endsWith(' /api/v1/modules')) values.id = `module-${unique}`
-  if (/\/(audit|email-changed)$/.test(name)) values.id = Bun.randomUUIDv7()
+  if (/\/(audit|email-changed|account-mail)$/.test(name)) values.id = Bun.randomUUIDv7()
   // On a busy machine a lease may have been lost for a moment.
   if (name.endsWith('/health/ready')) await awaitReadiness(system)
   if (name.includes('webhooks')) values.url = 'http://127.0.0.1:9/hook'
@@ -88,10 +88,9 @@ export async function fixtureFor(
     const rotated = await call(system.url.auth, 'POST /admin/keys/rotate?now=true', { headers: as.operator })
     values.kid = rotated.body.kid
   }
-  if (name.includes('password-reset-confirm')) {
-    const auth = (request: string, options?: Parameters<typeof call>[2]) => call(system.url.auth, request, options)
-    values.token = await mailedToken(auth, system, owner.email)
-  }
+  if (name.endsWith('email-change-request')) values.new_email = newEmail()
+  if (name.endsWith('invitation-accept')) values.new_password = 'a wholly new password'
+  Object.assign(values, await mailedValues(system, name, owner))
   return { owner, other, admin, unique, values }
 }
 
@@ -148,8 +147,16 @@ export function requestOf(
   if (!type || !media) return { line, headers: {} }
   const body = { ...(media.example as Record<string, unknown>) }
   for (const field of Object.keys(body)) body[field] = values[field] ?? body[field]
-  for (const field of also) if (fieldsOf(operation).includes(field)) body[field] = values[field]
+  for (const field of also)
+    if (fieldsOf(operation).includes(field) && !isReplaced(media.schema, field, body)) body[field] = values[field]
   return { line, body: type === 'application/json' ? body : JSON.stringify(body), headers: { 'content-type': type } }
+}
+
+/** Whether the body has another field in place of this one. */
+function isReplaced(schema: object, field: string, body: object): boolean {
+  const { oneOf = [] } = schema as { oneOf?: { required?: string[] }[] }
+  const alternatives = oneOf.flatMap(({ required = [] }) => required)
+  return alternatives.includes(field) && alternatives.some((other) => other in body)
 }
 
 /** The fields that an operation's body may have. */

@@ -38,6 +38,16 @@ const VERSIONED = `
   DELETE /auth/sessions/{session_id}               401 404 204 204 204 403
   POST   /auth/password-reset-request              202 202 202 202 202 202
   POST   /auth/password-reset-confirm              204 204 204 204 204 204
+  POST   /auth/email-verification-request          202 202 202 202 202 202
+  POST   /auth/email-verification-confirm          200 200 200 200 200 200
+  POST   /auth/email-code-request                  202 202 202 202 202 202
+  POST   /auth/email-code-login                    200 200 200 200 200 200
+  POST   /auth/email-change-request                401 202 202 202 403 403
+  POST   /auth/email-change-confirm                401 400 200 400 403 403
+  POST   /auth/email-change-undo                   204 204 204 204 204 204
+  POST   /auth/invitation-accept                   200 200 200 200 200 200
+  POST   /auth/device-confirm                      200 200 200 200 200 200
+  POST   /auth/reauthenticate                      401 200 200 200 403 403
   GET    /.well-known/jwks.json                    200 200 200 200 200 200
   GET    /.well-known/oauth-authorization-server   200 200 200 200 200 200
 
@@ -66,6 +76,7 @@ const VERSIONED = `
   POST   /auth/sync/passwords                      401 403 403 403 403 204
   POST   /auth/sync/user-deleted                   401 403 403 403 403 204
   POST   /auth/sync/email-changed                  401 403 403 403 403 204
+  POST   /auth/sync/account-mail                   401 403 403 403 403 204
   POST   /auth/sync/events                         401 403 403 403 403 204
   POST   /auth/audit                               401 403 403 403 403 204
   GET    /auth/revocations                         401 403 403 403 403 200
@@ -76,6 +87,7 @@ const VERSIONED = `
   POST   /admin/keys/rotate                        401 403 403 201 201 403
   DELETE /admin/keys/{kid}                         401 403 403 204 204 403
   GET    /admin/audit                              401 403 403 200 200 403
+  POST   /admin/invitations                        401 403 403 201 201 403
   GET    /admin/login-limits                       401 403 403 200 200 403
   GET    /admin/refused-logins                     401 403 403 200 200 403
   POST   /admin/webhooks                           401 403 403 201 201 403

@@ -2,6 +2,7 @@ import { createUser, registerUser, type TestUser } from '../support/actors.ts'
 import type { Start } from '../support/running.ts'
 import type { System } from '../support/system.ts'
 import { Databases } from './databases.ts'
+import { MAIL_SETTINGS } from './mailed-values.ts'
 import { type Served, servedOperations } from './operations.ts'
 
 /** A running system, its databases and operations, and users who own nothing that a request names. */
@@ -14,7 +15,7 @@ export interface Setup {
 }
 
 export async function openSetup(start: Start): Promise<Setup> {
-  const system = await start({ RATE_LIMIT: 'off' })
+  const system = await start({ RATE_LIMIT: 'off', ...MAIL_SETTINGS })
   const databases = new Databases(system)
   return {
     system,

@@ -5,6 +5,7 @@ import { as, call } from '../support/http.ts'
 import { credentialFor, distinctRoutes, type Schema, samplePath, servedRoutes } from '../support/routes.ts'
 import { inProcess, type System } from '../support/system.ts'
 import { Databases } from './databases.ts'
+import { MAIL_SETTINGS } from './mailed-values.ts'
 import { credentialsOf, fixtureFor, requestOf, servedOperations } from './operations.ts'
 import { may, POLICY } from './policy.ts'
 
@@ -17,7 +18,7 @@ let system: System
 let databases: Databases
 let bearer: Record<string, string>
 beforeAll(async () => {
-  system = await inProcess({ RATE_LIMIT: 'off' })
+  system = await inProcess({ RATE_LIMIT: 'off', ...MAIL_SETTINGS })
   databases = new Databases(system)
   bearer = as.bearer((await registerUser(system)).tokens.access_token)
 })

@@ -3,7 +3,9 @@ import type {
   AuthStore,
   Challenge,
   Issue,
+  MailFilter,
   MailRequest,
+  MailStatus,
   Rotation,
   Session,
   SyncedAccount,
@@ -470,7 +472,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
         { ...ids, ...times, data: {}, tries: 0, takenAt: null },
         mail({ id: mailId, kind: 'password_reset', requestedAt }),
       )
-      const issued = { mailId, tokenHash: hash(), userId, codeExpiresAt: NOW + CODE, expiresAt: NOW + HOUR }
+      const issued = { mailId, tokenHash: hash(), userId, expiresAt: NOW + HOUR }
       const issue = (more: Partial<Issue> = {}, now = at ?? requestedAt) =>
         store.issueChallenge({ ...issued, isOnlyOne: purpose === 'password_reset', ...more }, now, event())
       return { id: ids.id, token: issued.tokenHash, first: await issue(), issue }
@@ -539,7 +541,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
 
     test('R5: nothing is issued for a mail that does not exist', async () => {
       const { user } = await logIn()
-      const issue = { mailId: id(), tokenHash: hash(), userId: user.userId, codeExpiresAt: null, expiresAt: NOW + HOUR }
+      const issue = { mailId: id(), tokenHash: hash(), userId: user.userId, expiresAt: NOW + HOUR }
       expect(await store.issueChallenge({ ...issue, isOnlyOne: false }, NOW, event())).toBeNull()
     })
 
@@ -603,6 +605,150 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       expect(await store.countMailRequests()).toBe(3)
       for (const requestId of [now, soon, late]) await store.removeMailRequest(requestId)
       expect([await store.countMailRequests(), await store.nextMailRequest(0)]).toEqual([0, null])
+    })
+  })
+
+  describe('mails that were sent or have failed', () => {
+    const DAY = 24 * HOUR
+    const SENT = { status: 'sent', attempts: 1, lastError: null } as const
+    const FAILED = { status: 'failed', attempts: 1, lastError: 'mailbox_refused' } as const
+    const queue = async (changes: Partial<MailRequest> = {}) => {
+      const row = mail(changes)
+      await store.addMailRequest(row)
+      return row
+    }
+    /** A challenge of a mail, and what the first attempt to send the mail adds to it. */
+    const issued = ({ id: mailId, requestedAt }: MailRequest, purpose: Challenge['purpose']) => {
+      const times = { requestedAt, codeExpiresAt: requestedAt + HOUR, expiresAt: requestedAt + HOUR }
+      const more = { userId: null, data: {}, tokenHash: null, tries: 0, takenAt: null }
+      const request: Challenge = { id: id(), purpose, address: 'a@example.org', mailId, ...times, ...more }
+      const issue: Issue = { mailId, userId: id(), tokenHash: Buffer.from(id()), ...times, isOnlyOne: false }
+      return { request, issue }
+    }
+    const listed = async (filter: MailFilter = {}) => (await store.listMails(filter, { size: 200, page: 1 })).rows
+
+    test('leave the queue, and are not queued again by a repeated notice', async () => {
+      const [sent, failed] = [await queue({ tries: 2 }), await queue()]
+      await store.finishMailRequest(sent.id, SENT, NOW + 5)
+      await store.finishMailRequest(failed.id, FAILED, NOW + 6)
+      const { request: repeated } = issued(sent, 'email_verification')
+      await store.addMailRequest(sent)
+      await store.addMailRequest(failed)
+      await store.addChallenge(repeated, sent)
+      expect([await store.countMailRequests(), await store.nextMailRequest(0)]).toEqual([0, null])
+      expect(await store.tryCode(repeated.id, repeated.purpose, 5, NOW)).toBeNull()
+      expect(await store.mailById(sent.id)).toMatchObject({
+        status: 'sent',
+        tries: 3,
+        lastError: null,
+        finishedAt: NOW + 5,
+      })
+      expect(await store.mailById(failed.id)).toMatchObject({
+        status: 'failed',
+        tries: 1,
+        lastError: 'mailbox_refused',
+      })
+      // Another node may find that the mail was sent after all, and never that it was not.
+      await store.finishMailRequest(failed.id, SENT, NOW + 7)
+      await store.finishMailRequest(sent.id, FAILED, NOW + 7)
+      expect((await listed()).map(({ status }) => status)).toEqual(['sent', 'sent'])
+    })
+
+    test('are listed with those that wait, newest first, by pages and by cursors', async () => {
+      await store.forgetMails(NOW + DAY)
+      const [ana, ben] = [id(), id()]
+      const all: MailRequest[] = []
+      for (let n = 0; n < 9; n++)
+        // Three at each time: their ids decide.
+        all.push(
+          await queue({
+            requestedAt: NOW + Math.floor(n / 3),
+            userId: n % 2 ? ana : ben,
+            kind: n % 2 ? 'notice' : 'device',
+          }),
+        )
+      const ids = (rows: { id: string }[]) => rows.map((row) => row.id)
+      const newest = ids(all).reverse()
+      const walk = async (filter: MailFilter, between: (page: number) => Promise<unknown>) => {
+        const seen: string[] = []
+        let after: (string | number)[] | undefined
+        for (let page = 0; ; page++) {
+          const slice = await store.listMails(filter, after ? { size: 2, after } : { size: 2, page: 1 })
+          seen.push(...ids(slice.rows))
+          if (!slice.next) return seen
+          after = slice.next
+          await between(page)
+        }
+      }
+      // Mails change the table while someone walks: each is seen once.
+      const finish = (n: number) => store.finishMailRequest(all[n]?.id ?? '', n % 4 ? SENT : FAILED, NOW)
+      expect(await walk({}, async (page) => [await finish(page), await finish(8 - page)])).toEqual(newest)
+      await store.retryMail(all[0]?.id ?? '', false, NOW, event())
+      expect(await walk({}, async () => 0)).toEqual(newest)
+      expect(await walk({ userId: ana }, async () => 0)).toEqual(
+        ids(all.filter(({ userId }) => userId === ana)).reverse(),
+      )
+      expect(ids(await listed({ kind: 'device', userId: ben }))).toEqual(
+        ids(all.filter(({ kind }) => kind === 'device')).reverse(),
+      )
+      const byStatus = { queued: [4, 0], sent: [7, 6, 5, 3, 2, 1], failed: [8] }
+      for (const [status, expected] of Object.entries(byStatus) as [MailStatus, number[]][])
+        expect([status, ids(await listed({ status }))]).toEqual([status, expected.map((n) => all[n]?.id ?? '')])
+      const page = await store.listMails({}, { size: 4, page: 2 })
+      expect([page.total, ids(page.rows)]).toEqual([9, newest.slice(4, 8)])
+      expect((await store.listMails({ status: 'sent' }, { size: 4, page: 1 })).total).toBe(6)
+      for (const { id } of all) await store.finishMailRequest(id, SENT, NOW)
+    })
+
+    test('a failed one is queued again as long as its link is valid; one that waits becomes due', async () => {
+      const { user } = await logIn()
+      const row = mail({ kind: 'email_verification', userId: user.userId })
+      const { issue, request } = issued(row, 'email_verification')
+      issue.userId = user.userId
+      await store.addChallenge(request, row)
+      const waits = await queue({ nextAt: NOW + 2 * HOUR })
+      const retry = (mailId: string, hasChallenge = false) => store.retryMail(mailId, hasChallenge, NOW + 9, event())
+      expect(await retry(waits.id)).toBe('queued')
+      expect((await store.mailRequestsDue(NOW + 9, NOW + 2 * HOUR, 9)).map((due) => due.id)).toContain(waits.id)
+      expect(await store.issueChallenge(issue, NOW, null)).not.toBeNull()
+      await store.finishMailRequest(row.id, FAILED, NOW)
+      expect(await retry(row.id, true)).toBe('queued')
+      const again = (await store.mailRequestsDue(NOW + 9, NOW + HOUR, 9)).find((due) => due.id === row.id)
+      expect(again).toMatchObject({
+        tries: 0,
+        lastError: null,
+        linkAt: null,
+        requestedAt: NOW,
+        data: { retriedAt: NOW + 9 },
+      })
+      // The second attempt makes the link valid for as long as the first one did.
+      const renewed = await store.issueChallenge({ ...issue, expiresAt: NOW + 3 * HOUR }, NOW + 9, null)
+      expect(renewed?.expiresAt).toBe(NOW + 3 * HOUR)
+      await store.finishMailRequest(row.id, FAILED, NOW)
+      await store.voidChallenges(user.userId, ['email_verification'])
+      expect(await retry(row.id, true)).toBe('void')
+      await store.finishMailRequest(waits.id, SENT, NOW)
+      expect([await retry(waits.id), await retry(id())]).toEqual(['sent', 'unknown'])
+      expect(await store.countMailRequests()).toBe(0)
+    })
+
+    test('are gone with their user, whoever is known by then, and after their time', async () => {
+      const { user } = await logIn()
+      const row = mail({ kind: 'password_reset' })
+      const { issue, request } = issued(row, 'password_reset')
+      await store.addChallenge(request, row)
+      await store.issueChallenge({ ...issue, userId: user.userId }, NOW, null)
+      const late = await queue({ userId: user.userId })
+      await store.finishMailRequest(row.id, SENT, NOW)
+      expect((await listed({ userId: user.userId })).map(({ status }) => status)).toEqual(['queued', 'sent'])
+      await store.deleteAccount(user.userId, NOW, events)
+      await store.finishMailRequest(late.id, SENT, NOW)
+      expect(await listed({ userId: user.userId })).toEqual([])
+      const [old, young] = [await queue(), await queue()]
+      await store.finishMailRequest(old.id, SENT, NOW + DAY)
+      await store.finishMailRequest(young.id, FAILED, NOW + 2 * DAY)
+      await store.forgetMails(NOW + 2 * DAY)
+      expect((await listed()).map((each) => each.id)).toEqual([young.id])
     })
   })
 

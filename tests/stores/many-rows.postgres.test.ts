@@ -37,6 +37,9 @@ const FILL: Record<string, string> = {
   mails: `
     INSERT INTO auth.mail_requests
     SELECT 'm' || n, 'a@example.org', 0, NULL, NULL, 'password_reset', 0, ${NOW + DAY} FROM ${NUMBERS}`,
+  finishedMails: `
+    INSERT INTO auth.finished_mails (id, kind, email, requested_at, tries, status, finished_at)
+    SELECT 'm' || n, 'notice', 'a@example.org', 0, 1, 'sent', ${NOW} FROM ${NUMBERS}`,
   limits: `INSERT INTO auth.limits SELECT 'old', 's' || n, ${NOW}, 1 FROM ${NUMBERS}`,
   usersLimits: `INSERT INTO users.limits SELECT 'old', 's' || n, ${NOW}, 1 FROM ${NUMBERS}`,
   modules: `
@@ -52,6 +55,7 @@ const tables = [
   'auth.login_failures',
   'auth.challenges',
   'auth.mail_requests',
+  'auth.finished_mails',
 ].concat('auth.limits', 'users.limits', 'modules.choices', 'modules.choice_changes')
 
 /** Makes the database refuse a statement that changes more than `MOST` rows: it might take longer than a request may. */
@@ -160,6 +164,7 @@ const FORGETS: Forgets[] = [
     (store) => store.forgetExpired(NOW + 1),
   ],
   ['old failures of logins', 'failures', 'auth.login_failures', (store) => store.forgetFailures(NOW + 2 * DAY)],
+  ['mails that were sent', 'finishedMails', 'auth.finished_mails', (store) => store.forgetMails(NOW + 1)],
   ['expired links', 'challenges', 'auth.challenges', (store) => store.forgetChallenges(NOW + 1)],
   [
     'mails that waited, once they are sent at once',

@@ -82,7 +82,7 @@ export function usersStoreSuite(open: () => Promise<UsersStore>, { merges }: { m
     test('R23: may have no password, on every way to add, change and read them', async () => {
       const [one, two, some] = [userOf(1, { passwordHash: null }), userOf(2, { passwordHash: null }), userOf(3)]
       await add(one, some)
-      expect(await store.addUsers([{ user: two, notices: [] }])).toEqual(['added'])
+      expect(await store.addUsers([{ user: two, notices: [] }], NOW)).toEqual(['added'])
       expect(await store.userById(idOf(1))).toEqual(one)
       expect(await store.userById(idOf(2))).toEqual(two)
       expect(await store.userByEmail(one.email)).toEqual(one)
@@ -130,18 +130,21 @@ export function usersStoreSuite(open: () => Promise<UsersStore>, { merges }: { m
 
     test('is added with many others, unless they conflict, and each has a result', async () => {
       await add(userOf(1))
-      const outcomes = await store.addUsers([
-        { user: userOf(2), notices: [notice('two')] },
-        { user: userOf(3, { email: 'USER1@example.org' }), notices: [notice('three')] },
-        { user: userOf(4, { username: 'user2' }), notices: [notice('four')] },
-        { user: userOf(1, { email: 'five@b.org', username: null }), notices: [notice('five')] },
-        { user: userOf(1), notices: [notice('one')] },
-        { user: userOf(6), notices: [notice('six')] },
-      ])
+      const outcomes = await store.addUsers(
+        [
+          { user: userOf(2), notices: [notice('two')] },
+          { user: userOf(3, { email: 'USER1@example.org' }), notices: [notice('three')] },
+          { user: userOf(4, { username: 'user2' }), notices: [notice('four')] },
+          { user: userOf(1, { email: 'five@b.org', username: null }), notices: [notice('five')] },
+          { user: userOf(1), notices: [notice('one')] },
+          { user: userOf(6), notices: [notice('six')] },
+        ],
+        NOW,
+      )
       expect(outcomes).toEqual(['added', 'email_taken', 'username_taken', 'id_taken', 'email_taken', 'added'])
       expect(await list()).toEqual([1, 2, 6])
       expect(await notices()).toEqual(['two', 'six'])
-      expect(await store.addUsers([])).toEqual([])
+      expect(await store.addUsers([], NOW)).toEqual([])
       expect((await store.usersChangedAfter(0, 10)).users.map(({ email }) => email)).toEqual(
         [1, 2, 6].map((n) => userOf(n).email),
       )
@@ -166,11 +169,10 @@ export function usersStoreSuite(open: () => Promise<UsersStore>, { merges }: { m
         userOf(900, { email: userOf(800).email, username: null }),
         userOf(900, { username: null }),
       ]
-      const outcomes = await store.addUsers([
-        { user: first, notices: [notice('first')] },
-        { user: second, notices: [] },
-        ...newUsers,
-      ])
+      const outcomes = await store.addUsers(
+        [{ user: first, notices: [notice('first')] }, { user: second, notices: [] }, ...newUsers],
+        NOW,
+      )
       expect(outcomes).toEqual(['email_taken', ...Array(701).fill('added')])
       expect(await store.userById(idOf(900))).toEqual(second)
       for (const user of people.slice(0, 40)) expect(await store.userById(user.id)).toEqual(user)
@@ -198,8 +200,8 @@ export function usersStoreSuite(open: () => Promise<UsersStore>, { merges }: { m
       await add(userOf(1), userOf(2))
       await remove(1)
       const again = { user: userOf(1), notices: [] }
-      expect(await store.addUsers([again])).toEqual(['id_taken'])
-      expect(await store.addUsers([{ ...again, user: userOf(3, { email: again.user.email }) }])).toEqual(['added'])
+      expect(await store.addUsers([again], NOW)).toEqual(['id_taken'])
+      expect(await store.addUsers([{ ...again, user: userOf(3, { email: again.user.email }) }], NOW)).toEqual(['added'])
     })
 
     test('is replaced only in the version that was read', async () => {
@@ -231,6 +233,107 @@ export function usersStoreSuite(open: () => Promise<UsersStore>, { merges }: { m
       expect([await store.userById(idOf(1)), await store.userByEmail('user1@example.org')]).toEqual([null, null])
       expect(await list()).toEqual([2])
       expect(await notices()).toEqual(['deleted'])
+    })
+  })
+
+  describe('an email that was verified before it was changed', () => {
+    const DAY = 24 * 3600 * 1000
+    const at = (time: number) => ({ updatedAt: time, createdAt: time })
+    const verified = (n: number, fields: Partial<User> = {}) => userOf(n, { emailVerified: true, ...fields })
+    /** Changes the email of a user who is stored as `user`. */
+    const changeEmail = async (user: User, email: string, fields: Partial<User> = {}, undone?: 'undone') => {
+      const changed = next(user, { email, emailVerified: false, updatedAt: NOW, ...fields })
+      expect(await store.replaceUser(changed, [], undone)).toBe('replaced')
+      return changed
+    }
+    const takenAt = async (time: number, email = 'USER1@example.org', self: string | null = null) =>
+      (await store.namesTaken({ email, username: null }, self, time)).includes('email_taken')
+
+    test('is reserved for its user for seven days, on every way to take it', async () => {
+      await add(verified(1), userOf(2), userOf(9))
+      await changeEmail(verified(1), 'new@b.org')
+      const email = 'uSER1@Example.ORG'
+      const last = NOW + 7 * DAY - 1
+      for (const time of [NOW, last]) {
+        expect(await store.addUser(userOf(3, { email, ...at(time) }), [notice('unsent')])).toBe('email_taken')
+        const imported = [
+          { user: userOf(3, { email, createdAt: NOW + 99 * DAY }), notices: [notice('unsent')] },
+          { user: userOf(time === NOW ? 4 : 5), notices: [] },
+        ]
+        expect(await store.addUsers(imported, time)).toEqual(['email_taken', 'added'])
+        expect(await replace(userOf(2), { email, ...at(time) })).toBe('email_taken')
+        expect(await store.namesTaken({ email, username: 'user9' }, null, time)).toEqual([
+          'email_taken',
+          'username_taken',
+        ])
+      }
+      expect(await notices()).toEqual([])
+      expect(await store.userByEmail(email)).toBeNull()
+      expect(await takenAt(last + 1)).toBe(false)
+      expect(await store.addUsers([{ user: userOf(3, { email, createdAt: NOW }), notices: [] }], last + 1)).toEqual([
+        'added',
+      ])
+    })
+
+    test('can be taken back, and stays reserved until the time is over', async () => {
+      await add(verified(1))
+      const changed = await changeEmail(verified(1), 'new@b.org')
+      expect(await takenAt(NOW, undefined, idOf(1))).toBe(false)
+      const back = await changeEmail(changed, 'user1@example.org', at(NOW + DAY))
+      // Nobody has proved the address since: this change does not prolong the reservation.
+      await changeEmail(back, 'other@b.org', at(NOW + 2 * DAY))
+      expect(await takenAt(NOW + 7 * DAY - 1)).toBe(true)
+      expect(await takenAt(NOW + 7 * DAY)).toBe(false)
+    })
+
+    test('is free if it was not verified, or only written in another way', async () => {
+      await add(userOf(1), verified(2))
+      await changeEmail(userOf(1), 'new@b.org')
+      await changeEmail(verified(2), 'USER2@EXAMPLE.org', { emailVerified: true })
+      expect(await store.addUser(userOf(3, { email: 'user1@example.org' }), [])).toBe('added')
+      expect(await takenAt(NOW, 'user2@example.org', idOf(2))).toBe(false)
+    })
+
+    test('is free after the change was undone, and so are the later ones; earlier ones are not', async () => {
+      const proved = { emailVerified: true }
+      await add(verified(1))
+      const second = await changeEmail(verified(1), 'second@b.org', { ...proved, ...at(NOW) })
+      const third = await changeEmail(second, 'third@b.org', { ...proved, ...at(NOW + 1) })
+      const fourth = await changeEmail(third, 'fourth@b.org', at(NOW + 2))
+      const taken = async () => {
+        const emails = ['user1@example.org', 'second@b.org', 'third@b.org']
+        return await Promise.all(emails.map((email) => takenAt(NOW + 3, email)))
+      }
+      expect(await taken()).toEqual([true, true, true])
+      const undone = await changeEmail(fourth, 'second@b.org', { ...proved, ...at(NOW + 3) }, 'undone')
+      // Its user has the second one now.
+      expect(await taken()).toEqual([true, true, false])
+      expect(await takenAt(NOW + 3, 'fourth@b.org')).toBe(false)
+      await changeEmail(undone, 'user1@example.org', { ...proved, ...at(NOW + 4) }, 'undone')
+      expect(await taken()).toEqual([true, false, false])
+    })
+
+    test('is free when its user is deleted, and reserved for whoever proved it last', async () => {
+      await add(verified(1), verified(2))
+      await changeEmail(verified(1), 'new@b.org')
+      await remove(1)
+      expect(await takenAt(NOW)).toBe(false)
+      await changeEmail(verified(2), 'two@b.org')
+      const later = NOW + 7 * DAY
+      const three = verified(3, { email: 'user2@example.org', ...at(later) })
+      await add(three)
+      await changeEmail(three, 'three@b.org', at(later))
+      expect(await takenAt(later, 'user2@example.org', idOf(2))).toBe(true)
+      expect(await takenAt(later, 'user2@example.org', idOf(3))).toBe(false)
+    })
+
+    test('goes to one of its user and someone else who take it at once', async () => {
+      await add(verified(1))
+      const outcomes = await Promise.all([
+        store.replaceUser(next(verified(1), { email: 'new@b.org', emailVerified: false, updatedAt: NOW }), []),
+        ...Array.from({ length: 8 }, (_, n) => store.addUser(userOf(10 + n, { email: 'user1@example.org' }), [])),
+      ])
+      expect(outcomes).toEqual(['replaced', ...Array(8).fill('email_taken')])
     })
   })
 
@@ -283,7 +386,10 @@ export function usersStoreSuite(open: () => Promise<UsersStore>, { merges }: { m
     const many = Array.from({ length: 2500 }, (_, n) =>
       userOf(n + 1, { email: `${(n * 7919) % 2500}-of-many@example.org` }),
     )
-    await store.addUsers([userOf(9000), ...many].map((user) => ({ user, notices: [] })))
+    await store.addUsers(
+      [userOf(9000), ...many].map((user) => ({ user, notices: [] })),
+      NOW,
+    )
     const byEmail = many.map(({ email }) => email).sort()
     const orders: [UserFilter['sort'], string[]][] = [
       ['created_at', many.map(({ email }) => email)],

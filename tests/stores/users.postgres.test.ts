@@ -96,7 +96,10 @@ describe('a search on PostgreSQL finds the same users as on SQLite', () => {
   let sqlite: UsersStore
   beforeAll(async () => {
     sqlite = await openUsersStore({ dataDir: directory })
-    await sqlite.addUsers(people.map((user) => ({ user, notices: [] })))
+    await sqlite.addUsers(
+      people.map((user) => ({ user, notices: [] })),
+      Date.now(),
+    )
   })
   afterAll(async () => {
     await sqlite.close()
@@ -118,7 +121,10 @@ describe('a search on PostgreSQL finds the same users as on SQLite', () => {
     try {
       const indexes = await run(url, "SELECT indexname FROM pg_indexes WHERE indexname = 'users_search'")
       expect(indexes).toHaveLength(index === 'indexed' && !isUnprivileged ? 1 : 0)
-      await store.addUsers(people.map((user) => ({ user, notices: [] })))
+      await store.addUsers(
+        people.map((user) => ({ user, notices: [] })),
+        Date.now(),
+      )
       const listed = (of: UsersStore, filter: UserFilter) => of.listUsers(filter, { size: 200, page: 1 })
       for (const [n, search] of searches.entries()) {
         const filter = { search, sort: (['created_at', '-email', 'email', '-created_at'] as const)[n % 4] ?? 'email' }
@@ -140,7 +146,10 @@ describe('a search on PostgreSQL finds the same users as on SQLite', () => {
     try {
       const many = Array.from({ length: 20_000 }, (_, n) => userOf(n, { name: n === 15_000 ? 'Щедрый' : 'Common' }))
       for (let n = 0; n < many.length; n += 1000)
-        await store.addUsers(many.slice(n, n + 1000).map((user) => ({ user, notices: [] })))
+        await store.addUsers(
+          many.slice(n, n + 1000).map((user) => ({ user, notices: [] })),
+          Date.now(),
+        )
       await run(url, 'VACUUM ANALYZE users.users')
       const scanned = async () => {
         const [[count] = ['0']] = await run(

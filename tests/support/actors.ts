@@ -20,6 +20,8 @@ export interface TestUser {
   id: string
   email: string
   tokens: { access_token: string; refresh_token: string; session_id: string }
+  /** Names the mail to verify the email, after a registration. */
+  challenge_id?: string
 }
 
 /**
@@ -33,7 +35,8 @@ export async function registerUser(system: AtAuth, extra: Record<string, unknown
     body: { email, password: PASSWORD, ...extra },
   })
   if (answer.status !== 201) throw new Error(`register: ${answer.status} ${answer.text}`)
-  return { id: answer.body.id, email, tokens: answer.body.tokens }
+  const { challenge_id, id, tokens } = answer.body
+  return { id, email, tokens, challenge_id }
 }
 
 /**

@@ -74,16 +74,24 @@ export function resetLinkIn(mail: string): URL {
   return new URL(link)
 }
 
-/** The mails written to an address so far, oldest first. */
-export function mailsTo(system: Files, email: string): string[] {
-  return mails(system).filter((mail) => mail.includes(`To: ${email}\n`))
+/**
+ * The mails written to an address so far, oldest first.
+ * @param page only those with a link to this page: a user who registers also gets a mail to verify their address, at any time
+ */
+export function mailsTo(system: Files, email: string, page?: string): string[] {
+  return mails(system).filter(
+    (mail) => mail.includes(`To: ${email}\n`) && (page === undefined || readMail(mail).includes(`/${page}?token=`)),
+  )
 }
+
+/** The page that the link of a password reset opens. */
+export const RESET_PAGE = 'reset-password'
 
 /** Requests a password reset, and waits for the mail. @returns the token of its link */
 export async function mailedToken(auth: Client, system: Files, email: string): Promise<string> {
-  const before = mailsTo(system, email).length
+  const before = mailsTo(system, email, RESET_PAGE).length
   const { status, text } = await auth('POST /auth/password-reset-request', { body: { email } })
   if (status !== 202) throw new Error(`reset request: ${status} ${text}`)
-  const mail = await eventually(() => mailsTo(system, email)[before])
+  const mail = await eventually(() => mailsTo(system, email, RESET_PAGE)[before])
   return resetLinkIn(mail).searchParams.get('token') ?? ''
 }

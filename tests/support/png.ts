@@ -8,10 +8,10 @@ export interface Pixels {
 }
 
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
-const MOST_COLORS = 256
+const MOST_COLORS = 64
 
 /**
- * Writes a small PNG with a palette (PNG 1.2). If a picture has more than 256 colours, similar ones become one.
+ * Writes a small PNG with a palette (PNG 1.2). If a picture has more than 256 colours, rare ones are replaced.
  * @param note a text that the file also has
  */
 export function encodePng({ data, height, width }: Pixels, note: string): Buffer {
@@ -52,27 +52,23 @@ function chunk(type: string, content: Buffer): Buffer {
 
 type Color = [red: number, green: number, blue: number]
 
-/** Finds a palette by dropping as few of the lowest bits as it takes. A palette colour is the most frequent of its group. */
+/** Chooses the most frequent colours as the palette. Each other colour becomes the one that is nearest to it. */
 function paletteOf(data: Uint8Array): { palette: Color[]; indexes: Uint8Array } {
-  const counts = new Map<number, number>()
   const keyAt = (at: number) => ((data[at] ?? 0) << 16) | ((data[at + 1] ?? 0) << 8) | (data[at + 2] ?? 0)
+  const counts = new Map<number, number>()
   for (let at = 0; at < data.length; at += 4) counts.set(keyAt(at), (counts.get(keyAt(at)) ?? 0) + 1)
-  const byFrequency = [...counts].sort(([, a], [, b]) => b - a).map(([key]) => key)
-  for (let bits = 0; ; bits++) {
-    const mask = (0xff << bits) & 0xff
-    const groupOf = (key: number) => key & ((mask << 16) | (mask << 8) | mask)
-    const groups = new Map<number, number>()
-    const palette: Color[] = []
-    for (const key of byFrequency) {
-      if (groups.has(groupOf(key))) continue
-      groups.set(groupOf(key), palette.length)
-      palette.push([key >> 16, (key >> 8) & 0xff, key & 0xff])
-    }
-    if (palette.length > MOST_COLORS) continue
-    const indexes = Uint8Array.from(
-      { length: data.length / 4 },
-      (_, pixel) => groups.get(groupOf(keyAt(pixel * 4))) ?? 0,
-    )
-    return { palette, indexes }
+  const colors = [...counts].sort(([, a], [, b]) => b - a).map(([key]) => ({ key, color: colorOf(key) }))
+  const palette = colors.slice(0, MOST_COLORS).map(({ color }) => color)
+  const indexOf = new Map(colors.map(({ color, key }) => [key, nearest(palette, color)]))
+  return {
+    palette,
+    indexes: Uint8Array.from({ length: data.length / 4 }, (_, pixel) => indexOf.get(keyAt(pixel * 4)) ?? 0),
   }
+}
+
+const colorOf = (key: number): Color => [key >> 16, (key >> 8) & 0xff, key & 0xff]
+
+function nearest(palette: Color[], [red, green, blue]: Color): number {
+  const distances = palette.map(([r, g, b]) => (r - red) ** 2 + (g - green) ** 2 + (b - blue) ** 2)
+  return distances.indexOf(Math.min(...distances))
 }

@@ -77,6 +77,13 @@ const OPEN_TO_ALL = new Set([
   'POST /auth/revoke',
   'POST /auth/password-reset-request',
   'POST /auth/password-reset-confirm',
+  'POST /auth/email-verification-request',
+  'POST /auth/email-verification-confirm',
+  'POST /auth/email-code-request',
+  'POST /auth/email-code-login',
+  'POST /auth/email-change-undo',
+  'POST /auth/invitation-accept',
+  'POST /auth/device-confirm',
   'POST /users',
   'POST /user',
   'POST /user/register',
@@ -103,11 +110,11 @@ export function isPublic({ method, path }: Pick<ServedRoute, 'method' | 'path'>)
 
 /** Matches the routes between services. */
 const INTERNAL =
-  /\/(sync|audit|verify-credentials|password|password-changed|send|revocations|password-hash|password-hashes)(\/|$)/
+  /\/(sync|audit|verify-credentials|password|password-changed|send|revocations|password-hash|password-hashes|proof|invited)(\/|$)/
 
 /** Credentials that the route accepts: the operator key if possible. @param bearer those of a user */
 export function credentialFor({ path }: Pick<ServedRoute, 'path'>, bearer: Record<string, string>) {
-  if (/\/(logout-all|change-password|me)$/.test(path)) return bearer
+  if (/\/(logout-all|change-password|me|reauthenticate|email-change-(request|confirm))$/.test(path)) return bearer
   // These routes create a resource of a user, and a key has no user.
   if (OWNED.some(([, service]) => path.endsWith(`/${service}`))) return bearer
   return INTERNAL.test(path) && !path.includes('/admin/') ? as.internal : as.operator

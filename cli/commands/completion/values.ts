@@ -53,6 +53,7 @@ const ARGUMENTS: Record<string, Source> = {
   'context remove name': contexts,
   'context use name': (input) => [...words(LOCAL), ...contexts(input)],
   'logout context': contexts,
+  'mail retry id': mails,
   'modules create id': () => [],
   'modules delete id': modules,
   'modules disable id': modules,
@@ -143,6 +144,12 @@ async function webhooks(input: CompletionInput): Promise<Candidate[]> {
   return items.map(({ id = '', url }) => ({ value: id, description: url ?? '' }))
 }
 
+/** Emails that failed. */
+async function mails(input: CompletionInput): Promise<Candidate[]> {
+  const items = await itemsOf(input, 'auth', `/admin/mails?status=failed&size=${CANDIDATES_MAX}`)
+  return items.map(({ id = '', kind, to }) => ({ value: id, description: `${kind} to ${to}` }))
+}
+
 async function backups({ env }: CompletionInput): Promise<Candidate[]> {
   const [{ backupsOf }, { listBackups }] = await Promise.all([
     import('../../../db/sqlite/backup/create.ts'),
@@ -161,6 +168,8 @@ interface Item {
   name?: string | null
   status?: string
   last_used_at?: string
+  kind?: string
+  to?: string
   url?: string
   user_agent?: string | null
 }

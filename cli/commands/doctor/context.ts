@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { type Drift, drifts, InspectedDatabase } from '../../../db/sqlite/inspect/index.ts'
+import { mailTexts } from '../../../services/auth/mail/texts/texts.ts'
 import { databases } from '../../../services/databases.ts'
 import { type Config, ConfigError, readConfig } from '../../../services/kit/process/config.ts'
 import { SERVICES, type ServiceName } from '../../../services/registry.ts'
@@ -89,7 +90,9 @@ function storedSecrets(env: Environment): { stored: Environment; unreadable: str
 
 function readSettings(env: Environment): { config: Config<ServiceName> | undefined; faults: readonly string[] } {
   try {
-    return { config: readConfig(env, SERVICES), faults: [] }
+    const config = readConfig(env, SERVICES)
+    mailTexts(config)
+    return { config, faults: [] }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     return { config: undefined, faults: error.faults }

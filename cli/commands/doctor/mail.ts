@@ -1,30 +1,10 @@
 import { counted } from '../../terminal/terminal.ts'
 import { toTheSecond } from '../../terminal/times.ts'
-import { type Check, ok, warning } from './check.ts'
+import { MAIL_PROBLEMS, type Problem } from '../mail/problems.ts'
+import { type Check, type DoctorContext, ok, skipped, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
 
 const LATE_AFTER = 600_000
-
-/** Explanations and fixes for the reasons that auth records when the mail server refuses every email. */
-export const MAIL_PROBLEMS: Readonly<Record<string, readonly [message: string, suggestion: string]>> = {
-  not_a_mail_server: ['The server at SMTP_URL is not a mail server', 'SMTP_URL=smtp://host:587'],
-  greeting_refused: ['The mail server refuses connections from this machine', 'ch202 logs auth --level error'],
-  hello_refused: ['The mail server refuses the name of this machine', 'SMTP_URL=…?name=this-host.example.org'],
-  no_starttls: ['The mail server offers no encryption, which SMTP_URL requires', 'SMTP_URL=smtps://…'],
-  tls_failed: [
-    'No encrypted connection to the mail server: its certificate is not valid, or the port is wrong',
-    'SMTP_URL=smtps://…',
-  ],
-  authentication_failed: [
-    'The mail server refuses the user and password in SMTP_URL',
-    'SMTP_URL=smtps://user:password@…',
-  ],
-  authentication_required: ['The mail server requires a login or encryption', 'SMTP_URL=smtps://user:password@…'],
-  sender_refused: ['The mail server refuses the sender', 'MAIL_FROM=Example <no-reply@example.org>'],
-  relay_denied: ['The mail server does not relay emails for this machine', 'SMTP_URL=smtps://user:password@…'],
-  policy_refused: ['The mail server refuses emails from this machine by its policy', 'ch202 logs auth --level error'],
-  message_refused: ['The mail server refused the content of the last email', 'ch202 logs auth --level error'],
-}
 
 export const mailWaiting: Check = {
   id: 'mail.waiting',
@@ -44,4 +24,60 @@ export const mailWaiting: Check = {
       'ch202 logs auth --level error',
     )
   }),
+}
+
+/**
+ * Finds why emails reach nobody, as far as this machine knows; undefined if they should.
+ * @throws nothing: without a database that can be read, the settings decide
+ */
+async function whyNoMail({ config, databaseUrl, files, has, open }: DoctorContext): Promise<Problem | undefined> {
+  if (config?.smtpUrl === undefined) return ['Emails are only written to files', 'SMTP_URL=smtps://…']
+  if (databaseUrl === undefined && !files.some(({ name, path }) => name === 'auth' && has(path))) return undefined
+  try {
+    const [trouble] = await (await open('auth')).mailTroubles(Object.keys(MAIL_PROBLEMS))
+    return MAIL_PROBLEMS[trouble?.reason ?? '']
+  } catch {
+    // Another check reports the database.
+    return undefined
+  }
+}
+
+/** Makes a check of a setting that locks people out when emails reach nobody. */
+function neededFor(
+  effect: (config: NonNullable<DoctorContext['config']>) => { needed: boolean; warns: string; says: string },
+) {
+  return async (context: DoctorContext) => {
+    if (!context.config) return skipped('The settings are not valid')
+    const { needed, says, warns } = effect(context.config)
+    const problem = needed ? await whyNoMail(context) : undefined
+    return problem ? warning(`${warns}: ${problem[0]}`, problem[1]) : ok(says)
+  }
+}
+
+export const mailSettingsChecks: Check[] = [
+  {
+    id: 'mail.verification',
+    describes: 'emails are sent if `EMAIL_VERIFICATION` is `required`',
+    run: neededFor(({ emailVerification }) => ({
+      needed: emailVerification === 'required',
+      warns: 'Nobody who registers can verify their email, and so log in',
+      says: `EMAIL_VERIFICATION is ${emailVerification}`,
+    })),
+  },
+  {
+    id: 'mail.device_trust',
+    describes: 'emails are sent if `DEVICE_TRUST` is not `off`, and what it covers',
+    run: neededFor(({ deviceTrust }) => ({
+      needed: deviceTrust !== 'off',
+      warns: `DEVICE_TRUST is ${deviceTrust}, and the code that confirms a new device does not arrive`,
+      says: DEVICE_TRUST[deviceTrust],
+    })),
+  },
+]
+
+const DEVICE_TRUST: Record<NonNullable<DoctorContext['config']>['deviceTrust'], string> = {
+  off: 'DEVICE_TRUST is off: a stolen password is enough on any device',
+  pages:
+    'DEVICE_TRUST is pages: new devices are confirmed on the pages only, and a thief who calls the API with a stolen password is not stopped',
+  all: 'DEVICE_TRUST is all: new devices are confirmed on the pages and by the API',
 }

@@ -3,7 +3,7 @@ import type { StoredData } from '../../runner/stored-data.ts'
 import { count, counted } from '../../terminal/terminal.ts'
 import { type Check, type DoctorContext, type Finding, failed, ok, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
-import { mailWaiting } from './mail.ts'
+import { mailSettingsChecks, mailWaiting } from './mail.ts'
 
 const NOTICE_LATE_AFTER = 60_000
 /** Milliseconds after which a change must have reached auth. */
@@ -27,6 +27,7 @@ export const propagationChecks: Check[] = [
     run: checkDrift,
   },
   mailWaiting,
+  ...mailSettingsChecks,
   {
     id: 'deliveries.waiting',
     describes:

@@ -5,6 +5,7 @@ import { addDelete } from './delete.ts'
 import { addExport } from './export/command.ts'
 import { addGet } from './get.ts'
 import { addImport } from './import/command.ts'
+import { addInvite } from './invite.ts'
 import { addList } from './list.ts'
 import { addSendReset, addSetPassword } from './password.ts'
 import { addDisable, addEnable, addUpdate } from './update.ts'
@@ -12,6 +13,7 @@ import { addDisable, addEnable, addUpdate } from './update.ts'
 export function usersCommand(): Command {
   const users = group('users', 'Create, find, change and delete users')
   addCreate(users)
+  addInvite(users)
   addList(users)
   addGet(users)
   addUpdate(users)

@@ -6,6 +6,7 @@ import searchMerging from './users/0003_search_merging.sql' with { type: 'text' 
 import searchText from './users/0004_search_text.sql' with { type: 'text' }
 import noPassword from './users/0005_no_password.sql' with { type: 'text' }
 import profile from './users/0006_profile.sql' with { type: 'text' }
+import reservedEmails from './users/0007_reserved_emails.sql' with { type: 'text' }
 
 /** The migrations, in the order in which they are applied. They are part of the compiled tool. */
 export const usersMigrations: readonly Migration[] = [
@@ -15,4 +16,5 @@ export const usersMigrations: readonly Migration[] = [
   { name: '0004_search_text', sql: searchText, finish: foldUsers },
   { name: '0005_no_password', sql: noPassword },
   { name: '0006_profile', sql: profile },
+  { name: '0007_reserved_emails', sql: reservedEmails },
 ]

@@ -4,10 +4,12 @@ import { emailKey } from '../../kit/schema/email.ts'
 import { type CachedAccountContext, cachedAccount } from '../accounts/cached-account.ts'
 import { auditEvent } from '../audit/record.ts'
 import type { Codes } from '../keys/sealing.ts'
+import { CHALLENGES, hasChallenge } from '../mail/challenge-kinds.ts'
 import type { MailTexts, MailValues } from '../mail/texts/texts.ts'
 import type { Letter } from '../mail/transport.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { Account, ChallengePurpose, ChallengeStore, MailKind, MailRequest } from '../store/index.ts'
+import { ONLY_ONE } from './only-one.ts'
 import { LIFETIMES } from './request.ts'
 import { mailedSecrets, secretsOf } from './secrets.ts'
 
@@ -19,19 +21,8 @@ export type ComposeContext = CachedAccountContext & {
   config: Pick<Config, 'locale' | 'publicUrl'>
 }
 
-/** The challenge whose code and link a kind of mail contains, and the page that the link opens. */
-const CHALLENGES: Partial<Record<MailKind, { purpose: ChallengePurpose; page?: string }>> = {
-  password_reset: { purpose: 'password_reset', page: 'reset-password' },
-  email_verification: { purpose: 'email_verification', page: 'verify-email' },
-  email_code: { purpose: 'email_code', page: 'sign-in-link' },
-  email_change: { purpose: 'email_change', page: 'confirm-email' },
-  email_changed: { purpose: 'email_undo', page: 'undo-email' },
-  invitation: { purpose: 'invitation', page: 'invitation' },
-  device: { purpose: 'device' },
-}
-
-/** The purposes of which a later mail makes the earlier ones useless. */
-const ONLY_ONE: readonly ChallengePurpose[] = ['password_reset', 'email_change', 'invitation']
+/** The kinds that tell when something happened. */
+const HAPPENED: ReadonlySet<MailKind> = new Set(['email_changed', 'device', 'notice'])
 
 /** The person whom a mail is for. */
 interface Recipient {
@@ -46,13 +37,23 @@ interface Recipient {
  * @throws Problem `users_unavailable`
  */
 export async function composeMail(context: ComposeContext, request: MailRequest): Promise<Letter | null> {
-  const { kind } = request
+  const { data, kind } = request
+  if (data.isTest) return testMail(context, request)
   const recipient = await recipientOf(context, request)
   if (!recipient) return null
   const values = await valuesOf(context, request, recipient)
   if (!values) return null
   const locale = localeOf(recipient) ?? request.locale ?? context.config.locale
   return { to: recipient.to, ...context.texts.render(kind, locale, values) }
+}
+
+/** Begins the subject of a test: its recipient must not think that it is true. */
+const TEST: Record<Locale, string> = { en: 'Test', ru: 'Проверка' }
+
+function testMail({ config, texts }: ComposeContext, { email, kind, locale, requestedAt }: MailRequest): Letter {
+  const language = locale ?? config.locale
+  const { subject, ...forms } = texts.render(kind, language, texts.sample(kind, { at: requestedAt }))
+  return { to: email, subject: `${TEST[language]}: ${subject}`, ...forms }
 }
 
 async function recipientOf(context: ComposeContext, request: MailRequest): Promise<Recipient | null> {
@@ -107,11 +108,12 @@ async function valuesOf(
 ): Promise<MailValues | null> {
   const { data, ip, kind, requestedAt } = request
   const name = (account?.profile.name as string | null | undefined) ?? null
-  const values: MailValues = { name, email: request.email, at: requestedAt, ip, userAgent: data.userAgent ?? null }
+  // A link that an operator had sent again works from then on; what happened, happened when it was requested.
+  const at = (HAPPENED.has(kind) ? undefined : data.retriedAt) ?? requestedAt
+  const values: MailValues = { name, email: request.email, at, ip, userAgent: data.userAgent ?? null }
   if (data.cause !== undefined) values.cause = data.cause
   const challenge = CHALLENGES[kind]
-  // A change of an address that was not verified cannot be undone by a mail to it.
-  if (!challenge || (kind === 'email_changed' && !data.isUndoable)) return values
+  if (!challenge || !hasChallenge(request)) return values
   const issued = await issue(context, request, challenge.purpose, userId)
   if (!issued) return null
   if (challenge.page !== undefined) {
@@ -133,7 +135,7 @@ async function issue(context: ComposeContext, request: MailRequest, purpose: Cha
   const [first] = secretsOf(challengeCodes, mailId)
   if (!first) return null
   const now = clock.now()
-  const { code, link } = LIFETIMES[purpose]
+  const { link } = LIFETIMES[purpose]
   const event =
     purpose === 'password_reset'
       ? auditEvent(context, requesterOf(context, request), 'password.reset_requested', userId)
@@ -143,7 +145,6 @@ async function issue(context: ComposeContext, request: MailRequest, purpose: Cha
       mailId,
       userId,
       tokenHash: first.tokenHash,
-      codeExpiresAt: code === undefined ? null : now + code,
       expiresAt: now + link,
       isOnlyOne: ONLY_ONE.includes(purpose),
     },

@@ -26,7 +26,7 @@ interface Lifetime {
 
 const CODE = 10 * MINUTE
 
-/** The lifetimes, from the first attempt to send the mail. */
+/** The lifetimes: of codes from the request, of links from the first attempt to send the mail. */
 export const LIFETIMES: Record<ChallengePurpose, Lifetime> = {
   password_reset: { link: 30 * MINUTE },
   email_verification: { code: CODE, link: DAY },

@@ -27,6 +27,12 @@ export const MAIL_OUTCOMES = ['sent', 'retry', 'refused', 'misconfigured', 'expi
 /** A mail before its first attempt. */
 export type NewMail = Omit<MailRequest, 'tries' | 'nextAt' | 'linkAt' | 'lastError'>
 
+/** Why a mail failed for good, and whether an attempt was made that the store has not counted. */
+interface LastFailure {
+  attempts: 0 | 1
+  reason: string
+}
+
 interface MailQueueOptions {
   store: FactStore & MailStore & Pick<ChallengeStore, 'addChallenge'>
   /** The nodes that share the store. Absent: this one is alone. */
@@ -57,8 +63,8 @@ export class MailQueue {
   private endListening = () => {}
   /** Ids of mails whose requests are being answered. */
   private readonly unanswered = new Set<string>()
-  /** Ids of mails that were sent but not removed yet: on a full disk they would be sent again and again. */
-  private readonly toRemove = new Set<string>()
+  /** Ids of mails that were sent, but are still in the store's queue: on a full disk they would be sent again and again. */
+  private readonly sent = new Set<string>()
 
   constructor(private readonly options: MailQueueOptions) {}
 
@@ -84,7 +90,12 @@ export class MailQueue {
     this.isStopped = true
   }
 
-  /** Queues a mail, to be sent after the answer. Does nothing when a mail with this `id` is in the queue. */
+  /** Reads the queue at once: a mail may be due earlier than it was. */
+  wake(): void {
+    this.wakeUp.resolve()
+  }
+
+  /** Queues a mail, to be sent after the answer. Does nothing when a mail with this `id` is in the queue or was finished. */
   async add(mail: NewMail): Promise<void> {
     await this.addBy(mail, (request) => this.options.store.addMailRequest(request))
   }
@@ -176,7 +187,7 @@ export class MailQueue {
       .catch(async (error) => {
         // The result could not be stored: the mail is still due, and would be sent again at once.
         if (!this.isStopped) log.error({ event: 'mail.failed', err: error })
-        await withTimeout(this.stopping.promise, this.toRemove.has(request.id) ? SECOND : UNSTORED_PAUSE)
+        await withTimeout(this.stopping.promise, this.sent.has(request.id) ? SECOND : UNSTORED_PAUSE)
       })
       .finally(() => {
         this.attempts.delete(request.id)
@@ -188,49 +199,57 @@ export class MailQueue {
   /** Makes one attempt and stores its result. @throws when the result cannot be stored */
   private async attempt(request: MailRequest): Promise<void> {
     const { clock, store } = this.options
-    if (this.toRemove.has(request.id)) return await this.remove(request)
-    if (clock.now() > expiryOf(request)) return await this.giveUp(request, request.lastError ?? 'not_composed')
-    const failure = await this.send(request)
+    if (this.sent.has(request.id)) return await this.finishSent(request)
+    if (clock.now() > expiryOf(request)) {
+      return await this.giveUp(request, { attempts: 0, reason: request.lastError ?? 'not_composed' })
+    }
+    const result = await this.send(request)
     // An attempt that a stop aborted shows nothing about the server.
-    if (this.isStopped || failure === 'not begun') return
-    if (failure) await recordTrouble(this.options, failure.reason)
-    if (!failure || failure.outcome === 'refused') return await this.remove(request)
-    const nextAt = clock.now() + retryDelay(failure, request)
-    if (nextAt > expiryOf(request)) return await this.giveUp(request, failure.reason)
-    await store.postponeMailRequest(request.id, nextAt, failure.reason)
+    if (this.isStopped || result === 'not begun') return
+    if (result === 'sent') return await this.finishSent(request)
+    // Not finished as one that was sent: a list would tell operators that a mail went to an address that nobody has.
+    if (result === 'nothing to send') return await store.removeMailRequest(request.id)
+    await recordTrouble(this.options, result.reason)
+    if (result.outcome === 'refused') return await this.finishFailed(request, { attempts: 1, reason: result.reason })
+    const nextAt = clock.now() + retryDelay(result, request)
+    if (nextAt > expiryOf(request)) return await this.giveUp(request, { attempts: 1, reason: result.reason })
+    await store.postponeMailRequest(request.id, nextAt, result.reason)
   }
 
-  /**
-   * Makes one attempt. Returns why it failed; undefined when the mail was sent, or there was nothing to send; `not begun`
-   * when another node may send it.
-   */
-  private async send(request: MailRequest): Promise<Failure | 'not begun' | undefined> {
+  /** Makes one attempt. Returns how it ended, or why it failed; `not begun` when another node may send the mail. */
+  private async send(request: MailRequest): Promise<Failure | 'not begun' | 'nothing to send' | 'sent'> {
     const { compose, count, mailer } = this.options
     try {
       const letter = await compose(request)
       if (!this.isSure()) return 'not begun'
-      if (!letter) return undefined
+      if (!letter) return 'nothing to send'
       await mailer.send({ ...letter, id: mailIdOf(request), at: request.requestedAt })
     } catch (error) {
-      return this.isStopped ? undefined : this.report(request, error)
+      return this.isStopped ? 'not begun' : this.report(request, error)
     }
-    this.toRemove.add(request.id)
+    this.sent.add(request.id)
     count?.('sent')
     if (!this.isStopped) await recordTrouble(this.options, null)
-    return undefined
+    return 'sent'
   }
 
-  private async remove({ id }: MailRequest): Promise<void> {
-    await this.options.store.removeMailRequest(id)
-    this.toRemove.delete(id)
+  private async finishSent({ id }: MailRequest): Promise<void> {
+    const { clock, store } = this.options
+    await store.finishMailRequest(id, { status: 'sent', attempts: 1, lastError: null }, clock.now())
+    this.sent.delete(id)
   }
 
-  /** Removes a mail that expired before it could be sent. */
-  private async giveUp(request: MailRequest, reason: string): Promise<void> {
+  private async finishFailed({ id }: MailRequest, { attempts, reason }: LastFailure): Promise<void> {
+    const { clock, store } = this.options
+    await store.finishMailRequest(id, { status: 'failed', attempts, lastError: reason }, clock.now())
+  }
+
+  /** Ends a mail that expired before it could be sent. */
+  private async giveUp(request: MailRequest, failure: LastFailure): Promise<void> {
     const { count, log } = this.options
-    log.error({ event: 'mail.given_up', ...logFieldsOf(request), code: reason, tries: request.tries })
+    log.error({ event: 'mail.given_up', ...logFieldsOf(request), code: failure.reason, tries: request.tries })
     count?.('expired')
-    await this.remove(request)
+    await this.finishFailed(request, failure)
   }
 
   /** Logs and counts a failed attempt. Returns why it failed. */

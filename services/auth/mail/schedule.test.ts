@@ -29,5 +29,6 @@ test.each([
   ['password_reset', 30 * MINUTE],
   ['email_changed', DAY],
 ] as const)('a %s mail expires after %d ms', (kind, lifetime) => {
-  expect(expiryOf({ kind, requestedAt: NOW })).toBe(NOW + lifetime)
+  expect(expiryOf({ kind, requestedAt: NOW, data: {} })).toBe(NOW + lifetime)
+  expect(expiryOf({ kind, requestedAt: NOW, data: { retriedAt: NOW + 2 * DAY } })).toBe(NOW + 2 * DAY + lifetime)
 })

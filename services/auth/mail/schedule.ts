@@ -39,6 +39,6 @@ export function retryDelay({ outcome, reason }: Failure, { kind, tries }: Pick<M
 }
 
 /** Returns when a mail expires, in milliseconds since the epoch. */
-export function expiryOf({ kind, requestedAt }: Pick<MailRequest, 'kind' | 'requestedAt'>): number {
-  return requestedAt + LIFETIME[kind]
+export function expiryOf({ data, kind, requestedAt }: Pick<MailRequest, 'kind' | 'requestedAt' | 'data'>): number {
+  return (data.retriedAt ?? requestedAt) + LIFETIME[kind]
 }

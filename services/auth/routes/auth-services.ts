@@ -12,6 +12,7 @@ import type { KeyRotation } from '../keys/rotation.ts'
 import type { LoginLimitsContext } from '../login/limits-admin.ts'
 import type { LoginContext } from '../login/login.ts'
 import type { RegistrationContext } from '../login/registration.ts'
+import type { MailsContext } from '../mail/admin.ts'
 import type { IntrospectionContext } from '../sessions/introspection.ts'
 import type { TokenRevocationContext } from '../sessions/logout.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
@@ -34,6 +35,7 @@ export type AuthServices = AccountsContext &
   InvitationContext &
   LoginContext &
   LoginLimitsContext &
+  MailsContext &
   RegistrationContext &
   ResetContext &
   TokenRevocationContext &

@@ -34,7 +34,10 @@ export interface Challenge {
   /** Null: the mail has not been written yet. */
   tokenHash: Uint8Array | null
   requestedAt: number
-  /** Null: the mail has a link alone. */
+  /**
+   * Counted from the request, also where the mail is written later: the code of an unknown address must end when that of a
+   * known one does. Null: the mail has a link alone.
+   */
   codeExpiresAt: number | null
   expiresAt: number
   tries: number
@@ -46,7 +49,6 @@ export interface Issue {
   mailId: string
   userId: string
   tokenHash: Uint8Array
-  codeExpiresAt: number | null
   expiresAt: number
   /** Whether an earlier link of the same user and purpose becomes void, and a later one makes this one useless. */
   isOnlyOne: boolean
@@ -56,7 +58,10 @@ export interface Issue {
 export type ChallengeKey = { tokenHash: Uint8Array } | { id: string }
 
 export interface ChallengeStore {
-  /** Adds a challenge and its mail. Does nothing when the mail exists. */
+  /**
+   * Adds a challenge and its mail. Does nothing when the mail exists, or was finished. If the user is given, earlier ones of a purpose in
+   * `challenges/only-one.ts` become void at once: whether a mail follows depends on who has the address.
+   */
   addChallenge(challenge: Challenge, mail: MailRequest): Promise<void>
   /**
    * Makes the code and the link of a mail valid. Gives the challenge as it is if an earlier attempt to send the mail did so;

@@ -8,11 +8,12 @@ import type { EventStore } from './events.ts'
 import type { FactStore } from './facts.ts'
 import type { KeyStore } from './keys.ts'
 import type { LoginLimitStore } from './login-limits.ts'
-import type { MailStore } from './mails.ts'
+import type { MailListStore, MailStore } from './mails.ts'
 import type { RevocationStore } from './revocations.ts'
 import type { SessionStore } from './sessions.ts'
 import type { WebhookStore } from './webhooks.ts'
 
+export { MAIL_KINDS, type MailKind, type MailStatus } from '../../kit/schema/mails.ts'
 export type { Account, AccountStore, CacheSync, SyncedAccount } from './accounts.ts'
 export type { AuditFilter, AuditStore } from './audit.ts'
 export type {
@@ -38,13 +39,17 @@ export type { EventStore } from './events.ts'
 export type { FactStore } from './facts.ts'
 export type { KeyStore, StoredKey } from './keys.ts'
 export type { LoginFailures, LoginLimitStore, RefusedBy, RefusedLogin, RefusedPosition } from './login-limits.ts'
-export {
-  MAIL_KINDS,
-  type MailData,
-  type MailKind,
-  type MailRequest,
-  type MailStore,
-  type NoticeCause,
+export type {
+  ListedMail,
+  MailData,
+  MailEnd,
+  MailFilter,
+  MailListStore,
+  MailRequest,
+  MailRow,
+  MailStore,
+  NoticeCause,
+  RetryResult,
 } from './mails.ts'
 export type { Ended, RevocationStore } from './revocations.ts'
 export type { Ending, Rotation, RotationResult, Session, SessionKind, SessionStore } from './sessions.ts'
@@ -66,6 +71,7 @@ export interface AuthStore
     KeyStore,
     LimitStore,
     LoginLimitStore,
+    MailListStore,
     MailStore,
     NodeStore,
     RevocationStore,

@@ -1,18 +1,7 @@
 import type { Locale } from '../../kit/locale.ts'
-
-/** The kinds of mails. Each has its texts (`mail/texts`). */
-export const MAIL_KINDS = [
-  'password_reset',
-  'email_verification',
-  'email_code',
-  'email_change',
-  'email_changed',
-  'invitation',
-  'device',
-  'notice',
-] as const
-
-export type MailKind = (typeof MAIL_KINDS)[number]
+import type { AuditEvent } from '../../kit/outbox/audit.ts'
+import type { MailKind, MailStatus } from '../../kit/schema/mails.ts'
+import type { PageRequest, Slice } from '../../kit/schema/page.ts'
 
 /** The causes of a `notice`. */
 export type NoticeCause = 'password_changed' | 'email_changed' | 'device_confirmed'
@@ -27,6 +16,8 @@ export interface MailData {
   isUndoable?: boolean
   /** Whether `POST /admin/mails/test` queued the mail: sample values take the place of a challenge. */
   isTest?: boolean
+  /** When an operator had a failed mail sent again: it is useful as long as one that was requested then. */
+  retriedAt?: number
 }
 
 /** A mail to send. Times are milliseconds since the epoch. */
@@ -52,9 +43,36 @@ export interface MailRequest {
   lastError: string | null
 }
 
+/** How a mail ended. */
+export interface MailEnd {
+  status: 'sent' | 'failed'
+  /** How many attempts were made since the last one that was counted. */
+  attempts: 0 | 1
+  lastError: string | null
+}
+
+/** A mail in the list of operators. */
+export type MailRow = Pick<MailRequest, 'id' | 'kind' | 'userId' | 'email' | 'tries' | 'lastError' | 'requestedAt'> & {
+  status: MailStatus
+  /** When the mail was sent or given up; null: it waits. */
+  finishedAt: number | null
+}
+
+export type ListedMail = MailRow & Pick<MailRequest, 'data'>
+
+/** Which mails to list. */
+export interface MailFilter {
+  userId?: string
+  kind?: MailKind
+  status?: MailStatus
+}
+
+/** `void`: the link of the mail was used or voided, or has expired. */
+export type RetryResult = 'queued' | 'sent' | 'void' | 'unknown'
+
 /** The mail queue. The node that adds a mail owns it, until it dies. */
 export interface MailStore {
-  /** Adds a mail. Does nothing when a mail with this id exists. */
+  /** Adds a mail. Does nothing when a mail with this id is in the queue, was sent or has failed. */
   addMailRequest(request: MailRequest): Promise<void>
   /**
    * Returns mails of this node that are due, the one that has waited longest first.
@@ -69,6 +87,24 @@ export interface MailStore {
   hastenMailRequests(now: number): Promise<void>
   /** Takes over the mails of nodes that are gone. */
   takeOverMailRequests(): Promise<void>
+  /** Removes a mail that nobody should get. */
   removeMailRequest(id: string): Promise<void>
+  /** Moves a mail out of the queue. Does nothing for a failed one that another node took over. */
+  finishMailRequest(id: string, end: MailEnd, now: number): Promise<void>
   countMailRequests(): Promise<number>
+}
+
+/** All mails: of the queue, and those that were sent or have failed, for 30 days and as long as their user exists. */
+export interface MailListStore {
+  /** Lists mails, newest first. */
+  listMails(filter: MailFilter, request: PageRequest): Promise<Slice<MailRow>>
+  mailById(id: string): Promise<ListedMail | null>
+  /**
+   * Makes a mail of the queue due at once, and a failed one again part of the queue.
+   * @param hasChallenge whether the mail has a code or a link, which must still be valid
+   * @param event written when the result is `queued`
+   */
+  retryMail(id: string, hasChallenge: boolean, now: number, event: AuditEvent): Promise<RetryResult>
+  /** Deletes mails that were finished before a time. */
+  forgetMails(before: number): Promise<void>
 }

@@ -97,7 +97,7 @@ async function addAll({ caller, context }: Import, newcomers: NewUser[]): Promis
     user,
     notices: [...notices, ...createdEvent(context, user)],
   }))
-  const outcomes = await context.store.addUsers(withEvents, (users) => [
+  const outcomes = await context.store.addUsers(withEvents, context.clock.now(), (users) => [
     auditRowNotice(context, caller, null, ['users.created', { users }]),
   ])
   context.outboxes.wake()

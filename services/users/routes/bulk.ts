@@ -1,4 +1,6 @@
 import { Elysia } from 'elysia'
+import { requireRecent } from '../../kit/access/recent.ts'
+import type { Caller } from '../../kit/caller.ts'
 import type { guard } from '../../kit/http/guard.ts'
 import { linesOperation, operation } from '../../kit/http/openapi/operation.ts'
 import { allowPauses, ndjsonResponse, readLines } from '../../kit/messages/ndjson.ts'
@@ -29,11 +31,13 @@ async function begun(chunks: AsyncGenerator<string>): Promise<AsyncGenerator<str
 /** Mounts exports and imports: JSON lines, one user each. */
 export function bulkRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
   const readUser = validator(importedUser, (sent) => passwordOrHashErrors(sent, context.config.passwordMinLength, sent))
+  const assertRecent = (caller: Caller) => requireRecent(caller, context.config.reauthMaxAge, context.clock.now())
   return new Elysia({ normalize: false })
     .use(guarded)
     .get(
       '/users/export',
       async ({ query, caller, request, server }) => {
+        if (query.with_hashes === 'true') assertRecent(caller)
         allowPauses(request, server)
         // The framework answers HEAD with the handler of GET: it would read all users and send none.
         const isHead = request.method === 'HEAD'
@@ -45,13 +49,19 @@ export function bulkRoutes(context: UsersContext, guarded: ReturnType<typeof gua
         query: exportQuery,
         response: exportedUser,
         detail: linesOperation(
-          operation('admin-users', { summary: 'Export all users', description: 'One line of JSON per user.' }),
+          operation(
+            'admin-users',
+            { summary: 'Export all users', description: 'One line of JSON per user.' },
+            'reauthentication_required',
+          ),
         ),
       },
     )
     .post(
       '/users/import',
       async ({ query, caller, request, server }) => {
+        // Before the body is read: it may be large.
+        assertRecent(caller)
         allowPauses(request, server)
         const users = await readLines(request, readUser)
         const results = importUsers(context, users, query.on_conflict ?? 'fail', caller)
@@ -62,10 +72,14 @@ export function bulkRoutes(context: UsersContext, guarded: ReturnType<typeof gua
         query: importQuery,
         response: importedLine,
         detail: linesOperation(
-          operation('admin-users', {
-            summary: 'Import users',
-            description: 'One line of JSON per user. The answer has a line for each, in the same order.',
-          }),
+          operation(
+            'admin-users',
+            {
+              summary: 'Import users',
+              description: 'One line of JSON per user. The answer has a line for each, in the same order.',
+            },
+            'reauthentication_required',
+          ),
           importedUser,
         ),
       },

@@ -52,6 +52,7 @@ export function passwordRoutes(context: UsersContext, guarded: ReturnType<typeof
           'admin-users',
           { summary: 'Set the password of a user', description: 'Ends all sessions of the user.' },
           'user_not_found',
+          'reauthentication_required',
           'weak_password',
           'overloaded',
         ),

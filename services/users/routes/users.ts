@@ -19,7 +19,14 @@ import {
 } from '../schemas/users.ts'
 import { createUser, deleteUser } from '../users.ts'
 
-const CHANGE_PROBLEMS = ['user_not_found', 'forbidden_field', 'email_taken', 'username_taken', 'last_admin'] as const
+const CHANGE_PROBLEMS = [
+  'user_not_found',
+  'forbidden_field',
+  'reauthentication_required',
+  'email_taken',
+  'username_taken',
+  'last_admin',
+] as const
 
 /** Mounts the operations on users and their records. */
 export function userRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
@@ -44,6 +51,7 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
           'Create a user',
           'registration_closed',
           'forbidden_field',
+          'reauthentication_required',
           'weak_password',
           'email_taken',
           'username_taken',
@@ -125,6 +133,7 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
           'users',
           { summary: 'Delete a user', description: 'Their sessions end, and every service deletes their data.' },
           'user_not_found',
+          'reauthentication_required',
           'last_admin',
         ),
       },

@@ -34,6 +34,7 @@ export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>
         'Create a user (v0)',
         'registration_closed',
         'forbidden_field',
+        'reauthentication_required',
         'weak_password',
         'email_taken',
         'rate_limited',
@@ -46,7 +47,7 @@ export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>
         id: t.String({ description: 'The id of the user', examples: ['0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'] }),
       }),
       response: userV0,
-      detail: operation('v0', 'Delete a user (v0)', 'user_not_found', 'last_admin'),
+      detail: operation('v0', 'Delete a user (v0)', 'user_not_found', 'reauthentication_required', 'last_admin'),
     })
 }
 

@@ -63,3 +63,5 @@ CREATE TABLE finished_mails (
 );
 CREATE INDEX finished_mails_end ON finished_mails (finished_at);
 CREATE INDEX finished_mails_user ON finished_mails (user_id);
+CREATE INDEX finished_mails_request ON finished_mails (requested_at, id);
+CREATE INDEX mail_requests_request ON mail_requests (requested_at, id);

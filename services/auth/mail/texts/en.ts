@@ -12,7 +12,8 @@ const UNITS: Record<Unit, Forms> = {
 }
 
 /** @example 'for 30 minutes (until 10:30 UTC)' */
-const lasting = ({ lasts, until }: Life) => (lasts === null ? `until ${until}` : `for ${lasts} (until ${until})`)
+const lasting = ({ lasts, until }: Life) =>
+  lasts === null ? `until\u00a0${until}` : `for ${lasts} (until\u00a0${until})`
 
 const facts = ({ device, when, where }: View): Part => ({
   facts: [
@@ -23,7 +24,7 @@ const facts = ({ device, when, where }: View): Part => ({
 })
 
 const supportOf = ({ product, support }: View): Rich =>
-  support ? rich`write to ${support} at once` : rich`contact the support of ${product} at once`
+  support ? rich`write to ${support}` : rich`contact the support of ${product}`
 
 /** Says how to undo a change of the address, when there is a link for it. */
 const undoing = ({ linkLife }: View): Rich =>
@@ -31,13 +32,13 @@ const undoing = ({ linkLife }: View): Rich =>
 
 const SUBJECTS: Record<NoticeCause, (product: string) => string> = {
   password_changed: (product) => `Your ${product} password was changed`,
-  email_changed: (product) => `The email address of your ${product} account was changed`,
+  email_changed: (product) => `New email address of your ${product} account`,
   device_confirmed: (product) => `New sign-in to ${product}`,
 }
 
 const HEADINGS: Record<NoticeCause, string> = {
   password_changed: 'Your password was changed',
-  email_changed: 'Your email address was changed',
+  email_changed: 'New email address',
   device_confirmed: 'New sign-in',
 }
 
@@ -67,7 +68,7 @@ export const en: Dictionary = {
           line: rich`Someone asked to reset the password of your ${product} account. To set a new password, open this link:`,
         },
         { link, label: 'Set a new password' },
-        { line: rich`It works once, ${lasting(linkLife)}.` },
+        { line: rich`The link works once, ${lasting(linkLife)}.` },
         { note: rich`If it was not you, ignore this mail: your password stays as it is.` },
       ],
     }),
@@ -109,7 +110,7 @@ export const en: Dictionary = {
         },
         { code },
         { line: rich`Or open this link in the browser in which you are signed in:` },
-        { link, label: 'Confirm the new address' },
+        { link, label: 'Confirm the address' },
         { line: rich`The code works ${lasting(codeLife)}, the link ${lasting(linkLife)}.` },
         { note: rich`If it was not you, ignore this mail: nothing changes without the code or the link.` },
       ],
@@ -142,8 +143,8 @@ export const en: Dictionary = {
         {
           line: rich`An account at ${view.product} was created for you. To use it, open this link and choose a password:`,
         },
-        { link: view.link, label: 'Accept the invitation' },
-        { line: rich`It works once, ${lasting(view.linkLife)}.` },
+        { link: view.link, label: 'Choose a password' },
+        { line: rich`The link works once, ${lasting(view.linkLife)}.` },
         { note: rich`If you do not know why you received this mail, ignore it.` },
       ],
     }),
@@ -155,7 +156,7 @@ export const en: Dictionary = {
           line: rich`Someone entered the password of your ${view.product} account on a new device. If it was you, enter this code there:`,
         },
         { code: view.code },
-        { line: rich`It works once, ${lasting(view.codeLife)}.` },
+        { line: rich`The code works once, ${lasting(view.codeLife)}.` },
         facts(view),
         {
           note: rich`If it was not you, someone else knows your password. Do not give the code to anyone, and change your password at once at ${view.site}.`,
@@ -178,7 +179,7 @@ export const en: Dictionary = {
   advice(kind, view) {
     if (kind === 'notice') return ADVICE[view.cause](view)
     if (!view.link)
-      return rich`If it was not you, ${supportOf(view)}: whoever made the change can now set a new password.`
+      return rich`If it was not you, ${supportOf(view)} at once: whoever made the change can now set a new password.`
     return rich`If it was not you, undo the change: ${{ href: view.link, text: view.link }}. ${undoing(view)}`
   },
   ...formats,

@@ -75,7 +75,7 @@ function styleSheet({ darkBorder }: ButtonColors): string {
 }
 
 /** A line of text, with the links in it in the colours of a mail. */
-export function richHtml(line: Rich): string {
+function richHtml(line: Rich): string {
   return htmlOf(line, ` class="link" style="color:${LIGHT.link};${WRAP}"`)
 }
 
@@ -106,7 +106,7 @@ function buttonHtml(
   const { background, border, text } = colors
   const href = escapeHtml(link)
   return `<table ${TABLE} style="margin:0 0 16px;border-collapse:separate">
-<tr><td align="center" bgcolor="${background}" class="button" style="background-color:${background};border:1px solid ${border};border-radius:8px;mso-padding-alt:12px 24px"><a href="${href}" style="display:inline-block;padding:12px 24px;${FONT};font-size:16px;line-height:24px;font-weight:600;color:${text};text-decoration:none">${escapeHtml(label)}</a></td></tr>
+<tr><td align="center" bgcolor="${background}" class="button" style="background-color:${background};border:1px solid ${border};border-radius:8px;mso-padding-alt:12px 20px"><a href="${href}" style="display:inline-block;padding:12px 20px;${FONT};font-size:16px;line-height:24px;font-weight:600;color:${text};text-decoration:none">${escapeHtml(label)}</a></td></tr>
 </table>
 <p class="muted" style="margin:0 0 16px;font-size:13px;line-height:20px;color:${LIGHT.muted}">${escapeHtml(orCopy)}<br>
 <a href="${href}" class="link" style="color:${LIGHT.link};word-break:break-all">${href}</a></p>`
@@ -115,7 +115,7 @@ function buttonHtml(
 function factsHtml(facts: readonly (readonly [string, string])[]): string {
   const rows = facts.map(
     ([name, value]) =>
-      `<tr><td class="muted" valign="top" style="padding:2px 16px 2px 0;white-space:nowrap;color:${LIGHT.muted}">${escapeHtml(name)}</td><td class="text" valign="top" style="padding:2px 0;color:${LIGHT.text};${WRAP}">${escapeHtml(value)}</td></tr>`,
+      `<tr><td class="muted" valign="top" style="padding:2px 12px 2px 0;white-space:nowrap;color:${LIGHT.muted}">${escapeHtml(name)}</td><td class="text" valign="top" style="padding:2px 0;color:${LIGHT.text};${WRAP}">${escapeHtml(value)}</td></tr>`,
   )
-  return `<table ${TABLE} style="margin:0 0 16px;${FONT};font-size:15px;line-height:22px">\n${rows.join('\n')}\n</table>`
+  return `<table ${TABLE} style="margin:0 0 16px;${FONT};font-size:14px;line-height:20px">\n${rows.join('\n')}\n</table>`
 }

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { LOCALES, type Locale } from '../../../kit/locale.ts'
 import { ConfigError } from '../../../kit/process/config.ts'
-import { MAIL_KINDS, type MailKind } from '../../store/index.ts'
+import { MAIL_KINDS, type MailKind } from '../../../kit/schema/mails.ts'
 import { placeholdersIn, placeholdersOf } from './placeholders.ts'
 
 /** Texts of an operator for one kind in one language. */

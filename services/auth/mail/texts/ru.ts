@@ -15,7 +15,8 @@ const UNITS: Record<Unit, Required<Pick<Forms, 'one' | 'few' | 'many'>> & Forms>
 }
 
 /** @example 'в течение 30 минут (до 10:30 UTC)' */
-const lasting = ({ lasts, until }: Life) => (lasts === null ? `до ${until}` : `в течение ${lasts} (до ${until})`)
+const lasting = ({ lasts, until }: Life) =>
+  lasts === null ? `до\u00a0${until}` : `в течение ${lasts} (до\u00a0${until})`
 
 const facts = ({ device, when, where }: View): Part => ({
   facts: [
@@ -30,17 +31,17 @@ const supportOf = ({ product, support }: View): Rich =>
 
 /** Says how to undo a change of the address, when there is a link for it. */
 const undoing = ({ linkLife }: View): Rich =>
-  rich`Ссылка одноразовая, действует ${lasting(linkLife)}. Она вернёт этот адрес, завершит все сеансы и отменит пароль. Чтобы задать новый, вы получите ещё одно письмо.`
+  rich`Ссылка одноразовая и действует ${lasting(linkLife)}. Она вернёт этот адрес, завершит все сеансы и отменит пароль. Чтобы задать новый, вы получите ещё одно письмо.`
 
 const SUBJECTS: Record<NoticeCause, (product: string) => string> = {
   password_changed: (product) => `Пароль изменён — ${product}`,
-  email_changed: (product) => `Адрес почты изменён — ${product}`,
+  email_changed: (product) => `Новый адрес почты — ${product}`,
   device_confirmed: (product) => `Вход с нового устройства — ${product}`,
 }
 
 const HEADINGS: Record<NoticeCause, string> = {
   password_changed: 'Пароль изменён',
-  email_changed: 'Адрес почты изменён',
+  email_changed: 'Новый адрес почты',
   device_confirmed: 'Вход с нового устройства',
 }
 
@@ -70,7 +71,7 @@ export const ru: Dictionary = {
           line: rich`Поступил запрос на сброс пароля вашего аккаунта в сервисе «${product}». Чтобы задать новый пароль, откройте ссылку:`,
         },
         { link, label: 'Задать новый пароль' },
-        { line: rich`Она одноразовая и действует ${lasting(linkLife)}.` },
+        { line: rich`Ссылка одноразовая и действует ${lasting(linkLife)}.` },
         { note: rich`Если это были не вы, ничего не делайте: пароль останется прежним.` },
       ],
     }),
@@ -96,7 +97,7 @@ export const ru: Dictionary = {
         { code },
         { line: rich`Или откройте ссылку:` },
         { link, label: 'Войти' },
-        { line: rich`Код и ссылка одноразовые, действуют ${lasting(codeLife)}.` },
+        { line: rich`Код и ссылка одноразовые и действуют ${lasting(codeLife)}.` },
         {
           note: rich`Никому не сообщайте код. Если его запросили не вы, ничего не делайте: без кода или ссылки войти нельзя.`,
         },
@@ -111,7 +112,7 @@ export const ru: Dictionary = {
         },
         { code },
         { line: rich`Или откройте ссылку в браузере, в котором вы вошли в аккаунт:` },
-        { link, label: 'Подтвердить новый адрес' },
+        { link, label: 'Подтвердить адрес' },
         { line: rich`Код действует ${lasting(codeLife)}, ссылка\u00a0— ${lasting(linkLife)}.` },
         { note: rich`Если это были не вы, ничего не делайте: без кода или ссылки ничего не изменится.` },
       ],
@@ -142,8 +143,8 @@ export const ru: Dictionary = {
         {
           line: rich`Для вас создан аккаунт в сервисе «${view.product}». Чтобы начать им пользоваться, откройте ссылку и задайте пароль:`,
         },
-        { link: view.link, label: 'Принять приглашение' },
-        { line: rich`Она одноразовая и действует ${lasting(view.linkLife)}.` },
+        { link: view.link, label: 'Задать пароль' },
+        { line: rich`Ссылка одноразовая и действует ${lasting(view.linkLife)}.` },
         { note: rich`Если вы не знаете, почему получили это письмо, ничего не делайте.` },
       ],
     }),
@@ -155,7 +156,7 @@ export const ru: Dictionary = {
           line: rich`На новом устройстве ввели пароль вашего аккаунта в сервисе «${view.product}». Если это были вы, введите там код:`,
         },
         { code: view.code },
-        { line: rich`Он одноразовый и действует ${lasting(view.codeLife)}.` },
+        { line: rich`Код одноразовый и действует ${lasting(view.codeLife)}.` },
         facts(view),
         {
           note: rich`Если это были не вы, ваш пароль знает кто-то ещё. Никому не сообщайте код и сразу смените пароль: ${view.site}.`,

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import { DAY, HOUR, MINUTE } from '../../../kit/clock.ts'
 import { LOCALES, type Locale } from '../../../kit/locale.ts'
-import { MAIL_KINDS, type MailKind } from '../../store/index.ts'
-import { type MailText, type MailValues, mailTexts } from './texts.ts'
+import type { MailKind } from '../../store/index.ts'
+import { EVERY_MAIL, type MailText, type MailValues, mailTexts } from './texts.ts'
 
 const SETTINGS = {
   productName: 'Acme Notes',
@@ -16,13 +16,9 @@ const texts = mailTexts(SETTINGS)
 const withoutSupport = mailTexts({ ...SETTINGS, supportEmail: undefined })
 
 const AT = Date.parse('2026-11-20T10:00:00Z')
-const CAUSES = ['password_changed', 'email_changed', 'device_confirmed'] as const
-/** Every mail that there is: each kind, and each cause of a notice. */
-const MAILS: [name: string, kind: MailKind, more: MailValues][] = [
-  ...MAIL_KINDS.filter((kind) => kind !== 'notice').map((kind): [string, MailKind, MailValues] => [kind, kind, {}]),
-  ...CAUSES.map((cause): [string, MailKind, MailValues] => [`notice of ${cause}`, 'notice', { cause }]),
-]
-const IN_EACH_LOCALE = LOCALES.flatMap((locale) => MAILS.map((mail) => [locale, ...mail] as const))
+const IN_EACH_LOCALE = LOCALES.flatMap((locale) =>
+  EVERY_MAIL.map(({ cause, kind, name }) => [locale, name, kind, cause ? { cause } : {}] as const),
+)
 const OF_EACH_LOCALE = <T>(en: T, ru: T): [Locale, T][] => [
   ['en', en],
   ['ru', ru],
@@ -106,7 +102,7 @@ describe('a language of mails', () => {
   })
 
   test('the subjects are as they should be', () => {
-    const subjects = (locale: Locale) => MAILS.map(([, kind, more]) => render(kind, locale, more).subject)
+    const subjects = (locale: Locale) => EVERY_MAIL.map(({ kind, ...more }) => render(kind, locale, more).subject)
     expect(subjects('en')).toEqual([
       'Reset your Acme Notes password',
       'Confirm your email address for Acme Notes',
@@ -116,7 +112,7 @@ describe('a language of mails', () => {
       'You are invited to Acme Notes',
       'Confirm a sign-in to Acme Notes',
       'Your Acme Notes password was changed',
-      'The email address of your Acme Notes account was changed',
+      'New email address of your Acme Notes account',
       'New sign-in to Acme Notes',
     ])
     expect(subjects('ru')).toEqual([
@@ -128,7 +124,7 @@ describe('a language of mails', () => {
       'Приглашение — Acme Notes',
       'Подтвердите вход — Acme Notes',
       'Пароль изменён — Acme Notes',
-      'Адрес почты изменён — Acme Notes',
+      'Новый адрес почты — Acme Notes',
       'Вход с нового устройства — Acme Notes',
     ])
   })
@@ -161,8 +157,8 @@ describe('how long a link works', () => {
   test.each(rows)('%i ms: %s, в течение %s', (ms, en, ru) => {
     const text = (locale: Locale) =>
       render('invitation', locale, { at: AT, expiresAt: AT + ms }).text.replaceAll('\n', ' ')
-    expect(text('en')).toContain(`It works once, for ${en} (until `)
-    expect(text('ru')).toContain(`Она одноразовая и действует в течение ${ru} (до `)
+    expect(text('en')).toContain(`The link works once, for ${en} (until `)
+    expect(text('ru')).toContain(`Ссылка одноразовая и действует в течение ${ru} (до `)
   })
 
   test.each([
@@ -177,7 +173,10 @@ describe('how long a link works', () => {
   })
 
   test.each(
-    OF_EACH_LOCALE('It works once, until 20 November 2026, 10:30 UTC.', 'действует до 20 ноября 2026 г., 10:30 UTC.'),
+    OF_EACH_LOCALE(
+      'The link works once, until 20 November 2026, 10:30 UTC.',
+      'действует до 20 ноября 2026 г., 10:30 UTC.',
+    ),
   )('in %s, without the time of its creation: %s', (locale, sentence) => {
     const values = { link: 'https://app.example.org/x', expiresAt: AT + 30 * MINUTE }
     expect(texts.render('password_reset', locale, values).text.replaceAll('\n', ' ')).toContain(sentence)

@@ -9,9 +9,10 @@ import { fill, type PlaceholderOf, placeholdersOf } from './placeholders.ts'
 import { breakable, plainText } from './plain.ts'
 import { htmlOf, plainOf } from './rich.ts'
 import { ru } from './ru.ts'
-import { sampleOf } from './samples.ts'
+import { type SampleOptions, sampleOf } from './samples.ts'
 import { type MailValues, oneLine, type TextSettings, viewOf } from './view.ts'
 
+export { EVERY_MAIL } from './samples.ts'
 export type { MailValues } from './view.ts'
 
 /** The words of a mail. The subject is one line; `text` and `html` say the same. */
@@ -26,8 +27,8 @@ export interface MailTexts {
   render(kind: MailKind, locale: Locale, values: MailValues): MailText
   /** The placeholders that texts of your own may have. */
   placeholders(kind: MailKind): PlaceholderOf[]
-  /** Returns values that show what a mail looks like. Its link and code work nowhere. @param at when it happened, in milliseconds */
-  sample(kind: MailKind, at?: number): MailValues
+  /** Returns values that show what a mail looks like. Its link and code work nowhere. */
+  sample(kind: MailKind, options?: SampleOptions): MailValues
 }
 
 const DICTIONARIES: Record<Locale, Dictionary> = { en, ru }
@@ -54,6 +55,6 @@ export function mailTexts(settings: TextSettings): MailTexts {
       }
     },
     placeholders: placeholdersOf,
-    sample: (kind, at) => sampleOf(kind, settings.publicUrl, at),
+    sample: (kind, options) => sampleOf(kind, settings.publicUrl, options),
   }
 }

@@ -1,0 +1,8 @@
+-- Emails that were verified before they were changed. While the change can be undone, nobody else can take them.
+CREATE TABLE reserved_emails (
+  email_key TEXT PRIMARY KEY,
+  user_id TEXT NOT NULL,
+  until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX reserved_emails_user ON reserved_emails (user_id);
+CREATE INDEX reserved_emails_until ON reserved_emails (until);
