@@ -5,7 +5,7 @@ import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
 import type { Body, Engine, Statement, Transaction, Values } from '../engine.ts'
 import { BATCH } from '../write-in-batches.ts'
-import { STATEMENTS as accountStatements } from './account-statements.ts'
+import { hasOneOf } from './account-roles.ts'
 import type { Audit } from './audit.ts'
 import type { Events } from './events.ts'
 import type { Feed } from './revocations.ts'
@@ -59,13 +59,6 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
     const revoked = yield* feed.writeRevocations(tx, yield* end(tx, ended), ended.length)
     if (ended.length > 0) yield* audit.writeEvents(tx, [eventOf(event, ended.length)])
     return revoked
-  }
-
-  /** Whether a user has one of the roles. */
-  function* hasOneOf(tx: Transaction, roles: readonly string[], userId: string): Body<boolean> {
-    if (roles.length === 0) return false
-    const account = yield* tx.get(accountStatements.byId, { userId })
-    return roles.some((role) => account?.roles.includes(role))
   }
 
   /** The calls whose session belongs to a user with one of the roles that the call excludes. */

@@ -755,6 +755,25 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       expect(await store.countMailRequests()).toBe(0)
     })
 
+    test('of a user with one of the named roles are not queued, and void no earlier one', async () => {
+      const user = account({ roles: ['USER', 'ADMIN'] })
+      const { userId } = user
+      await store.syncAccount(user, NOW, events)
+      const add = (withoutRoles: string[]) => {
+        const row = mail({ kind: 'invitation', userId })
+        const { issue, request } = issued(row, 'invitation')
+        const added = store.addChallenge({ ...request, userId }, row, withoutRoles)
+        return { added, take: () => store.issueChallenge({ ...issue, userId }, NOW, null) }
+      }
+      const first = add(['SUPPORT'])
+      expect(await first.added).toBe(true)
+      const [queued] = await listed({ userId })
+      expect(await add(['SUPPORT', 'ADMIN']).added).toBe(false)
+      expect(await listed({ userId })).toEqual(queued ? [queued] : [])
+      expect(await first.take()).not.toBeNull()
+      await store.finishMailRequest(queued?.id ?? '', SENT, NOW)
+    })
+
     test('are gone with their user, whoever is known by then, and after their time', async () => {
       const { user } = await logIn()
       const row = mail({ kind: 'password_reset' })

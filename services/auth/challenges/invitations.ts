@@ -1,5 +1,5 @@
 import { requireRecent } from '../../kit/access/recent.ts'
-import { mayHelp } from '../../kit/access/support.ts'
+import { mayHelp, protectedRoles } from '../../kit/access/support.ts'
 import type { Caller } from '../../kit/caller.ts'
 import { timestamp } from '../../kit/clock.ts'
 import { errorOf, exactlyOne, excludedBy, type FieldError } from '../../kit/field-errors.ts'
@@ -51,7 +51,9 @@ export async function invite(
   const user = await invitedUser(context, body, caller)
   const { email, id: userId, locale } = user
   const expiresAt = clock.now() + LIFETIMES.invitation.link
-  const challenge = { purpose: 'invitation', address: email, userId, limited: 'not' } as const
+  // The user may have got a role meanwhile that only operators may act on.
+  const withoutRoles = protectedRoles(caller)
+  const challenge = { purpose: 'invitation', address: email, userId, limited: 'not', withoutRoles } as const
   // The language of an operator's request says nothing about the invited user.
   await requestChallenge(context, challenge, { ip: caller.ip, requestId: caller.requestId, locale })
   await store.addAuditEvent(auditEvent(context, caller, 'user.invited', userId))
