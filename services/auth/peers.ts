@@ -48,11 +48,6 @@ export interface UsersPeer {
     requestId: string,
   ): Promise<{ items: PasswordRecord[]; next_cursor: string | null }>
   /**
-   * Sets the new password of a reset. Returns false when the user does not exist.
-   * @throws Problem `weak_password`, `validation_failed`
-   */
-  resetPassword(userId: string, newPassword: string, requestId: string): Promise<boolean>
-  /**
    * Stores that a user has answered a mail, and what follows from that. When it resolves, all services refuse what it ended.
    * @param by who has answered, for the audit
    * @throws Problem `weak_password`, `validation_failed`, `email_taken`, `username_taken`
