@@ -17,6 +17,7 @@ import { built, dynamic, type Engine, text } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
 import { challenges, devices, mailRequests } from '../schema/auth.ts'
 import { BATCH, writeInBatches } from '../write-in-batches.ts'
+import { hasOneOf } from './account-roles.ts'
 import type { Audit } from './audit.ts'
 import type { Events } from './events.ts'
 import { addMail } from './mail-requests.ts'
@@ -27,14 +28,15 @@ const TAKEN_FOR = MINUTE
 /** Codes and links in mails, and the devices that codes confirmed. */
 export function challengeStore(engine: Engine, { audit, events }: { audit: Audit; events: Events }) {
   return {
-    async addChallenge(challenge: Challenge, mail: MailRequest) {
-      await engine.write(function* (tx) {
+    addChallenge: (challenge: Challenge, mail: MailRequest, withoutRoles: readonly string[] = []) =>
+      engine.write(function* (tx) {
         const { id, purpose, userId } = challenge
-        if (!(yield* addMail(engine, tx, mail))) return
+        if (yield* hasOneOf(tx, withoutRoles, userId)) return false
+        if (!(yield* addMail(engine, tx, mail))) return true
         if (userId !== null && ONLY_ONE.includes(purpose)) yield* tx.run(statements.voidOthers, { userId, purpose, id })
         yield* tx.run(statements.insert, challengeRow(challenge))
-      })
-    },
+        return true
+      }),
     issueChallenge: (issue: Issue, now: number, event: AuditEvent | null) =>
       engine.write(function* (tx) {
         const { isOnlyOne, mailId, userId } = issue

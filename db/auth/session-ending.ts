@@ -5,6 +5,7 @@ import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
 import type { Body, Engine, Statement, Transaction, Values } from '../engine.ts'
 import { BATCH } from '../write-in-batches.ts'
+import { hasOneOf } from './account-roles.ts'
 import type { Audit } from './audit.ts'
 import type { Events } from './events.ts'
 import type { Feed } from './revocations.ts'
@@ -17,6 +18,8 @@ interface EndCall {
   id: string
   /** The user whom the session must belong to; null: any user. */
   userId: string | null
+  /** The user may have none of these roles. */
+  withoutRoles: readonly string[]
   ending: Ending
   event: AuditEvent
 }
@@ -58,15 +61,30 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
     return revoked
   }
 
+  /** The calls whose session belongs to a user with one of the roles that the call excludes. */
+  function* refusedOwners(
+    tx: Transaction,
+    calls: readonly EndCall[],
+    stored: readonly (Session | undefined)[],
+  ): Body<Set<number>> {
+    const refused = new Set<number>()
+    for (const [index, { withoutRoles }] of calls.entries()) {
+      const session = stored[index]
+      if (session && (yield* hasOneOf(tx, withoutRoles, session.userId))) refused.add(index)
+    }
+    return refused
+  }
+
   /** Ends one session for each call. */
   function* endEach(tx: Transaction, calls: readonly EndCall[]): Body<(Ended | null)[]> {
     const stored = yield* tx.getEach(
       statements.byId,
       calls.map(({ id }) => ({ id })),
     )
+    const refused = yield* refusedOwners(tx, calls, stored)
     const ends = calls.map(({ ending, event, userId }, index) => {
       const session = stored[index]
-      if (!session || (userId !== null && session.userId !== userId)) return null
+      if (!session || refused.has(index) || (userId !== null && session.userId !== userId)) return null
       if (liveSessions([session], ending.now).length === 0) return null
       return { session, ...ending, event: eventOf({ ...event, userId: session.userId }, 1) }
     })
@@ -113,11 +131,19 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
   /**
    * Ends sessions in the order of their ids.
    * @param live selects the first `BATCH` after an id that have not expired
+   * @param isRefused whether no more sessions may end
    */
-  async function endLive(live: Statement<Session>, values: Values, ending: Ending, event: AuditEvent): Promise<Ended> {
+  async function endLive(
+    live: Statement<Session>,
+    values: Values,
+    ending: Ending,
+    event: AuditEvent,
+    isRefused?: (tx: Transaction) => Body<boolean>,
+  ): Promise<Ended> {
     const endBatch = (after: string, batchEvent: AuditEvent) =>
       engine.write(function* (tx): Body<EndedBatch> {
-        const sessions = yield* tx.all(live, { ...values, now: ending.now, after })
+        const mayEnd = !(isRefused && (yield* isRefused(tx)))
+        const sessions = mayEnd ? yield* tx.all(live, { ...values, now: ending.now, after }) : []
         return { ended: yield* endWithEvent(tx, sessions, ending, batchEvent), next: nextOf(sessions) }
       })
     return await endRest(await endBatch('', event), (after) => endBatch(after, withNewId(event)))
@@ -152,10 +178,15 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
       return revokedUntil((yield* tx.get(statements.lastAccess, { userId }))?.accessUntil ?? 0)
     },
 
-    endSession: (id: string, userId: string | null, ending: Ending, event: AuditEvent) =>
-      endOne({ id, userId, ending, event }),
-    endSessionsOf: (userId: string, ending: Ending, event: AuditEvent) =>
-      endLive(statements.liveOfUser, { userId }, ending, event),
+    endSession: (
+      id: string,
+      userId: string | null,
+      ending: Ending,
+      event: AuditEvent,
+      withoutRoles: readonly string[] = [],
+    ) => endOne({ id, userId, withoutRoles, ending, event }),
+    endSessionsOf: (userId: string, ending: Ending, event: AuditEvent, withoutRoles: readonly string[] = []) =>
+      endLive(statements.liveOfUser, { userId }, ending, event, (tx) => hasOneOf(tx, withoutRoles, userId)),
     endAllSessions: (ending: Ending, event: AuditEvent) => endLive(statements.live, {}, ending, event),
   } satisfies Partial<AuthStore> & Record<string, unknown>
 }

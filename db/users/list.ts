@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, getTableColumns, type SQL, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, getTableColumns, not, type SQL, sql } from 'drizzle-orm'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { foldForSearch } from '../../services/kit/schema/search-text.ts'
 import type { UserFilter } from '../../services/users/store.ts'
@@ -90,13 +90,14 @@ function conditionOf(dialect: Dialect, { search, ...filter }: Partial<UserFilter
 
 function fieldsMatch(
   dialect: Dialect,
-  { emailVerified, hasPassword, role, status }: Partial<UserFilter>,
+  { emailVerified, hasPassword, role, status, withoutRoles = [] }: Partial<UserFilter>,
 ): SQL | undefined {
   return and(
     status && eq(users.status, status),
     passwordMatches(hasPassword),
     emailVerified === undefined ? undefined : eq(users.emailVerified, emailVerified),
     role === undefined ? undefined : hasRole(dialect, role),
+    ...withoutRoles.map((excluded) => not(hasRole(dialect, excluded))),
   )
 }
 

@@ -18,9 +18,9 @@ interface Total {
 export function userTotals(lastChange: () => Promise<number>) {
   const totals = new Map<string, Total>()
   return async (filter: UserFilter, count: () => Promise<number>): Promise<number> => {
-    const { emailVerified, hasPassword, role, search, status } = filter
+    const { emailVerified, hasPassword, role, search, status, withoutRoles } = filter
     const part = search === undefined ? undefined : foldForSearch(search)
-    const key = JSON.stringify([role, part, status, hasPassword, emailVerified])
+    const key = JSON.stringify([role, part, status, hasPassword, emailVerified, withoutRoles])
     const change = await lastChange()
     const cached = totals.get(key)
     if (cached !== undefined && cached.change >= change) return await cached.count

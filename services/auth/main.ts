@@ -83,12 +83,13 @@ export async function authService(
   })
   const services = await openServices(runtime, { store, nodes, users, log, mails })
   const { context, dispatcher, feed, heartbeat, revocations, rotation } = services
-  const { internalKeys, operatorKeys } = config
+  const { internalKeys, operatorKeys, supportRole } = config
   let catchingUp: Promise<void> | undefined
   const guarded = guard({
     tokens: context.tokens,
     internalKeys,
     operatorKeys,
+    supportRole,
     clientAddress,
     holdsSession: (body) => holdsSession(context, body),
     whenReady: (route) => (catchingUp && !ALLOWED_WHILE_STARTING.test(route) ? catchingUp : undefined),

@@ -12,6 +12,11 @@ export interface Caller {
   amr: readonly string[]
   /** Whether the credential is the operator key or a token with the role ADMIN. */
   operator: boolean
+  /**
+   * The role by which the user may help other users (`SUPPORT_ROLE`): see `mayHelp`. Null for everyone else, and for a user
+   * who also has the role ADMIN.
+   */
+  supportRole: string | null
   /** Whether the credential is the key that the services use for calls to each other. */
   internal: boolean
   /** The name in the audit: `user:<id>`, `operator`, `internal` or `anyone`. */

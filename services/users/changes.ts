@@ -6,9 +6,9 @@ import { type JsonObject, mergePatch } from '../kit/schema/json-object.ts'
 import { PROFILE_NAMES, type Profile, profileField, type UserRead } from '../kit/schema/user.ts'
 import { type Change, NO_CHANGE, oneChange } from './change.ts'
 import type { AssuredContext, ChangeContext } from './context.ts'
-import { takenBy, visibleUser } from './lookup.ts'
+import { changeableUser, takenBy, visibleTo, visibleUser } from './lookup.ts'
 import { changeNotices } from './notices.ts'
-import { refuseOperatorFields } from './policy.ts'
+import { refuseFieldsOf } from './policy.ts'
 import { userRead } from './present.ts'
 import type { UserPatch, UserReplace } from './schemas/users.ts'
 import type { User } from './store.ts'
@@ -16,38 +16,46 @@ import type { User } from './store.ts'
 /**
  * Replaces the fields of a user. Username and name become null if left out; the profile and the fields that only
  * operators may set stay.
- * @throws Problem `user_not_found`, `forbidden_field`, `reauthentication_required`, `email_taken`, `username_taken`,
- * `last_admin`
+ * @throws Problem `user_not_found`, `forbidden`, `forbidden_field`, `reauthentication_required`, `email_taken`,
+ * `username_taken`, `last_admin`
  */
-export function replaceUser(
+export async function replaceUser(
   context: AssuredContext,
   id: string,
   input: UserReplace,
   caller: Caller,
 ): Promise<UserRead> {
+  const user = await changeableUser(context, id, caller)
   const change = (current: User) => changeBy(current, { username: null, name: null, ...input })
-  return updateUser(context, id, input, change, caller)
+  return updateUser(context, user, input, change, caller)
 }
 
 /**
- * Updates the fields that `input` has; `metadata` and `app_metadata` are merged (RFC 7396).
- * @throws Problem `validation_failed` if merged values are too large; as `replaceUser`
+ * Updates the fields that `input` has; `metadata` and `app_metadata` are merged (RFC 7396). A support person may disable
+ * and enable a user.
+ * @throws Problem `validation_failed` if merged values are too large; as `replaceUser`, but for `forbidden`
  */
-export function patchUser(context: AssuredContext, id: string, input: UserPatch, caller: Caller): Promise<UserRead> {
-  return updateUser(context, id, input, (current) => changeBy(current, mergePatches(current, input)), caller)
+export async function patchUser(
+  context: AssuredContext,
+  id: string,
+  input: UserPatch,
+  caller: Caller,
+): Promise<UserRead> {
+  const user = await visibleUser(context, id, caller)
+  return updateUser(context, user, input, (current) => changeBy(current, mergePatches(current, input)), caller)
 }
 
 async function updateUser(
   context: AssuredContext,
-  id: string,
+  user: User,
   input: UserPatch,
   changeOf: (current: User) => Change,
   caller: Caller,
 ): Promise<UserRead> {
-  const user = await visibleUser(context, id, caller)
-  refuseOperatorFields(input, caller)
+  refuseFieldsOf(user.id, input, caller)
   const changed = await applyChange(context, user, caller, (current) => {
-    const change = changeOf(current)
+    // The user may have got a role meanwhile that only operators may act on.
+    const change = changeOf(visibleTo(caller, current))
     requireAssurance(context, current, change, caller)
     return change
   })

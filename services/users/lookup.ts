@@ -1,3 +1,4 @@
+import { mayHelp, protectedRoles } from '../kit/access/support.ts'
 import type { Caller } from '../kit/caller.ts'
 import { bothTaken, Problem } from '../kit/problem.ts'
 import { isUuid } from '../kit/random.ts'
@@ -10,7 +11,7 @@ import type { ListQuery } from './schemas/users.ts'
 import type { User } from './store.ts'
 
 /**
- * A user, for the user themself, an operator or another service. For anyone else there is no such user.
+ * A user, for the user themself, an operator, a support person or another service. For anyone else there is no such user.
  * @throws Problem `user_not_found`
  */
 export async function getUser(context: ReadContext, id: string, caller: Caller): Promise<UserRead> {
@@ -38,30 +39,55 @@ export async function getUserNamed(context: ReadContext, idOrEmail: string, call
   return getUser(context, user.id, caller)
 }
 
-/** A user by email or username, whoever calls. @throws Problem `user_not_found` */
-export async function findUser({ store }: ReadContext, by: 'email' | 'username', value: string): Promise<UserRead> {
+/** As `getUser`, by email or username. @throws Problem `user_not_found` */
+export async function findUser(
+  { store }: ReadContext,
+  by: 'email' | 'username',
+  value: string,
+  caller: Caller,
+): Promise<UserRead> {
   const name = withoutBlanks(value)
   const user = by === 'email' ? await store.userByEmail(name) : await store.userByUsername(name.toLowerCase())
-  if (!user) throw new Problem('user_not_found')
-  return userRead(user)
+  return userRead(visibleTo(caller, user))
 }
 
 /** The row of a user whom the caller may see. @throws Problem `user_not_found` */
 export async function visibleUser({ store }: ReadContext, id: string, caller: Caller): Promise<User> {
   const key = id.toLowerCase()
-  const mayRead = caller.operator || caller.internal || caller.userId === key
-  const user = mayRead && isUuid(key) ? await store.userById(key) : null
-  if (!user) throw new Problem('user_not_found')
+  const mayAsk = mayReach(caller, key) || caller.supportRole !== null
+  return visibleTo(caller, mayAsk && isUuid(key) ? await store.userById(key) : null)
+}
+
+/**
+ * The row of a user whom the caller may change. A support person sees users whom they may not change, except for what the
+ * function behind a route permits them.
+ * @throws Problem `user_not_found`, `forbidden`
+ */
+export async function changeableUser(context: ReadContext, id: string, caller: Caller): Promise<User> {
+  const user = await visibleUser(context, id, caller)
+  if (!mayReach(caller, user.id)) throw new Problem('forbidden')
   return user
 }
 
-/** A page of the users that match the query. @throws Problem `validation_failed` for a cursor of another list */
-export async function listUsers({ store }: ReadContext, query: ListQuery) {
+/** Gives back a user whom the caller may see: for anyone else there is no such user. @throws Problem `user_not_found` */
+export function visibleTo(caller: Caller, user: User | null): User {
+  if (!user || !(mayReach(caller, user.id) || mayHelp(caller, user.roles))) throw new Problem('user_not_found')
+  return user
+}
+
+/** Whether the caller may see and change a user whatever their roles are. */
+function mayReach(caller: Caller, userId: string): boolean {
+  return caller.operator || caller.internal || caller.userId === userId
+}
+
+/** A page of the users that match the query, as far as the caller may see them. @throws Problem `validation_failed` for a cursor of another list */
+export async function listUsers({ store }: ReadContext, query: ListQuery, caller: Caller) {
   const { role, status, sort = 'created_at' } = query
   const hasPassword = flagIn(query.has_password)
   const emailVerified = flagIn(query.email_verified)
   const search = query.search || undefined
-  const list = JSON.stringify(['users', search, role, status, sort, hasPassword, emailVerified])
+  const withoutRoles = protectedRoles(caller)
+  const list = JSON.stringify(['users', search, role, status, sort, hasPassword, emailVerified, ...withoutRoles])
   const request = pageRequest(query, list)
   const filter = {
     sort,
@@ -70,6 +96,7 @@ export async function listUsers({ store }: ReadContext, query: ListQuery) {
     ...(status && { status }),
     ...(hasPassword !== undefined && { hasPassword }),
     ...(emailVerified !== undefined && { emailVerified }),
+    ...(withoutRoles.length > 0 && { withoutRoles }),
   }
   return pageAnswer(await store.listUsers(filter, request), request, list, userRead)
 }

@@ -10,7 +10,7 @@ import type { PasswordRecord, UserRead } from '../kit/schema/user.ts'
 import type { Change } from './change.ts'
 import { allSessionsEnded, applyChange } from './changes.ts'
 import type { ChangeContext, PasswordContext, ReadContext } from './context.ts'
-import { visibleUser } from './lookup.ts'
+import { changeableUser, visibleUser } from './lookup.ts'
 import { auditRowNotice, changeNotice } from './notices.ts'
 import { internalPasswordErrors } from './policy.ts'
 import { passwordRecord, userRead } from './present.ts'
@@ -77,7 +77,7 @@ export async function setPassword(
   caller: Caller,
   type: 'password.set' | 'password.reset' = 'password.set',
 ): Promise<void> {
-  const user = await visibleUser(context, id, caller)
+  const user = await changeableUser(context, id, caller)
   requireRecent(caller, context.config.reauthMaxAge, context.clock.now())
   const passwordHash = await newHash(context, user, password)
   await applyChange(context, user, caller, (latest) => ({
@@ -101,7 +101,7 @@ export async function putPassword(
   if (errors.length > 0) throw invalid(errors)
   const { if_version, new_password, password_hash } = body
   if (new_password !== undefined) return setPassword(context, id, new_password, caller, 'password.reset')
-  const user = await visibleUser(context, id, caller)
+  const user = await changeableUser(context, id, caller)
   await applyChange(context, user, caller, (latest) => {
     if (latest.version !== if_version) return { fields: {}, audit: [] }
     return { fields: { passwordHash: password_hash ?? latest.passwordHash }, audit: [['password.rehashed', {}]] }

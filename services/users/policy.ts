@@ -12,7 +12,7 @@ import { isSupportedHash, isUnusableHash, SUPPORTED_HASHES } from '../kit/passwo
 import { passwordErrors } from '../kit/passwords/policy.ts'
 import { Problem } from '../kit/problem.ts'
 import type { Config } from '../kit/process/config.ts'
-import { OPERATOR_CREATION_FIELDS, OPERATOR_FIELDS, type UserCreate } from '../kit/schema/user.ts'
+import { CHANGEABLE_FIELDS, OPERATOR_CREATION_FIELDS, OPERATOR_FIELDS, type UserCreate } from '../kit/schema/user.ts'
 import type { RuleContext } from '../kit/schema/validation.ts'
 import type { InternalPassword, Proof } from './schemas/internal.ts'
 
@@ -33,10 +33,24 @@ export function refuseOperatorFields(sent: object, caller: Caller, fields = OPER
   if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
 }
 
+/** The fields of another user that a support person may set. */
+const SUPPORT_FIELDS: readonly string[] = ['status']
+
+/** Refuses the fields of an existing user that the caller may not set. @throws Problem `forbidden_field` */
+export function refuseFieldsOf(userId: string, sent: object, caller: Caller): void {
+  const helps = caller.supportRole !== null && userId !== caller.userId
+  if (!helps) refuseOperatorFields(sent, caller)
+  const field = helps && Object.keys(sent).find((name) => !SUPPORT_FIELDS.includes(name))
+  if (field) throw new Problem('forbidden_field', { message: `A support person may not set ${field}` })
+}
+
 /** The errors of a change of a user. @throws Problem `forbidden_field` */
 export function changeErrors(sent: object, { caller, params }: RuleContext): FieldError[] {
-  // A change of another user is refused by `user_not_found`.
-  if (params.user_id?.toLowerCase() === caller.userId) refuseOperatorFields(sent, caller)
+  const userId = params.user_id?.toLowerCase() ?? ''
+  // For anyone else, a change of another user is refused by `user_not_found`.
+  if (userId !== caller.userId && caller.supportRole === null) return []
+  const ofUsers = Object.entries(sent).filter(([name]) => CHANGEABLE_FIELDS.includes(name))
+  refuseFieldsOf(userId, Object.fromEntries(ofUsers), caller)
   return []
 }
 
@@ -88,13 +102,14 @@ export function internalPasswordErrors(settings: Settings, sent: Sent<InternalPa
 
 /** The errors of a proof: a password belongs to some of them only, names to invitations. */
 export function proofErrors(settings: Settings, sent: Sent<Proof>): FieldError[] {
-  const { kind, name, new_password, username } = sent
+  const { kind, name, new_password, sessions_from, username } = sent
   const setsPassword = kind === 'reset' || kind === 'invitation'
   const errors = setPasswordErrors(settings, sent)
   if (setsPassword && new_password === undefined) errors.push(errorOf('new_password', REQUIRED))
   if (!setsPassword && new_password !== undefined) errors.push(errorOf('new_password', UNKNOWN))
   if (kind !== 'invitation' && username !== undefined) errors.push(errorOf('username', UNKNOWN))
   if (kind !== 'invitation' && name !== undefined) errors.push(errorOf('name', UNKNOWN))
+  if (kind !== 'email_change' && sessions_from !== undefined) errors.push(errorOf('sessions_from', UNKNOWN))
   return errors
 }
 

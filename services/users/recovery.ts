@@ -58,6 +58,7 @@ function toolCaller({ random }: RecordContext): Caller {
     authTime: null,
     amr: [],
     operator: true,
+    supportRole: null,
     internal: false,
     actor: 'cli',
     ip: null,

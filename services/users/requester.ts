@@ -7,7 +7,8 @@ import type { Requester } from './schemas/internal.ts'
  */
 export function onBehalfOf(service: Caller, by: Requester | undefined): Caller {
   if (by === undefined) return service
-  const { amr, authTime, internal, locale, operator, requestId, roles, sessionId, userAgent, userId } = service
-  const identity = { userId, sessionId, roles, authTime, amr, operator, internal }
+  const { amr, authTime, internal, locale, operator, requestId, roles, sessionId, supportRole, userAgent, userId } =
+    service
+  const identity = { userId, sessionId, roles, authTime, amr, operator, supportRole, internal }
   return { ...identity, locale, requestId, userAgent, actor: by.actor, ip: by.ip }
 }

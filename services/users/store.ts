@@ -37,6 +37,8 @@ export interface UserFilter {
   status?: Status
   hasPassword?: boolean
   emailVerified?: boolean
+  /** Only users who have none of these roles. */
+  withoutRoles?: readonly string[]
   sort: 'created_at' | '-created_at' | 'email' | '-email'
 }
 

@@ -6,7 +6,7 @@ import { isUnusableHash } from '../kit/passwords/hasher.ts'
 import { invalid, Problem } from '../kit/problem.ts'
 import { profileOf, type UserCreate, type UserRead } from '../kit/schema/user.ts'
 import type { AssuredContext, ChangeContext, PasswordContext } from './context.ts'
-import { takenBy, visibleUser } from './lookup.ts'
+import { changeableUser, takenBy } from './lookup.ts'
 import { accountMail, creationNotices, removalNotices } from './notices.ts'
 import { creationErrors } from './policy.ts'
 import { userRead } from './present.ts'
@@ -98,9 +98,12 @@ export async function passwordHashOf(
   return password_hash === undefined || isUnusableHash(password_hash) ? null : password_hash
 }
 
-/** Deletes a user. @throws Problem `user_not_found`, `last_admin`; `reauthentication_required` to the user themself */
+/**
+ * Deletes a user.
+ * @throws Problem `user_not_found`, `forbidden`, `last_admin`; `reauthentication_required` to the user themself
+ */
 export async function deleteUser(context: AssuredContext, id: string, caller: Caller): Promise<UserRead> {
-  const user = await visibleUser(context, id, caller)
+  const user = await changeableUser(context, id, caller)
   if (caller.userId === user.id) requireRecent(caller, context.config.reauthMaxAge, context.clock.now())
   const outcome = await context.store.removeUser(
     user.id,

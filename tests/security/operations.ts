@@ -5,7 +5,7 @@ import { enableNeededModules, ownedValues } from '../support/owned-resources.ts'
 import type { Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import { mailedValues } from './mailed-values.ts'
-import type { Caller } from './policy.ts'
+import { type Caller, SUPPORT_PERSON } from './policy.ts'
 
 /** An operation, and the services whose documents describe it. */
 export interface Served extends Documented {
@@ -127,6 +127,9 @@ interface Sent {
   headers: Record<string, string>
 }
 
+/** The callers who name the owner in a query or a body where anyone else means themself. */
+const NAMING: readonly string[] = ['an admin', 'the operator key', SUPPORT_PERSON]
+
 /**
  * A valid request of `caller` about the owner. Operators must name the owner.
  * @param also optional fields of the query or the body to include
@@ -134,8 +137,8 @@ interface Sent {
 export function requestOf(
   { call: name, operation }: Documented,
   { values }: Pick<Fixture, 'values'>,
-  caller: Caller,
-  also: readonly string[] = caller === 'an admin' || caller === 'the operator key' ? ['user_id'] : [],
+  caller: Caller | typeof SUPPORT_PERSON,
+  also: readonly string[] = NAMING.includes(caller) ? ['user_id'] : [],
 ): Sent {
   const query = (operation.parameters ?? [])
     .filter((one) => one.in === 'query' && (one.required || also.includes(one.name)))
@@ -145,7 +148,8 @@ export function requestOf(
 
   const [type, media] = Object.entries(operation.requestBody?.content ?? {})[0] ?? []
   if (!type || !media) return { line, headers: {} }
-  const body = { ...(media.example as Record<string, unknown>) }
+  const isLimited = caller === SUPPORT_PERSON && name.startsWith('PATCH ') && name.endsWith('/users/{user_id}')
+  const body: Record<string, unknown> = isLimited ? { status: 'disabled' } : { ...(media.example as object) }
   for (const field of Object.keys(body)) body[field] = values[field] ?? body[field]
   for (const field of also)
     if (fieldsOf(operation).includes(field) && !isReplaced(media.schema, field, body)) body[field] = values[field]

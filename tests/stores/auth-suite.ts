@@ -358,6 +358,29 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       expect((await store.endSessionsOf(user.userId, ENDING, event())).sessions).toBe(3)
       expect((await store.endSessionsOf(user.userId, ENDING, event())).sessions).toBe(0)
     })
+
+    test('nobody ends the sessions of a user with one of the roles that they name, also if it is given meanwhile', async () => {
+      const { user, session: open } = await logIn()
+      const end = () => store.endSession(open.id, null, ENDING, event(), ['ADMIN', 'SUPPORT'])
+      const endAll = async () =>
+        (await store.endSessionsOf(user.userId, ENDING, event(), ['SUPPORT', 'ADMIN'])).sessions
+      const changed = (version: number, roles: string[]) => store.syncAccount({ ...user, version, roles }, NOW, events)
+      for (const [version, role] of [
+        [2, 'ADMIN'],
+        [4, 'SUPPORT'],
+      ] as const) {
+        await changed(version, ['USER', role])
+        expect([await end(), await endAll()]).toEqual([null, 0])
+        // Of several at once, each is decided by its own roles.
+        const other = await logIn()
+        const both = await Promise.all([end(), store.endSession(other.session.id, null, ENDING, event(), [role])])
+        expect(both.map((ended) => ended?.sessions ?? 0)).toEqual([0, 1])
+        await changed(version + 1, ['USER', `${role}_2`])
+      }
+      expect((await end())?.sessions).toBe(1)
+      await store.openSession(session(user.userId, { version: 5 }), event())
+      expect(await endAll()).toBe(1)
+    })
   })
 
   describe('at once', () => {
@@ -730,6 +753,25 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       await store.finishMailRequest(waits.id, SENT, NOW)
       expect([await retry(waits.id), await retry(id())]).toEqual(['sent', 'unknown'])
       expect(await store.countMailRequests()).toBe(0)
+    })
+
+    test('of a user with one of the named roles are not queued, and void no earlier one', async () => {
+      const user = account({ roles: ['USER', 'ADMIN'] })
+      const { userId } = user
+      await store.syncAccount(user, NOW, events)
+      const add = (withoutRoles: string[]) => {
+        const row = mail({ kind: 'invitation', userId })
+        const { issue, request } = issued(row, 'invitation')
+        const added = store.addChallenge({ ...request, userId }, row, withoutRoles)
+        return { added, take: () => store.issueChallenge({ ...issue, userId }, NOW, null) }
+      }
+      const first = add(['SUPPORT'])
+      expect(await first.added).toBe(true)
+      const [queued] = await listed({ userId })
+      expect(await add(['SUPPORT', 'ADMIN']).added).toBe(false)
+      expect(await listed({ userId })).toEqual(queued ? [queued] : [])
+      expect(await first.take()).not.toBeNull()
+      await store.finishMailRequest(queued?.id ?? '', SENT, NOW)
     })
 
     test('are gone with their user, whoever is known by then, and after their time', async () => {

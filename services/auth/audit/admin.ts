@@ -1,14 +1,18 @@
+import type { Caller } from '../../kit/caller.ts'
 import { timestamp } from '../../kit/clock.ts'
 import { errorOf, excludedBy, type FieldError, notAllowed } from '../../kit/field-errors.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { invalid, invalidField } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
+import { type AuthorityContext, requireAuthority } from '../assurance/authority.ts'
 import type { AuditBody } from '../schemas/audit.ts'
 import type { AuditFilter, AuditStore } from '../store/index.ts'
 
 export interface AuditContext {
   store: AuditStore
 }
+
+export type AuditListContext = AuditContext & AuthorityContext
 
 interface AuditQuery extends PageQuery {
   user_id?: string
@@ -26,9 +30,12 @@ export function auditErrors(query: { after_id?: unknown; cursor?: unknown; page?
 
 /**
  * Lists the audit, newest first; with `after_id`, the rows written after that one, oldest first.
- * @throws Problem `validation_failed` for a cursor of another list, and when no row has the id `after_id`
+ * @throws Problem `validation_failed` for a cursor of another list, and when no row has the id `after_id`; as
+ * `requireAuthority`
  */
-export async function listAudit({ store }: AuditContext, query: AuditQuery) {
+export async function listAudit(context: AuditListContext, query: AuditQuery, caller: Caller) {
+  const { store } = context
+  await requireAuthority(context, query.user_id?.toLowerCase() ?? null, caller)
   const { after_id, request_id, since, type, user_id } = query
   const list = JSON.stringify(['audit', user_id, type, since, request_id, after_id])
   const request = pageRequest(query, list)

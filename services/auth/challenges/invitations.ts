@@ -1,10 +1,12 @@
 import { requireRecent } from '../../kit/access/recent.ts'
+import { mayHelp, protectedRoles } from '../../kit/access/support.ts'
 import type { Caller } from '../../kit/caller.ts'
 import { timestamp } from '../../kit/clock.ts'
 import { errorOf, exactlyOne, excludedBy, type FieldError } from '../../kit/field-errors.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
-import type { UserRead } from '../../kit/schema/user.ts'
+import { OPERATOR_FIELDS, type UserRead } from '../../kit/schema/user.ts'
+import type { RuleContext } from '../../kit/schema/validation.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { InvitationBody } from '../schemas/challenges.ts'
@@ -18,8 +20,13 @@ export type InvitationContext = AuditRecordContext &
     config: Pick<Config, 'reauthMaxAge'>
   }
 
-/** The errors of an invitation that names no user, or gives fields to one who exists. */
-export function invitationErrors(sent: object): FieldError[] {
+/**
+ * The errors of an invitation that names no user, or gives fields to one who exists.
+ * @throws Problem `forbidden_field` for a field that only an operator may set
+ */
+export function invitationErrors(sent: object, { caller }: Pick<RuleContext, 'caller'>): FieldError[] {
+  const field = caller.operator ? undefined : OPERATOR_FIELDS.find((name) => name in sent)
+  if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
   const errors = exactlyOne(sent, ['email', 'user_id'])
   if (errors.length > 0 || !('user_id' in sent)) return errors
   return Object.keys(sent).flatMap((name) => (name === 'user_id' ? [] : [errorOf(name, excludedBy('user_id'))]))
@@ -29,7 +36,8 @@ export function invitationErrors(sent: object): FieldError[] {
  * Invites a new user, or one who has no password yet: queues a mail with a link by which they set one. An earlier link
  * becomes void.
  * @throws Problem `validation_failed` as `invitationErrors`; `email_taken` for a user with a password, `user_not_found`,
- * `username_taken`, `users_unavailable`; `reauthentication_required` to an administrator who gives roles
+ * `username_taken`, `users_unavailable`; `reauthentication_required` to an administrator who gives roles. For a support person
+ * a user whom they may not help is one with a password or one who does not exist.
  */
 export async function invite(
   context: InvitationContext,
@@ -37,13 +45,15 @@ export async function invite(
   caller: Caller,
 ): Promise<{ user: UserRead; expires_at: string }> {
   const { clock, config, store } = context
-  const errors = invitationErrors(body)
+  const errors = invitationErrors(body, { caller })
   if (errors.length > 0) throw invalid(errors)
   if (body.roles !== undefined) requireRecent(caller, config.reauthMaxAge, clock.now())
   const user = await invitedUser(context, body, caller)
   const { email, id: userId, locale } = user
   const expiresAt = clock.now() + LIFETIMES.invitation.link
-  const challenge = { purpose: 'invitation', address: email, userId, limited: 'not' } as const
+  // The user may have got a role meanwhile that only operators may act on.
+  const withoutRoles = protectedRoles(caller)
+  const challenge = { purpose: 'invitation', address: email, userId, limited: 'not', withoutRoles } as const
   // The language of an operator's request says nothing about the invited user.
   await requestChallenge(context, challenge, { ip: caller.ip, requestId: caller.requestId, locale })
   await store.addAuditEvent(auditEvent(context, caller, 'user.invited', userId))
@@ -55,9 +65,14 @@ async function invitedUser(
   { email, user_id, ...fields }: InvitationBody,
   caller: Caller,
 ): Promise<UserRead> {
-  if (user_id === undefined) return users.inviteUser({ ...fields, email: email ?? '' }, caller)
+  const mayInvite = (user: UserRead) => caller.operator || mayHelp(caller, user.roles)
+  if (user_id === undefined) {
+    const user = await users.inviteUser({ ...fields, email: email ?? '' }, caller)
+    if (!mayInvite(user)) throw new Problem('email_taken')
+    return user
+  }
   const user = await users.user(user_id.toLowerCase(), caller.requestId)
-  if (!user) throw new Problem('user_not_found')
+  if (!user || !mayInvite(user)) throw new Problem('user_not_found')
   if (user.has_password) throw new Problem('email_taken', { message: 'The user has a password' })
   return user
 }

@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import type { Caller } from '../../kit/caller.ts'
 import { type Clock, DAY, HOUR, MINUTE } from '../../kit/clock.ts'
 import { type LimitRule, type LimitStore, limit, type PaceRule, pace } from '../../kit/limits.ts'
+import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
 import type { Random } from '../../kit/random.ts'
 import { emailKey } from '../../kit/schema/email.ts'
@@ -93,17 +94,19 @@ export interface ChallengeRequest {
    * `after the password`: as one that only someone with the password can cause. `not`: it happens once.
    */
   limited: 'by address' | 'after the password' | 'not'
+  /** Roles none of which the user may have when the mail is queued. */
+  withoutRoles?: readonly string[]
 }
 
 /**
  * Queues a mail with a code or a link. Whether the address belongs to a user is looked up later, so that known and unknown
  * addresses take the same time.
  * @returns the id by which a client names the challenge
- * @throws Problem `rate_limited`
+ * @throws Problem `rate_limited`; `user_not_found` if the user has one of `withoutRoles`
  */
 export async function requestChallenge(
   context: ChallengeRequestContext,
-  { address, data = {}, limited, mailId = context.random.id(), purpose, userId }: ChallengeRequest,
+  { address, data = {}, limited, mailId = context.random.id(), purpose, userId, withoutRoles }: ChallengeRequest,
   caller: Pick<Caller, 'ip' | 'requestId' | 'locale'>,
 ): Promise<string> {
   const { clock, config, mails, store } = context
@@ -115,7 +118,7 @@ export async function requestChallenge(
   if (config.rateLimit && limited === 'after the password')
     await pace(store, mailRule(`mail-${purpose}-login`), subjectOf(address), now)
   const challenge = newChallenge(context, { purpose, address, userId: userId ?? null, data, mailId, requestedAt: now })
-  await mails.addWithChallenge(
+  const isAdded = await mails.addWithChallenge(
     {
       id: mailId,
       kind: KINDS[purpose],
@@ -128,7 +131,9 @@ export async function requestChallenge(
       requestId: caller.requestId,
     },
     challenge,
+    withoutRoles,
   )
+  if (!isAdded) throw new Problem('user_not_found')
   return challenge.id
 }
 

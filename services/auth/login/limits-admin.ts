@@ -1,9 +1,11 @@
 import { isIP } from 'node:net'
+import type { Caller } from '../../kit/caller.ts'
 import { ClientAddress, limitKey } from '../../kit/client-address.ts'
 import { timestamp } from '../../kit/clock.ts'
 import { exactlyOne, type FieldError } from '../../kit/field-errors.ts'
-import { invalid, invalidField } from '../../kit/problem.ts'
+import { invalid, invalidField, Problem } from '../../kit/problem.ts'
 import { withoutBlanks } from '../../kit/schema/email.ts'
+import { requireAuthority } from '../assurance/authority.ts'
 import type { AccountStore, RefusedBy, RefusedLogin } from '../store/index.ts'
 import { failureKey, findAccount, identifier } from './identifier.ts'
 import type { LoginLimits } from './limits.ts'
@@ -32,11 +34,11 @@ export const refusedErrors = (query: object) =>
 
 /**
  * Returns how many logins of an account, or from an address, failed within the last day, and until when it is locked.
- * @throws Problem `validation_failed` unless the query names exactly one
+ * @throws Problem `validation_failed` unless the query names exactly one; as `requireAuthority`
  */
-export async function loginLimitOf(context: LoginLimitsContext, query: LimitQuery) {
+export async function loginLimitOf(context: LoginLimitsContext, query: LimitQuery, caller: Caller) {
   throwIfAny(limitErrors(query))
-  const { key, userId } = await subjectOf(context, query)
+  const { key, userId } = await subjectOf(context, query, caller)
   const address = query.address === undefined ? null : addressIn(query.address)
   const { limits } = context
   const { lockedUntil, times } = await limits.state(address === null ? 'account' : 'address', address ?? key)
@@ -52,11 +54,15 @@ export async function loginLimitOf(context: LoginLimitsContext, query: LimitQuer
 
 /**
  * Lists recent logins that were refused before their password was checked, newest first.
- * @throws Problem `validation_failed` unless the query names exactly one account, address or request
+ * @throws Problem `validation_failed` unless the query names exactly one account, address or request; as `requireAuthority`
  */
-export async function refusedLoginsOf(context: LoginLimitsContext, query: LimitQuery & { request_id?: string }) {
+export async function refusedLoginsOf(
+  context: LoginLimitsContext,
+  query: LimitQuery & { request_id?: string },
+  caller: Caller,
+) {
   throwIfAny(refusedErrors(query))
-  const { key } = await subjectOf(context, query)
+  const { key } = await subjectOf(context, query, caller)
   const which = (): RefusedBy => {
     if (query.request_id !== undefined) return { by: 'requestId', value: query.request_id }
     if (query.address !== undefined) return { by: 'address', value: addressIn(query.address) }
@@ -82,8 +88,18 @@ function throwIfAny(errors: FieldError[]): void {
   if (errors.length > 0) throw invalid(errors)
 }
 
+/** Returns what a query names, if the caller may see it. @throws Problem as `requireAuthority` */
+async function subjectOf(context: LoginLimitsContext, query: LimitQuery, caller: Caller) {
+  const subject = await namedSubject(context, query)
+  // For a support person, a name that no account has is like that of an account which they may not see.
+  const isUnknown = subject.userId === null && query.login !== undefined
+  if (isUnknown && caller.supportRole !== null) throw new Problem('user_not_found')
+  await requireAuthority(context, subject.userId, caller)
+  return subject
+}
+
 /** Returns the account that a query names, and the key of its failures; of a query that names none, an empty key. */
-async function subjectOf(context: LoginLimitsContext, { login, user_id }: LimitQuery) {
+async function namedSubject(context: LoginLimitsContext, { login, user_id }: LimitQuery) {
   if (user_id !== undefined) return { key: user_id.toLowerCase(), userId: user_id.toLowerCase() }
   if (login === undefined) return { key: '', userId: null }
   const name = identifier(withoutBlanks(login))

@@ -2,6 +2,7 @@ import type { Caller } from '../../kit/caller.ts'
 import { timestamp } from '../../kit/clock.ts'
 import { Problem } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../../kit/schema/page.ts'
+import { type AuthorityContext, requireAuthority } from '../assurance/authority.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { TestMailBody } from '../schemas/mails.ts'
 import type {
@@ -27,9 +28,14 @@ interface MailsQuery extends PageQuery {
   status?: MailStatus
 }
 
-/** Lists mails that wait, were sent or have failed, newest first. */
-export async function listMails({ store }: Pick<MailsContext, 'store'>, query: MailsQuery) {
+/** Lists mails that wait, were sent or have failed, newest first. @throws Problem as `requireAuthority` */
+export async function listMails(
+  { store }: Pick<MailsContext, 'store'> & AuthorityContext,
+  query: MailsQuery,
+  caller: Caller,
+) {
   const { kind, status, user_id } = query
+  await requireAuthority({ store }, user_id?.toLowerCase() ?? null, caller)
   const list = JSON.stringify(['mails', user_id, kind, status])
   const request = pageRequest(query, list)
   const filter: MailFilter = {

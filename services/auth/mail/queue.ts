@@ -100,16 +100,19 @@ export class MailQueue {
     await this.addBy(mail, (request) => this.options.store.addMailRequest(request))
   }
 
-  /** Queues a mail as `add` does, with the challenge whose code or link it contains. */
-  async addWithChallenge(mail: NewMail, challenge: Challenge): Promise<void> {
-    await this.addBy(mail, (request) => this.options.store.addChallenge(challenge, request))
+  /**
+   * Queues a mail as `add` does, with the challenge whose code or link it contains.
+   * @returns false: the user of the challenge has one of the roles `withoutRoles`, and gets no mail
+   */
+  async addWithChallenge(mail: NewMail, challenge: Challenge, withoutRoles?: readonly string[]): Promise<boolean> {
+    return await this.addBy(mail, (request) => this.options.store.addChallenge(challenge, request, withoutRoles))
   }
 
-  private async addBy(mail: NewMail, store: (request: MailRequest) => Promise<void>): Promise<void> {
+  private async addBy<T>(mail: NewMail, store: (request: MailRequest) => Promise<T>): Promise<T> {
     const request = { ...mail, tries: 0, nextAt: mail.requestedAt, linkAt: null, lastError: null }
     this.unanswered.add(request.id)
     try {
-      await store(request)
+      return await store(request)
     } finally {
       setTimeout(() => {
         this.unanswered.delete(request.id)

@@ -26,14 +26,19 @@ export function auditRoutes(context: AuthServices, guarded: ReturnType<typeof gu
         }),
       },
     )
-    .get('/admin/audit', ({ query }) => listAudit(context, query), {
-      auth: ['operator'],
+    .get('/admin/audit', ({ query, caller }) => listAudit(context, query, caller), {
+      auth: ['operator', 'support'],
       query: auditQuery,
       rules: auditErrors,
       response: auditPage,
-      detail: operation('admin', {
-        summary: 'List audit entries',
-        description: 'Newest first; with `after_id` the entries written after that one, oldest first.',
-      }),
+      detail: operation(
+        'admin',
+        {
+          summary: 'List audit entries',
+          description:
+            'Newest first; with `after_id` the entries written after that one, oldest first. A support person names a user.',
+        },
+        'user_not_found',
+      ),
     })
 }

@@ -1,7 +1,7 @@
 import type { Config } from '../../kit/process/config.ts'
 import type { AccountsContext } from '../accounts/admin.ts'
 import type { CurrentUserContext } from '../accounts/current-user.ts'
-import type { AuditContext } from '../audit/admin.ts'
+import type { AuditListContext } from '../audit/admin.ts'
 import type { AccountMailsContext } from '../challenges/account-mails.ts'
 import type { ComposeContext } from '../challenges/compose.ts'
 import type { EmailChangeContext } from '../challenges/email-change.ts'
@@ -25,7 +25,7 @@ import type { IngestContext } from '../webhooks/ingest.ts'
  */
 export type AuthServices = AccountsContext &
   AccountMailsContext &
-  AuditContext &
+  AuditListContext &
   CurrentUserContext &
   Omit<ComposeContext, 'texts'> &
   DeliveriesContext &

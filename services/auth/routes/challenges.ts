@@ -185,7 +185,7 @@ export function challengeRoutes(context: AuthServices, guarded: ReturnType<typeo
         return invite(context, body, caller)
       },
       {
-        auth: ['operator'],
+        auth: ['operator', 'support'],
         body: invitationBody,
         rules: invitationErrors,
         response: { 201: invited },
@@ -193,8 +193,10 @@ export function challengeRoutes(context: AuthServices, guarded: ReturnType<typeo
           'admin',
           {
             summary: 'Invite a user',
-            description: 'Creates the user unless they exist, and mails a link by which they set their password.',
+            description:
+              'Creates the user unless they exist, and mails a link by which they set their password. A support person gives no `roles` and no `app_metadata`.',
           },
+          'forbidden_field',
           'reauthentication_required',
           'email_taken',
           'username_taken',

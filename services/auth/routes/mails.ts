@@ -11,16 +11,20 @@ import type { AuthServices } from './auth-services.ts'
 export function mailRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false })
     .use(guarded)
-    .get('/admin/mails', ({ query }) => listMails(context, query), {
-      auth: ['operator'],
+    .get('/admin/mails', ({ query, caller }) => listMails(context, query, caller), {
+      auth: ['operator', 'support'],
       query: mailsQuery,
       rules: pageErrors,
       response: mailPage,
-      detail: operation('admin', {
-        summary: 'List mails',
-        description:
-          'Mails that wait, were sent or have failed, newest first. Those that nobody should get, for instance because nobody has the address, are not listed. Finished ones are kept for 30 days.',
-      }),
+      detail: operation(
+        'admin',
+        {
+          summary: 'List mails',
+          description:
+            'Mails that wait, were sent or have failed, newest first. Those that nobody should get, for instance because nobody has the address, are not listed. Finished ones are kept for 30 days. A support person names a user.',
+        },
+        'user_not_found',
+      ),
     })
     .post(
       '/admin/mails/:mail_id/retry',

@@ -41,27 +41,35 @@ export function sessionRoutes(context: AuthServices, guarded: ReturnType<typeof 
       }),
     })
     .get('/auth/sessions', ({ query, caller }) => listSessions(context, query, caller), {
-      auth: ['user', 'operator'],
+      auth: ['user', 'operator', 'support'],
       query: sessionsQuery,
       rules: listErrors,
       response: sessionPage,
-      detail: operation('sessions', {
-        summary: 'List active sessions',
-        description: 'Users see their own sessions. Operators name a user, or all.',
-      }),
+      detail: operation(
+        'sessions',
+        {
+          summary: 'List active sessions',
+          description: 'Users see their own sessions. Operators name a user, or all; support persons name a user.',
+        },
+        'user_not_found',
+      ),
     })
     .delete(
       '/auth/sessions',
       async ({ query, caller }) => ({ revoked: await revokeSessions(context, query, caller) }),
       {
-        auth: ['operator'],
+        auth: ['operator', 'support'],
         query: revokeQuery,
         rules: sessionsOfErrors,
         response: revoked,
-        detail: operation('admin', {
-          summary: 'End the sessions of a user',
-          description: 'With `all=true` it ends the sessions of all users.',
-        }),
+        detail: operation(
+          'admin',
+          {
+            summary: 'End the sessions of a user',
+            description: 'With `all=true` it ends the sessions of all users: for operators only.',
+          },
+          'user_not_found',
+        ),
       },
     )
     .delete(
@@ -71,7 +79,7 @@ export function sessionRoutes(context: AuthServices, guarded: ReturnType<typeof 
         set.status = 204
       },
       {
-        auth: ['user', 'operator'],
+        auth: ['user', 'operator', 'support'],
         params: sessionParams,
         response: noContent,
         detail: operation('sessions', 'End a session', 'session_not_found'),

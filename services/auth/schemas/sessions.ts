@@ -34,7 +34,7 @@ export type SessionRead = Static<typeof sessionRead>
 export const sessionPage = page(sessionRead)
 
 const userOrAll = {
-  user_id: t.Optional(described(uuid(), 'For operators: the user whose sessions are meant')),
+  user_id: t.Optional(described(uuid(), 'For operators and support persons: the user whose sessions are meant')),
   all: t.Optional(described(queryFlag(), 'For operators: `true` for the sessions of every user')),
 }
 export const sessionsQuery = strict({ ...pageQuery, ...userOrAll })

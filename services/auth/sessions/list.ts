@@ -1,15 +1,16 @@
 import type { Caller } from '../../kit/caller.ts'
 import { type Clock, timestamp } from '../../kit/clock.ts'
 import { errorOf, excludedBy, type FieldError } from '../../kit/field-errors.ts'
-import { invalid, Problem } from '../../kit/problem.ts'
+import { invalid } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
 import type { RuleContext } from '../../kit/schema/validation.ts'
 import { CLIENT_ID } from '../../kit/tokens/access-token.ts'
+import { type AuthorityContext, requireAuthority } from '../assurance/authority.ts'
 import type { SessionRead } from '../schemas/sessions.ts'
 import type { Session, SessionStore } from '../store/index.ts'
 import { authenticationOf } from './sessions.ts'
 
-export interface SessionListContext {
+export type SessionListContext = AuthorityContext & {
   store: SessionStore
   clock: Clock
 }
@@ -18,6 +19,11 @@ export interface SessionListContext {
 export interface SessionsOf {
   user_id?: string
   all?: 'true' | 'false'
+}
+
+/** The user whom a query names; null for everyone. */
+export function namedUser({ all, user_id }: SessionsOf): string | null {
+  return all === 'true' ? null : (user_id?.toLowerCase() ?? null)
 }
 
 /** Returns the errors of a query that must name either a user or everyone. */
@@ -39,15 +45,11 @@ export function listErrors(
 
 /**
  * Lists the live sessions of the caller, of one user, or of everyone.
- * @throws Problem `forbidden` when a caller who is not an operator names a user or everyone, `validation_failed`
+ * @throws Problem `validation_failed`; as `requireAuthority` when the query names a user or everyone
  */
-export async function listSessions(
-  { clock, store }: SessionListContext,
-  query: PageQuery & SessionsOf,
-  caller: Caller,
-) {
-  const namesUsers = query.user_id !== undefined || query.all !== undefined
-  if (namesUsers && !caller.operator) throw new Problem('forbidden')
+export async function listSessions(context: SessionListContext, query: PageQuery & SessionsOf, caller: Caller) {
+  const { clock, store } = context
+  if (query.user_id !== undefined || query.all !== undefined) await requireAuthority(context, namedUser(query), caller)
   const errors = listErrors(query, { caller })
   if (errors.length > 0) throw invalid(errors)
   const userId = query.all === 'true' ? null : (query.user_id?.toLowerCase() ?? caller.userId)

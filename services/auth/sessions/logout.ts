@@ -1,10 +1,12 @@
+import { protectedRoles } from '../../kit/access/support.ts'
 import type { Caller } from '../../kit/caller.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import { isUuid } from '../../kit/random.ts'
+import { type AuthorityContext, requireAuthority } from '../assurance/authority.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { Codes } from '../keys/sealing.ts'
 import type { Ending, SessionStore } from '../store/index.ts'
-import { type SessionsOf, sessionsOfErrors } from './list.ts'
+import { namedUser, type SessionsOf, sessionsOfErrors } from './list.ts'
 import type { AuthTokenCheck } from './node-tokens.ts'
 import { NOTHING_ENDED, type RevocationFeed } from './revocation-feed.ts'
 import { placeOf } from './sessions.ts'
@@ -59,26 +61,41 @@ export async function logoutAll(context: LogoutContext, caller: Caller): Promise
 }
 
 /**
- * Ends one session, for its owner or an operator.
+ * Ends one session, for its owner, an operator or a support person who may help its owner.
  * @throws Problem `session_not_found`, also for a session of another user
  */
 export async function revokeSession(context: LogoutContext, id: string, caller: Caller): Promise<void> {
-  const owner = caller.operator ? null : caller.userId
   const sessionId = id.toLowerCase()
-  const reason = owner === null ? 'operator' : 'user'
-  const hasEnded = isUuid(sessionId) && (await endSession(context, sessionId, caller, reason, owner))
+  if (!isUuid(sessionId)) throw new Problem('session_not_found')
+  const isOwn =
+    caller.supportRole === null
+      ? !caller.operator
+      : (await context.store.sessionById(sessionId))?.userId === caller.userId
+  const hasEnded = isOwn
+    ? await endSession(context, sessionId, caller, 'user', caller.userId)
+    : await endSession(context, sessionId, caller, 'operator')
   if (!hasEnded) throw new Problem('session_not_found')
 }
 
 /**
  * Ends all sessions of one user, or of everyone. Returns how many.
- * @throws Problem `validation_failed` when the query names neither a user nor everyone, or both
+ * @throws Problem `validation_failed` when the query names neither a user nor everyone, or both; as `requireAuthority`
  */
-export async function revokeSessions(context: LogoutContext, query: SessionsOf, caller: Caller): Promise<number> {
+export async function revokeSessions(
+  context: LogoutContext & AuthorityContext,
+  query: SessionsOf,
+  caller: Caller,
+): Promise<number> {
   const { clock, feed, store } = context
   const errors = sessionsOfErrors(query)
   if (errors.length > 0) throw invalid(errors)
-  if (query.user_id !== undefined) return await endSessionsOf(context, query.user_id.toLowerCase(), caller, 'operator')
+  await requireAuthority(context, namedUser(query), caller)
+  if (query.user_id !== undefined) {
+    const count = await endSessionsOf(context, query.user_id.toLowerCase(), caller, 'operator')
+    // The user may have got a role meanwhile that only operators may act on.
+    if (count === 0) await requireAuthority(context, namedUser(query), caller)
+    return count
+  }
   const ending: Ending = { reason: 'operator', now: clock.now() }
   const ended = await store.endAllSessions(ending, auditEvent(context, caller, 'session.all_revoked', null))
   await feed.announce(ended)
@@ -88,7 +105,8 @@ export async function revokeSessions(context: LogoutContext, query: SessionsOf, 
 async function endSessionsOf(context: LogoutContext, userId: string, caller: Caller, reason: Reason): Promise<number> {
   const { clock, feed, store } = context
   const ending = { reason, now: clock.now() }
-  const ended = await store.endSessionsOf(userId, ending, auditEvent(context, caller, ROW_TYPES[reason], userId))
+  const event = auditEvent(context, caller, ROW_TYPES[reason], userId)
+  const ended = await store.endSessionsOf(userId, ending, event, rolesKeptFrom(caller, reason))
   await feed.announce(ended)
   return ended.sessions
 }
@@ -119,7 +137,12 @@ async function endSession(
 ): Promise<boolean> {
   const { clock, feed, store } = context
   const event = auditEvent(context, caller, ROW_TYPES[reason], caller.userId, { session_id: id })
-  const ended = await store.endSession(id, owner, { reason, now: clock.now() }, event)
+  const ended = await store.endSession(id, owner, { reason, now: clock.now() }, event, rolesKeptFrom(caller, reason))
   await feed.announce(ended ?? NOTHING_ENDED)
   return ended !== null
+}
+
+/** The roles whose users keep their sessions when the caller ends those of others. */
+function rolesKeptFrom(caller: Caller, reason: Reason): string[] {
+  return reason === 'operator' ? protectedRoles(caller) : []
 }

@@ -61,8 +61,9 @@ export interface ChallengeStore {
   /**
    * Adds a challenge and its mail. Does nothing when the mail exists, or was finished. If the user is given, earlier ones of a purpose in
    * `challenges/only-one.ts` become void at once: whether a mail follows depends on who has the address.
+   * @returns false: the user has one of the roles `withoutRoles`, and nothing was added
    */
-  addChallenge(challenge: Challenge, mail: MailRequest): Promise<void>
+  addChallenge(challenge: Challenge, mail: MailRequest, withoutRoles?: readonly string[]): Promise<boolean>
   /**
    * Makes the code and the link of a mail valid. Gives the challenge as it is if an earlier attempt to send the mail did so;
    * null when it was used, voided or has expired, or a later one made it useless.

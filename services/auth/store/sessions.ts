@@ -88,14 +88,22 @@ export interface SessionStore {
   /**
    * Ends one session.
    * @param userId the user whom the session must belong to; null: any user
+   * @param withoutRoles the user may have none of these roles
    * @returns null when the session does not exist, or has ended
    */
-  endSession(id: string, userId: string | null, ending: Ending, event: AuditEvent): Promise<Ended | null>
+  endSession(
+    id: string,
+    userId: string | null,
+    ending: Ending,
+    event: AuditEvent,
+    withoutRoles?: readonly string[],
+  ): Promise<Ended | null>
   /**
    * Ends the sessions of a user that have not expired. Many end in several transactions, each with an event of its own. If one
    * fails, the earlier ones stay, and the repeated call ends the rest; the same holds for `endAllSessions`.
+   * @param withoutRoles if the user has one of these roles, no session ends
    */
-  endSessionsOf(userId: string, ending: Ending, event: AuditEvent): Promise<Ended>
+  endSessionsOf(userId: string, ending: Ending, event: AuditEvent, withoutRoles?: readonly string[]): Promise<Ended>
   /** Ends the sessions of all users that were open when it was called. */
   endAllSessions(ending: Ending, event: AuditEvent): Promise<Ended>
   /** @param userId null: the sessions of all users */

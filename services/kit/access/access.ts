@@ -10,16 +10,20 @@ import { type TokenCheck, tokenProblem, type Verdict } from '../tokens/check.ts'
  * - `anyone`: no credential is needed. Alone, credentials are ignored; beside others, a credential must be valid if sent.
  * - `user`: an access token.
  * - `operator`: the operator key, or an access token with the role ADMIN.
+ * - `support`: an access token with the role of the setting SUPPORT_ROLE. The function behind the route asks `mayHelp`
+ *   about each user whom the request names.
  * - `internal`: the key that the services use for calls to each other.
  * - `scraper`: the operator key as a Bearer, as Prometheus sends it.
  * - `holder`: a refresh token of a live session in the body, whatever access token is beside it.
  */
-export type Access = readonly ('anyone' | 'user' | 'operator' | 'internal' | 'scraper' | 'holder')[]
+export type Access = readonly ('anyone' | 'user' | 'operator' | 'support' | 'internal' | 'scraper' | 'holder')[]
 
 export interface AccessOptions {
   tokens: TokenCheck
   internalKeys: readonly string[]
   operatorKeys: readonly string[]
+  /** The role that makes a user a support person. Undefined: no role does. */
+  supportRole?: string | undefined
   clientAddress: ClientAddress
 }
 
@@ -32,11 +36,11 @@ export interface Arrival {
 }
 
 /** Identifies callers by their credentials: the part that the guard of a service and `ch202/guard` have in common. */
-export function accessControl({ clientAddress, internalKeys, operatorKeys, tokens }: AccessOptions) {
+export function accessControl({ clientAddress, internalKeys, operatorKeys, supportRole, tokens }: AccessOptions) {
   const isInternal = keyMatcher(internalKeys)
   const isOperator = keyMatcher(operatorKeys)
   const callerOf = (arrival: Arrival, identity: Identity) => new IdentifiedCaller(arrival, identity, clientAddress)
-  const bearerCaller = (arrival: Arrival, verdict: Verdict) => callerOf(arrival, identityOf(verdict))
+  const bearerCaller = (arrival: Arrival, verdict: Verdict) => callerOf(arrival, identityOf(verdict, supportRole))
 
   return {
     /** The caller of a request whose credential is not checked. */
@@ -82,6 +86,7 @@ const ANYONE: Identity = {
   authTime: null,
   amr: [],
   operator: false,
+  supportRole: null,
   internal: false,
   actor: 'anyone',
 }
@@ -89,11 +94,21 @@ const OPERATOR: Identity = { ...ANYONE, operator: true, actor: 'operator' }
 const INTERNAL: Identity = { ...ANYONE, internal: true, actor: 'internal' }
 
 /** @throws Problem when the token is not valid */
-function identityOf(verdict: Verdict): Identity {
+function identityOf(verdict: Verdict, supportRole: string | undefined): Identity {
   if (!verdict.valid) throw tokenProblem(verdict.reason)
   const { amr, authTime, roles, sessionId, userId } = verdict
   const operator = roles.includes(ADMIN)
-  return { userId, sessionId, roles, authTime, amr, operator, internal: false, actor: `user:${userId}` }
+  return {
+    userId,
+    sessionId,
+    roles,
+    authTime,
+    amr,
+    operator,
+    supportRole: supportRole !== undefined && !operator && roles.includes(supportRole) ? supportRole : null,
+    internal: false,
+    actor: `user:${userId}`,
+  }
 }
 
 /** Reads the address, the user agent and the language when they are asked for: most requests never do, and the address is a system call. */
@@ -104,6 +119,7 @@ class IdentifiedCaller implements Caller {
   readonly authTime: number | null
   readonly amr: readonly string[]
   readonly operator: boolean
+  readonly supportRole: string | null
   readonly internal: boolean
   readonly actor: string
   readonly requestId: string
@@ -118,6 +134,7 @@ class IdentifiedCaller implements Caller {
     this.authTime = identity.authTime
     this.amr = identity.amr
     this.operator = identity.operator
+    this.supportRole = identity.supportRole
     this.internal = identity.internal
     this.actor = identity.actor
     this.requestId = arrival.requestId
@@ -149,6 +166,7 @@ export function requireAccess(caller: Caller, access: Access): void {
   const isAllowed =
     (caller.userId !== null && access.includes('user')) ||
     (caller.operator && (access.includes('operator') || access.includes('scraper'))) ||
+    (caller.supportRole !== null && access.includes('support')) ||
     (caller.internal && access.includes('internal')) ||
     access.includes('anyone')
   if (!isAllowed) throw new Problem('forbidden')

@@ -70,6 +70,7 @@ test('with only the secrets set, the others have their defaults', () => {
     productName: 'Ch202',
     brandColor: '#1f6feb',
     supportEmail: undefined,
+    supportRole: undefined,
     amqpUrl: undefined,
     amqpExchange: 'ch202',
     internalKeys: [SECRETS.INTERNAL_API_KEY],
@@ -269,6 +270,13 @@ const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown
     ['proxy', '10.0.0.0/8/8', '*', '10.0.0.0/33', '2001:db8::/129', '300.0.0.1', '10.0.0'],
   ],
   ['RATE_LIMIT', 'off', 'rateLimit', false, ['no', 'false', 'OFF']],
+  [
+    'SUPPORT_ROLE',
+    'HELP_DESK2',
+    'supportRole',
+    'HELP_DESK2',
+    ['ADMIN', 'USER', 'support', '1ST', 'HELP DESK', 'A,B', 'S'.repeat(33)],
+  ],
   ['LOG_LEVEL', 'debug', 'logLevel', 'debug', ['verbose', 'INFO']],
   ['LOG_FORMAT', 'pretty', 'logFormat', 'pretty', ['text']],
 ]

@@ -1,8 +1,10 @@
 import { isIP } from 'node:net'
+import { ADMIN } from '../caller.ts'
 import { DAY, HOUR, SECOND } from '../clock.ts'
 import { LOCALES, type Locale } from '../locale.ts'
 import type { LogSettings } from '../log.ts'
 import { hasWildcardHost, hostOf } from '../outgoing.ts'
+import { ROLE } from '../role.ts'
 import { originFault } from './base-url.ts'
 import { readDatabaseUrl } from './database-url.ts'
 import { readSender } from './sender.ts'
@@ -67,6 +69,8 @@ export interface Config<Name extends string = string> {
   brandColor: string
   /** The address at which users find help. Undefined: mails name none. */
   supportEmail: string | undefined
+  /** The role of people who help users (see `mayHelp`). Undefined: no role does that. */
+  supportRole: string | undefined
   /** The message broker that also receives events. */
   amqpUrl: string | undefined
   amqpExchange: string
@@ -186,6 +190,7 @@ export function readConfig<Name extends string>(
     productName: checkedProductName(settings.text('PRODUCT_NAME', 'Ch202'), faults),
     brandColor: checkedColor(settings.text('BRAND_COLOR', '#1f6feb'), faults),
     supportEmail: checkedSupportEmail(settings.optional('SUPPORT_EMAIL'), faults),
+    supportRole: checkedSupportRole(settings.optional('SUPPORT_ROLE'), faults),
     amqpUrl: amqpUrl && checkedBroker(amqpUrl, faults),
     amqpExchange: settings.text('AMQP_EXCHANGE', 'ch202'),
     internalKeys: readSecrets('INTERNAL_API_KEY', settings, { production }),
@@ -270,6 +275,15 @@ function checkedSupportEmail(email: string | undefined, faults: string[]): strin
   if (email !== undefined && (/[\s<>"]/.test(email) || typeof readSender(email) === 'string'))
     faults.push('SUPPORT_EMAIL must be an email address such as help@example.org')
   return email
+}
+
+/** Checks the role of people who help users: everyone has `USER`, and `ADMIN` permits more. */
+function checkedSupportRole(name: string | undefined, faults: string[]): string | undefined {
+  if (name !== undefined && (!ROLE.test(name) || name === ADMIN || name === 'USER'))
+    faults.push(
+      'SUPPORT_ROLE must be a role such as SUPPORT: 1 to 32 capital letters, digits and underscores, beginning with a letter, and neither ADMIN nor USER',
+    )
+  return name
 }
 
 /** The faults of settings that are valid by themselves, but not together or not for their purpose. */

@@ -146,6 +146,10 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
     group: 'Clients and limits',
     text: 'Addresses or networks of proxies whose `X-Forwarded-For` is trusted, separated by commas',
   },
+  SUPPORT_ROLE: {
+    group: 'Clients and limits',
+    text: 'The role of people who [help users](../security/rules.md#support), such as `SUPPORT`. Neither `ADMIN` nor `USER`. Unset: no role does that',
+  },
   IDLE_TIMEOUT: { group: 'Clients and limits', text: 'How long an idle connection stays open, `1s` to `255s`' },
   RATE_LIMIT: {
     group: 'Clients and limits',

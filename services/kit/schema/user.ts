@@ -2,6 +2,7 @@ import type { TOptional, TSchema } from '@sinclair/typebox'
 import { type Static, t } from 'elysia'
 import { mistyped } from '../field-errors.ts'
 import { LOCALES } from '../locale.ts'
+import { ROLE } from '../role.ts'
 import { described } from './described.ts'
 import { type JsonObject, jsonObject } from './json-object.ts'
 import {
@@ -66,11 +67,10 @@ export const username = nullable(
   ),
 )
 
-export const role = matching(
-  /^[A-Z][A-Z0-9_]{0,31}$/,
-  'must be capital letters, digits and underscores, beginning with a letter',
-  { description: 'A role', examples: ['USER'] },
-)
+export const role = matching(ROLE, 'must be capital letters, digits and underscores, beginning with a letter', {
+  description: 'A role',
+  examples: ['USER'],
+})
 const roles = described(listOf(role, 32), 'The roles; `ADMIN` makes the user an operator')
 
 /** An example of a password hash. */
@@ -205,6 +205,9 @@ const creation = {
   ...profileFields,
   password_hash: t.Optional(passwordHash),
 }
+/** The fields of an existing user that requests to change them may have. */
+export const CHANGEABLE_FIELDS: readonly string[] = Object.keys(creation).filter((field) => !/^password/.test(field))
+
 const examples = [{ email: 'ana@example.org', password: 'correct horse battery', username: 'ana', name: 'Ana' }]
 
 export const userCreate = strict(creation, {

@@ -60,27 +60,34 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
         ),
       },
     )
-    .get('/users', ({ query }) => listUsers(context, query), {
-      auth: ['operator'],
+    .get('/users', ({ query, caller }) => listUsers(context, query, caller), {
+      auth: ['operator', 'support'],
       query: listQuery,
       rules: pageErrors,
       response: userPage,
-      detail: operation('admin-users', 'List and search users'),
+      detail: operation('admin-users', {
+        summary: 'List and search users',
+        description: 'For a support person without the users who have their role or `ADMIN`.',
+      }),
     })
-    .get('/users/by-username/:username', ({ params }) => findUser(context, 'username', params.username), {
-      auth: ['operator', 'internal'],
-      params: usernameParams,
-      response: userRead,
-      detail: operation('admin-users', 'Get a user by username', 'user_not_found'),
-    })
-    .get('/users/by-email/:email', ({ params }) => findUser(context, 'email', params.email), {
-      auth: ['operator', 'internal'],
+    .get(
+      '/users/by-username/:username',
+      ({ params, caller }) => findUser(context, 'username', params.username, caller),
+      {
+        auth: ['operator', 'support', 'internal'],
+        params: usernameParams,
+        response: userRead,
+        detail: operation('admin-users', 'Get a user by username', 'user_not_found'),
+      },
+    )
+    .get('/users/by-email/:email', ({ params, caller }) => findUser(context, 'email', params.email, caller), {
+      auth: ['operator', 'support', 'internal'],
       params: emailParams,
       response: userRead,
       detail: operation('admin-users', 'Get a user by email', 'user_not_found'),
     })
     .get('/users/:user_id', ({ params, caller }) => getUser(context, params.user_id, caller), {
-      auth: ['user', 'operator', 'internal'],
+      auth: ['user', 'operator', 'support', 'internal'],
       params: userParams,
       response: userRead,
       detail: operation('users', 'Get a user', 'user_not_found'),
@@ -98,14 +105,17 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
       ),
     })
     .patch('/users/:user_id', ({ params, body, caller }) => patchUser(context, params.user_id, body, caller), {
-      auth: ['user', 'operator'],
+      auth: ['user', 'operator', 'support'],
       params: userParams,
       body: userPatch,
       rules: changeErrors,
       response: userRead,
       detail: operation(
         'users',
-        { summary: 'Update a user', description: 'Fields that are left out stay as they are.' },
+        {
+          summary: 'Update a user',
+          description: 'Fields that are left out stay as they are. A support person may set `status` alone.',
+        },
         ...CHANGE_PROBLEMS,
       ),
     })

@@ -14,7 +14,7 @@ export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>
   return new Elysia({ normalize: false })
     .use(guarded)
     .get('/user/:id', async ({ params, caller }) => inV0(await getUserNamed(context, params.id, caller)), {
-      auth: ['user', 'operator'],
+      auth: ['user', 'operator', 'support'],
       params: t.Object({
         id: t.String({
           description: 'The id or the email of the user',

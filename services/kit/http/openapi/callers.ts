@@ -13,6 +13,8 @@ const CALLERS: Record<Access[number], string> = {
   // `ch202 package` publishes the operations whose description has these words.
   user: 'users, with their access token',
   operator: 'operators, with the operator key or an access token with the role ADMIN',
+  support:
+    'support persons, with an access token with the role `SUPPORT_ROLE`, about a user without that role and ADMIN',
   internal: 'the other services, with the internal key',
   scraper: 'Prometheus, with the operator key as a Bearer',
   holder: 'holders of a valid refresh token, even if the access token beside it is invalid',
