@@ -11,21 +11,45 @@ import type { Audit } from './audit.ts'
 /** Milliseconds after which a token can be taken again, if the process that took it never finished. */
 const TAKEN_FOR = MINUTE
 
+interface IssueCall {
+  reset: Reset
+  now: number
+  event: AuditEvent
+}
+
 /** Password resets: the hashes of the tokens in the mails. */
 export function resetStore(engine: Engine, audit: Audit) {
+  /** Mails that are written at the same time share a transaction: each adds to the audit, where they would conflict. */
+  const issue = engine.grouped(
+    function* (tx, calls: readonly IssueCall[]) {
+      const mails = calls.map(({ now, reset: { mailId } }) => ({ mailId, now }))
+      const stored = yield* tx.getEach(statements.mail, mails)
+      const first = calls.filter((_, n) => stored[n]?.linkAt === null)
+      yield* tx.runEach(
+        statements.claim,
+        mails.filter((_, n) => stored[n]?.linkAt === null),
+      )
+      const newer = yield* tx.getEach(
+        statements.newer,
+        first.map(({ now, reset: { requestedAt, userId } }) => ({ userId, requestedAt, now })),
+      )
+      const valid = first.filter((_, n) => newer[n] === undefined).map(({ reset }) => reset)
+      if (valid.length > 0)
+        yield* tx.run(statements.voidOthers, { users: JSON.stringify(valid.map(({ userId }) => userId)) })
+      yield* tx.runEach(
+        statements.insert,
+        valid.map((reset) => ({ ...reset, tokenHash: Buffer.from(reset.tokenHash), takenAt: null })),
+      )
+      const issued = yield* tx.getEach(statements.ofMail, mails)
+      const events = calls.filter((_, n) => issued[n] !== undefined).map(({ event }) => event)
+      if (events.length > 0) yield* audit.writeEvents(tx, events)
+      return issued.map((one) => one ?? null)
+    },
+    ({ reset }) => reset.userId,
+  )
+
   return {
-    issueReset: (reset: Reset, now: number, event: AuditEvent) =>
-      engine.write(function* (tx) {
-        const { mailId, requestedAt, userId } = reset
-        const isFirst = (yield* tx.get(statements.claim, { mailId, now })) !== undefined
-        if (isFirst && !(yield* tx.get(statements.newer, { userId, requestedAt, now }))) {
-          yield* tx.run(statements.voidOthers, { userId })
-          yield* tx.run(statements.insert, { ...reset, tokenHash: Buffer.from(reset.tokenHash), takenAt: null })
-        }
-        const issued = (yield* tx.get(statements.ofMail, { mailId, now })) ?? null
-        if (issued) yield* audit.writeEvents(tx, [event])
-        return issued
-      }),
+    issueReset: (reset: Reset, now: number, event: AuditEvent) => issue({ reset, now, event }),
     takeReset: (hash: Uint8Array, now: number) =>
       engine.write(function* (tx) {
         const values = { tokenHash: Buffer.from(hash), now, abandonedBefore: now - TAKEN_FOR }
@@ -49,17 +73,24 @@ export function resetStore(engine: Engine, audit: Audit) {
 const { placeholder } = sql
 const ofToken = eq(passwordResets.tokenHash, placeholder('tokenHash'))
 const ofUser = eq(passwordResets.userId, placeholder('userId'))
-const unexpired = gt(passwordResets.expiresAt, placeholder('now'))
+/** A time that is compared: in a statement for a list it would be taken for text. */
+const time = (name: string) => sql`CAST(${placeholder(name)} AS bigint)`
+const unexpired = gt(passwordResets.expiresAt, time('now'))
 const free = or(isNull(passwordResets.takenAt), lt(passwordResets.takenAt, placeholder('abandonedBefore')))
 
 const statements = {
   insert: built((db) => db.insert(passwordResets).values(placeholders(passwordResets))),
+  mail: built((db) =>
+    db
+      .select({ linkAt: mailRequests.linkAt })
+      .from(mailRequests)
+      .where(eq(mailRequests.id, placeholder('mailId'))),
+  ),
   claim: built((db) =>
     db
       .update(mailRequests)
-      .set({ linkAt: sql`${placeholder('now')}` })
-      .where(and(eq(mailRequests.id, placeholder('mailId')), isNull(mailRequests.linkAt)))
-      .returning({ id: mailRequests.id }),
+      .set({ linkAt: time('now') })
+      .where(eq(mailRequests.id, placeholder('mailId'))),
   ),
   ofMail: built((db) =>
     db
@@ -74,13 +105,18 @@ const statements = {
       .where(
         and(
           ofUser,
-          gt(passwordResets.requestedAt, placeholder('requestedAt')),
+          gt(passwordResets.requestedAt, time('requestedAt')),
           // A future time was set by a clock that ran ahead: it must not block the resets requested since.
-          lte(passwordResets.requestedAt, placeholder('now')),
+          lte(passwordResets.requestedAt, time('now')),
         ),
       ),
   ),
-  voidOthers: built((db) => db.delete(passwordResets).where(ofUser)),
+  voidOthers: text({
+    sqlite: 'DELETE FROM password_resets WHERE user_id IN (SELECT value FROM json_each($users))',
+    postgres: `
+      DELETE FROM password_resets
+      WHERE user_id = ANY(ARRAY(SELECT jsonb_array_elements_text(CAST($users AS text)::jsonb)))`,
+  }),
   take: built((db) =>
     db
       .update(passwordResets)

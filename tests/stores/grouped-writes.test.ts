@@ -56,6 +56,27 @@ test('fifty new users at once, as an import sends them, take a few commits on Po
   expect(stored.map((one) => one?.email)).toEqual(users.map(({ email }) => email))
 })
 
+test('fifty mails with a link at once take a few commits on PostgreSQL', async () => {
+  const users = await newUsers(onPostgres)
+  const issue = async ({ email, userId }: (typeof users)[number]) => {
+    const mailId = crypto.randomUUID()
+    const rest = { ip: null, requestId: null, tries: 0, nextAt: NOW, linkAt: null, lastError: null }
+    const mail = { id: mailId, kind: 'password_reset' as const, email: email ?? '', requestedAt: NOW, ...rest }
+    await onPostgres.addMailRequest(mail)
+    return async () => {
+      const tokenHash = crypto.getRandomValues(new Uint8Array(32))
+      const reset = { mailId, userId, tokenHash, requestedAt: NOW, expiresAt: NOW + 1 }
+      const issued = await onPostgres.issueReset(reset, NOW, event())
+      return [reset.tokenHash, issued?.tokenHash]
+    }
+  }
+  const calls = await Promise.all(users.map(issue))
+  const { commits: count, results } = await atOnce(calls, (call) => call())
+  for (const result of results as PromiseFulfilledResult<[Uint8Array, Uint8Array]>[])
+    expect(Buffer.from(result.value[1])).toEqual(Buffer.from(result.value[0]))
+  expect(count).toBeLessThan(AT_ONCE / 5)
+})
+
 test('fifty logins, refreshes and logouts at once take a few commits on PostgreSQL', async () => {
   const store = onPostgres
   const opened = (await newUsers(store)).map(({ userId }) => session(userId))
