@@ -1,10 +1,13 @@
-import { expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import { Elysia, t } from 'elysia'
 import type { Caller } from '../services/kit/caller.ts'
 import { elysiaGuard, refuseUnguarded } from './elysia.ts'
 import type { CheckOptions, Guard } from './types.ts'
 
-/** A guard that admits one name, and only with the module `billing` or without a module. It records the rules. */
+/**
+ * A guard that admits one name, and only with the module `billing` or without a module. The caller authenticated 100 seconds
+ * ago. It records the rules.
+ */
 function guardFor(name: string) {
   const rules: Omit<CheckOptions, 'address'>[] = []
   const guard: Guard = {
@@ -17,6 +20,7 @@ function guardFor(name: string) {
       rules.push(rule)
       if (request.headers.get('authorization') !== name) return { response: new Response('who?', { status: 401 }) }
       if (![undefined, 'billing'].includes(rule.module)) return { response: new Response('no', { status: 403 }) }
+      if ((rule.maxAge ?? 100) < 100) return { response: new Response('again', { status: 401 }) }
       return { caller: { userId: name } as Caller }
     },
   }
@@ -101,11 +105,51 @@ test('auth and module are checked together, in whichever order the route names t
     .post('/c', hello, { module: 'shop', auth: 'user', body: t.Object({ item: t.String() }) })
     .post('/d', hello, { auth: 'user', module: 'shop', body: t.Object({ item: t.String() }) })
   expect(await ask(app, '/a', 'ana')).toEqual([200, 'hello ana'])
-  expect(rules.at(-1)).toEqual({ auth: ['user', 'operator'], module: 'billing' })
+  expect(rules.at(-1)).toEqual({ auth: ['user', 'operator'], module: 'billing', maxAge: undefined })
   expect(await ask(app, '/a', 'ben')).toEqual([401, 'who?'])
   expect(await ask(app, '/b', 'ana')).toEqual([403, 'no'])
   for (const path of ['/c', '/d'])
     for (const body of ['{', '{}', '{"item":"tea"}']) expect(await ask(app, path, 'ana', body)).toEqual([403, 'no'])
+})
+
+describe('contract 11: maxAge is checked with the other parts of the rule, in whichever order the route names them', () => {
+  const [auth, body] = [['user', 'operator'] as const, t.Object({ item: t.String() })]
+  const orders: [order: string, rule: (maxAge: number) => { auth: typeof auth; maxAge: number; module: string }][] = [
+    ['auth module maxAge', (maxAge) => ({ auth, module: 'billing', maxAge })],
+    ['auth maxAge module', (maxAge) => ({ auth, maxAge, module: 'billing' })],
+    ['module auth maxAge', (maxAge) => ({ module: 'billing', auth, maxAge })],
+    ['module maxAge auth', (maxAge) => ({ module: 'billing', maxAge, auth })],
+    ['maxAge auth module', (maxAge) => ({ maxAge, auth, module: 'billing' })],
+    ['maxAge module auth', (maxAge) => ({ maxAge, module: 'billing', auth })],
+  ]
+  test.each(orders)('%s', async (_, rule) => {
+    const { guard, rules } = guardFor('ana')
+    const app = new Elysia()
+      .use(elysiaGuard(guard))
+      .get('/old', hello, rule(99))
+      .get('/recent', hello, rule(100))
+      .post('/old', hello, { ...rule(99), body })
+      .post('/recent', hello, { ...rule(100), body })
+    expect(await ask(app, '/old', 'ana')).toEqual([401, 'again'])
+    expect(await ask(app, '/old', 'ben')).toEqual([401, 'who?'])
+    expect(await ask(app, '/recent', 'ana')).toEqual([200, 'hello ana'])
+    expect(rules.at(-1)).toEqual({ auth, module: 'billing', maxAge: 100 })
+    for (const sent of ['{', '{}', '{"item":"tea"}'])
+      expect(await ask(app, '/old', 'ana', sent)).toEqual([401, 'again'])
+    expect(await ask(app, '/recent', 'ana', '{"item":"tea"}')).toEqual([200, 'hello ana'])
+  })
+
+  test('a route that names it without auth is refused', async () => {
+    const { guard } = guardFor('ana')
+    const app = new Elysia().use(elysiaGuard(guard)).get('/half', () => 'half', { maxAge: 600 })
+    expect(() => refuseUnguarded(app)).toThrow('GET /half')
+    expect((await ask(app, '/half', 'ana'))[0]).toBe(500)
+  })
+
+  test.each([0, -1, Number.NaN, '600'])('an invalid age (%p) throws where it is written', (maxAge) => {
+    const app = new Elysia().use(elysiaGuard(guardFor('ana').guard))
+    expect(() => app.get('/', hello, { auth: 'user', maxAge: maxAge as number })).toThrow(TypeError)
+  })
 })
 
 test('each of two plugins keeps its own guard, and a route uses the last one before it', async () => {

@@ -30,7 +30,7 @@ const states = new WeakMap<Request, GuardState>()
 
 /**
  * The Elysia plugin: routes name `auth: ['user']` and optionally `module: 'billing'` and `maxAge: 600`; their handlers get
- * `caller`. A * caller without access is refused before the body is read and validated.
+ * `caller`. A caller without access is refused before the body is read and validated.
  */
 export function elysiaGuard(guard: Guard) {
   /**

@@ -66,6 +66,12 @@ describe('an invalid rule throws where it is written, and on a request', () => {
     ['an unknown kind of caller', { auth: 'scraper' }],
     ['an impossible module id', { auth: 'user', module: 'users/../sync' }],
     ['a module for anyone', { auth: ['anyone', 'user'], module: 'billing' }],
+    ['an age of zero', { auth: 'user', maxAge: 0 }],
+    ['a negative age', { auth: 'user', maxAge: -1 }],
+    ['an age that is no number', { auth: 'user', maxAge: '600' }],
+    ['an age that is not a number', { auth: 'user', maxAge: Number.NaN }],
+    ['an infinite age', { auth: 'user', maxAge: Number.POSITIVE_INFINITY }],
+    ['an age for anyone', { auth: ['anyone', 'user'], maxAge: 600 }],
   ]
   test.each(rows)('%s', async (_, rule) => {
     const { guard } = guardOf({})
@@ -158,6 +164,28 @@ test('R7: a token of another client is not accepted; one of an earlier version, 
   for (const valid of ['ch202', undefined]) expect([valid, await status(valid)]).toEqual([valid, 'ana'])
   for (const invalid of ['shop', 'CH202', 'ch202 ', '', null, 7, ['ch202'], {}])
     expect([invalid, await status(invalid)]).toEqual([invalid, 401])
+  await guard.close()
+})
+
+test('contract 11: maxAge refuses a user who authenticated earlier, and no key', async () => {
+  const { guard } = guardOf({ '/api/v1/auth/revocations': { ...page, keys: [key] } })
+  expect(await guard.ready()).toBe(true)
+  const rule = { auth: ['user', 'internal'], maxAge: 600 } as const
+  const now = Math.floor(Date.now() / 1000)
+  const check = (auth_time: number | undefined) => guard.check(bearing({ ...claims, auth_time } as Claims), rule)
+  // A token of an earlier version does not say when its user authenticated.
+  for (const old of [now - 602, 0, undefined]) {
+    const { caller, response } = await check(old)
+    expect([old, caller, response?.status]).toEqual([old, undefined, 401])
+    const challenge = 'Bearer error="insufficient_user_authentication", max_age=600'
+    expect(response?.headers.get('www-authenticate')).toBe(challenge)
+    expect(await response?.json()).toMatchObject({ statusCode: 401, code: 'reauthentication_required' })
+  }
+  for (const recent of [now - 300, now])
+    expect((await check(recent)).caller).toMatchObject({ userId: 'ana', authTime: recent })
+  expect((await guard.check(request({ 'x-api-key': KEY }), rule)).caller?.actor).toBe('internal')
+  // Without maxAge the time does not matter.
+  expect((await guard.check(bearing(claims), { auth: 'user' })).caller?.userId).toBe('ana')
   await guard.close()
 })
 

@@ -55,7 +55,7 @@ export function accessOf({ auth, maxAge, module }: Rule): readonly Who[] {
     throw new TypeError('module must be the id of a module')
   if (module !== undefined && access.includes('anyone'))
     throw new TypeError('module needs a user, and auth allows anyone')
-  if (maxAge !== undefined && !(typeof maxAge === 'number' && maxAge > 0))
+  if (maxAge !== undefined && !(Number.isFinite(maxAge) && maxAge > 0))
     throw new TypeError('maxAge must be a number of seconds')
   if (maxAge !== undefined && access.includes('anyone'))
     throw new TypeError('maxAge needs a user, and auth allows anyone')

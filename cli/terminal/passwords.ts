@@ -27,14 +27,14 @@ export async function passwordOf({ generate, passwordStdin }: PasswordOptions): 
   if (generate) return randomBytes(GENERATED_BYTES).toString('base64url')
   if (passwordStdin) return await fromStdin()
   if (!canAsk()) throw usage('A password is needed: give --password-stdin or --generate')
-  return await askPassword('Password')
+  return await ask('Password')
 }
 
 /** Gets an existing password, which cannot be generated. @throws Failure as `passwordOf` */
 export async function existingPassword({ passwordStdin }: PasswordOptions): Promise<string> {
   if (passwordStdin) return await fromStdin()
   if (!canAsk()) throw usage('A password is needed: give --password-stdin')
-  return await askPassword('Password')
+  return await ask('Password')
 }
 
 async function fromStdin(): Promise<string> {
@@ -43,10 +43,14 @@ async function fromStdin(): Promise<string> {
   return line
 }
 
-/** Asks for a password in the terminal, without showing it. @throws Failure if the user cancels */
-export async function askPassword(message: string): Promise<string> {
+/** Asks for a password on standard error, beside the output of a command. @throws Failure if the user cancels */
+export function askPasswordBeside(message: string): Promise<string> {
+  return ask(message, process.stderr)
+}
+
+async function ask(message: string, output: NodeJS.WriteStream = process.stdout): Promise<string> {
   const { isCancel, password } = await import('@clack/prompts')
-  const answer = await password({ message })
+  const answer = await password({ message, output })
   if (isCancel(answer)) throw new Failure(EXIT.interrupted, 'Cancelled', { code: 'cancelled' })
   return answer
 }

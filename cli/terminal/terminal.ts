@@ -56,6 +56,11 @@ export function canAsk(): boolean {
   return process.stdin.isTTY === true && process.stdout.isTTY === true
 }
 
+/** Whether a prompt on standard error is possible, whatever reads standard output. */
+export function canAskBeside(): boolean {
+  return process.stdin.isTTY === true && process.stderr.isTTY === true
+}
+
 /** Whether output to `stream` may be colored: respects https://no-color.org and dumb terminals. */
 export function colored(stream: NodeJS.WriteStream, isEnabled: boolean): boolean {
   return isEnabled && stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'

@@ -5,8 +5,8 @@ import type { Environment } from '../client/settings.ts'
 import { usage } from '../exit.ts'
 import type { Output } from '../terminal/formats.ts'
 import { Printer } from '../terminal/output.ts'
-import { askPassword } from '../terminal/passwords.ts'
-import { canAsk, terminalEnvironment } from '../terminal/terminal.ts'
+import { askPasswordBeside } from '../terminal/passwords.ts'
+import { canAskBeside, terminalEnvironment } from '../terminal/terminal.ts'
 
 /** The options that every command takes. */
 export interface Globals {
@@ -47,7 +47,7 @@ export class Tool {
   /** The API client of the services, with the operator's credential. */
   api(): Promise<Api> {
     const { debug = false } = this.globals
-    const ask = canAsk() ? askPassword : undefined
+    const ask = canAskBeside() ? askPasswordBeside : undefined
     this.creatingApi ??= this.connection().then((connection) => new Api(connection, debug, this.env, ask))
     return this.creatingApi
   }

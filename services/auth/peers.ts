@@ -12,15 +12,18 @@ export type AddressProof =
   | { kind: 'verification' | 'email_code'; email: string }
   | { kind: 'reset'; email: string; new_password: string }
   | { kind: 'invitation'; email: string; new_password: string; username?: string | null; name?: string | null }
-  /** The email becomes this one, which is verified. */
-  | { kind: 'email_change'; email: string }
+  /**
+   * The email becomes this one, which is verified. `sessions_from`: that of the account before the challenge was taken;
+   * the change is void if sessions ended since.
+   */
+  | { kind: 'email_change'; email: string; sessions_from: number }
   /** The email becomes this earlier one again, which is verified. The password is removed. */
   | { kind: 'undo'; email: string }
 
 export type ProofResult =
   /** `wasVerified`: whether the email before it was verified. */
   | { outcome: 'proved'; record: SyncedUser; wasVerified: boolean }
-  /** The user has another address by now. */
+  /** The user has another address by now, or their sessions ended. */
   | { outcome: 'email_changed' }
   | { outcome: 'user_not_found' }
 

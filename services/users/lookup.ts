@@ -113,8 +113,8 @@ export async function takenBy(
   { clock, store }: Pick<ChangeContext, 'clock' | 'store'>,
   { email, id, username }: { id: string | null; email: string; username: string | null },
 ): Promise<Problem | undefined> {
-  const taken = await store.namesTaken({ email, username }, id, clock.now())
-  const [emailTaken, usernameTaken] = (['email_taken', 'username_taken'] as const).map((code) => taken.includes(code))
+  const codes = await store.namesTaken({ email, username }, id, clock.now())
+  const [emailTaken, usernameTaken] = (['email_taken', 'username_taken'] as const).map((code) => codes.includes(code))
   if (emailTaken) return usernameTaken ? bothTaken() : new Problem('email_taken')
   return usernameTaken ? new Problem('username_taken') : undefined
 }

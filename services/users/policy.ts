@@ -102,13 +102,14 @@ export function internalPasswordErrors(settings: Settings, sent: Sent<InternalPa
 
 /** The errors of a proof: a password belongs to some of them only, names to invitations. */
 export function proofErrors(settings: Settings, sent: Sent<Proof>): FieldError[] {
-  const { kind, name, new_password, username } = sent
+  const { kind, name, new_password, sessions_from, username } = sent
   const setsPassword = kind === 'reset' || kind === 'invitation'
   const errors = setPasswordErrors(settings, sent)
   if (setsPassword && new_password === undefined) errors.push(errorOf('new_password', REQUIRED))
   if (!setsPassword && new_password !== undefined) errors.push(errorOf('new_password', UNKNOWN))
   if (kind !== 'invitation' && username !== undefined) errors.push(errorOf('username', UNKNOWN))
   if (kind !== 'invitation' && name !== undefined) errors.push(errorOf('name', UNKNOWN))
+  if (kind !== 'email_change' && sessions_from !== undefined) errors.push(errorOf('sessions_from', UNKNOWN))
   return errors
 }
 

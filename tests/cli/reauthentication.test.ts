@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MINUTE } from '../../services/kit/clock.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
@@ -105,5 +105,31 @@ describe('13: a call that needs a recent login', () => {
     const line = `users invite ${newEmail()} --role USER`
     expect(await shell.run(`ch202 ${line}`)).toMatchObject({ status: 4 })
     expect((await inTerminal(line, [[/Password of \S+/, `${PASSWORD}\r`]])).status).toBe(0)
+  })
+
+  test('an import sends each user once after the question, and none without a terminal', async () => {
+    const emails = Array.from({ length: 500 }, newEmail)
+    const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
+    const lines = emails.map((email) => JSON.stringify({ email, password_hash })).join('\n')
+    writeFileSync(join(shell.path, 'users.jsonl'), `${lines}\n`)
+    const created = async () => {
+      const answer = await call(system.url.users, 'GET /api/v1/users?size=1', { headers: as.operator })
+      return answer.body.total
+    }
+    const before = await created()
+    clock.pass(11 * MINUTE)
+    expect(await shell.run('ch202 users import users.jsonl')).toMatchObject({ status: 4, stdout: '' })
+    expect(await created()).toBe(before)
+    const { screen, status } = await inTerminal('users import users.jsonl', [[/Password of \S+/, `${PASSWORD}\r`]])
+    expect([status, screen]).toEqual([0, expect.stringMatching(/500 created, 0 updated/)])
+    expect(await created()).toBe(before + 500)
+  })
+
+  test('an export with hashes asks beside its output', async () => {
+    clock.pass(11 * MINUTE)
+    const line = 'users export --with-hashes > export.jsonl'
+    expect((await inTerminal(line, [[/Password of \S+/, `${PASSWORD}\r`]])).status).toBe(0)
+    const exported = readFileSync(join(shell.path, 'export.jsonl'), 'utf8').trimEnd().split('\n')
+    expect(exported.map((one) => JSON.parse(one).email)).toContain(ADMIN)
   })
 })

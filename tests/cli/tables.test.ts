@@ -39,6 +39,7 @@ beforeAll(async () => {
   })
   await operator('POST /admin/webhooks', { url: 'https://hooks.example.org/a/path/that/is/long' })
   await operator('POST /admin/keys/rotate', {})
+  for (const { email } of USERS) await operator('POST /admin/mails/test', { to: email, kind: 'email_verification' })
 })
 afterAll(() => instance?.close())
 

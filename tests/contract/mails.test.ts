@@ -141,6 +141,27 @@ describe('12: the list of mails', () => {
     }
   })
 
+  test('a notice that users repeats after its mail was sent is not mailed again', async () => {
+    const { email, id } = await registerUser(system)
+    const notice = {
+      id: Bun.randomUUIDv7(),
+      user_id: id,
+      old_email: email,
+      at: new Date().toISOString(),
+      request_id: null,
+    }
+    const send = () =>
+      call(system.url.auth, 'POST /api/v1/auth/sync/email-changed', { headers: as.internal, body: notice })
+    expect((await send()).status).toBe(204)
+    await ended(id, 'sent')
+    expect((await send()).status).toBe(204)
+    // A mail that is requested later is sent later.
+    const after = newEmail()
+    await admin('POST /test', { to: after })
+    await eventually(() => copies(after).length === 1)
+    expect(copies(email)).toHaveLength(1)
+  })
+
   test('a walk by cursor sees each mail once, newest first', async () => {
     const tos = Array.from({ length: 7 }, newEmail)
     for (const to of tos) await admin('POST /test', { to, kind: 'device' })

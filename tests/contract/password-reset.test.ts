@@ -8,13 +8,15 @@ import { all, askEach } from '../support/each-service.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectFields, expectProblem } from '../support/expectations.ts'
 import { as, call } from '../support/http.ts'
-import { mailedToken, mails, mailsTo, readMail, resetLinkIn } from '../support/mails.ts'
+import { mailedToken, mails, mailsTo, RESET_PAGE, readMail, resetLinkIn } from '../support/mails.ts'
 import { freePort } from '../support/ports.ts'
 import { running } from '../support/running.ts'
 import { request as rawRequest } from '../support/sockets.ts'
 import { inProcess, inProcessApart } from '../support/system.ts'
 
 const NEW = 'a wholly new password'
+/** A registration sends a mail too, to verify the address. */
+const isReset = (mail: string) => readMail(mail).includes(`/${RESET_PAGE}?token=`)
 
 describe('password reset', () => {
   describe('with mails as files', () => {
@@ -24,6 +26,7 @@ describe('password reset', () => {
       auth('POST /auth/password-reset-request', { body: { email }, headers })
     const confirm = (token: string, new_password: string = NEW) =>
       auth('POST /auth/password-reset-confirm', { body: { token, new_password } })
+    const resetMails = () => mails(here.system).filter(isReset)
     const tokenFor = ({ email }: { email: string }) => mailedToken(auth, here.system, email)
 
     test('check 21: known, unknown and disabled addresses get the same answer; a mail goes to the known one only', async () => {
@@ -34,7 +37,7 @@ describe('password reset', () => {
         body: { email: disabled, password: PASSWORD, status: 'disabled' },
       })
       const unknown = newEmail()
-      const before = mails(here.system).length
+      const before = resetMails().length
       const answers = []
       // The known address comes last: its mail is written after the others were processed.
       for (const email of [unknown, disabled, user.email.toUpperCase()]) answers.push(await request(email))
@@ -43,8 +46,8 @@ describe('password reset', () => {
         expectFields(answer.body, ['message'])
       }
       expect(new Set(answers.map(({ text }) => text)).size).toBe(1)
-      await eventually(() => mailsTo(here.system, user.email).length > 0)
-      expect(mails(here.system)).toHaveLength(before + 1)
+      await eventually(() => mailsTo(here.system, user.email, RESET_PAGE).length > 0)
+      expect(resetMails()).toHaveLength(before + 1)
     })
 
     test('check 22: the link in the mail has the host of PUBLIC_URL, for any host headers of the request', async () => {
@@ -66,7 +69,7 @@ describe('password reset', () => {
       ]
       const line = 'POST /api/v1/auth/password-reset-request HTTP/1.1'
       expect((await rawRequest(here.system.url.auth, line, headers, body)).status).toBe(202)
-      const mail = await eventually(() => mailsTo(here.system, user.email)[0])
+      const mail = await eventually(() => mailsTo(here.system, user.email, RESET_PAGE)[0])
       const link = resetLinkIn(mail)
       expect(link.origin + link.pathname).toBe('https://app.example.org/reset-password')
       expect([...link.searchParams.keys()]).toEqual(['token'])
@@ -181,9 +184,9 @@ describe('password reset', () => {
       ['confirm', { new_password: NEW }],
       ['confirm', { token: 'x', new_password: NEW, user_id: crypto.randomUUID() }],
     ])('check 22: %s refuses %j', async (call, body) => {
-      const before = mails(here.system).length
+      const before = resetMails().length
       expectProblem(await auth(`POST /auth/password-reset-${call}`, { body }), 400, 'validation_failed')
-      expect(mails(here.system)).toHaveLength(before)
+      expect(resetMails()).toHaveLength(before)
     })
 
     test('the token is only in the mail: not in the database, the log or the audit', async () => {
@@ -205,7 +208,7 @@ describe('password reset', () => {
       const emails: string[] = []
       for (let n = 0; n < 60; n++) emails.push((await registerUser(here.system)).email)
       await Promise.all(emails.map((email) => request(email)))
-      const times = () => emails.map((email) => mailsTo(here.system, email).length)
+      const times = () => emails.map((email) => mailsTo(here.system, email, RESET_PAGE).length)
       await eventually(() => times().every((one) => one > 0))
       expect(times()).toEqual(emails.map(() => 1))
     })
@@ -216,7 +219,7 @@ describe('password reset', () => {
         for (let i = 0; i < 5; i++) {
           expect((await request(i % 2 ? email : email.toUpperCase())).status).toBe(202)
           // A mail that has not been sent is left out when a newer one has been.
-          if (email === user.email) await eventually(() => mailsTo(here.system, email).length === i + 1)
+          if (email === user.email) await eventually(() => mailsTo(here.system, email, RESET_PAGE).length === i + 1)
         }
         const sixth = await request(email)
         expectProblem(sixth, 429, 'rate_limited')
@@ -224,7 +227,7 @@ describe('password reset', () => {
       }
       const other = await registerUser(here.system)
       await tokenFor(other)
-      expect(mailsTo(here.system, user.email)).toHaveLength(5)
+      expect(mailsTo(here.system, user.email, RESET_PAGE)).toHaveLength(5)
     })
 
     test('check 30: a password reset ends the lockout of an account under attack', async () => {
@@ -269,7 +272,7 @@ describe('password reset', () => {
       },
     })
     afterAll(() => new Promise<void>((resolve) => server.close(resolve)))
-    const receivedBy = (email: string) => received.find(({ to }) => to.includes(email))
+    const receivedBy = (email: string) => received.find(({ text, to }) => to.includes(email) && isReset(text))
 
     test('a mail that could not be sent is sent when the server is back, even after a crash of auth', async () => {
       const user = await registerUser(here.system)
@@ -298,6 +301,9 @@ describe('password reset', () => {
   })
 })
 
+/** The versions from which sessions and tokens are valid. */
+const MARKS = { sessions_from: 2, session_kept: null, all_sessions_from: 2, tokens_from: 2 }
+
 test('a link works when it was sent before auth received the record of the user', async () => {
   const email = newEmail()
   const id = Bun.randomUUIDv7()
@@ -309,6 +315,7 @@ test('a link works when it was sent before auth received the record of the user'
   const answers: Record<string, Response | object> = {
     [`/api/v1/users/by-email/${encodeURIComponent(email)}`]: { id, ...read },
     [`/api/v1/users/${id}/password-hash`]: record,
+    [`/api/v1/users/${id}/proof`]: { outcome: 'proved', record: { ...record, ...MARKS }, was_verified: false },
     '/api/v1/users/password-hashes': { items: [], next_cursor: null },
   }
   const users = Bun.serve({
@@ -316,7 +323,6 @@ test('a link works when it was sent before auth received the record of the user'
     hostname: '127.0.0.1',
     fetch(request) {
       const { pathname } = new URL(request.url)
-      if (pathname.endsWith('/password')) return new Response(null, { status: 204 })
       return Response.json(answers[pathname] ?? {})
     },
   })
@@ -327,8 +333,7 @@ test('a link works when it was sent before auth received the record of the user'
     const confirm = async (token: string) =>
       (await auth('POST /auth/password-reset-confirm', { body: { token, new_password: NEW } })).status
     const syncRecord = async (fields: object) => {
-      const marks = { sessions_from: 2, session_kept: null, all_sessions_from: 2, tokens_from: 2 }
-      const body = { ...record, ...marks, ...fields }
+      const body = { ...record, ...MARKS, ...fields }
       expect((await auth('POST /auth/sync/password', { headers: as.internal, body })).status).toBe(204)
     }
     const first = await mailedToken(auth, system, email)

@@ -87,7 +87,7 @@ function ask({ system }: Here, row: Row, people: Actors, credentials?: Record<st
   return call(system.url.users, request(people), { headers: { ...(credentials ?? bearer), ...headers }, body: body() })
 }
 
-const named = (rows: Row[]) => rows.map((row): [string, Row] => [row[0], row])
+const withNames = (rows: Row[]) => rows.map((row): [string, Row] => [row[0], row])
 
 describe('Contract 11: users asks for a recent authentication', () => {
   const clock = movingClock()
@@ -97,7 +97,7 @@ describe('Contract 11: users asks for a recent authentication', () => {
   const stored = async () =>
     JSON.stringify(await databaseRows(here.system, 'users', 'SELECT * FROM users ORDER BY seq'))
 
-  test.each(named(RECENT))('for %s', async (_, row) => {
+  test.each(withNames(RECENT))('for %s', async (_, row) => {
     const people = await actors(here)
     clock.pass(10 * MINUTE + 1000)
     const before = await stored()
@@ -117,13 +117,13 @@ describe('Contract 11: users asks for a recent authentication', () => {
     expect((await ask(here, row, people)).status).toBeLessThan(300)
   })
 
-  test.each(named(RECENT.filter(([, by]) => by === 'admin')))('not of the operator key: %s', async (_, row) => {
+  test.each(withNames(RECENT.filter(([, by]) => by === 'admin')))('not of the operator key: %s', async (_, row) => {
     const people = await actors(here)
     clock.pass(60 * MINUTE)
     expect((await ask(here, row, people, as.operator)).status).toBeLessThan(300)
   })
 
-  test.each(named(ANY_TIME))('not for %s', async (_, row) => {
+  test.each(withNames(ANY_TIME))('not for %s', async (_, row) => {
     const people = await actors(here)
     clock.pass(20 * MINUTE)
     expect((await ask(here, row, people)).status).toBeLessThan(300)
@@ -162,7 +162,7 @@ describe('REAUTH_MAX_AGE', () => {
     RATE_LIMIT: 'off',
   })
 
-  test.each(named(RECENT))('off: %s is allowed at any time', async (_, row) => {
+  test.each(withNames(RECENT))('off: %s is allowed at any time', async (_, row) => {
     const people = await actors(here)
     await createUser(here.system, { roles: ['ADMIN'] })
     clock.pass(600 * MINUTE)

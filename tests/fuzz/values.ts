@@ -71,6 +71,7 @@ const BY_NAME: Record<string, fc.Arbitrary<unknown>> = {
   all: fc.oneof({ weight: 12, arbitrary: fc.constant('false') }, { weight: 1, arbitrary: fc.constant('true') }),
   address: fc.oneof(fc.ipV4(), fc.ipV6()),
   after_id: fc.uuid(),
+  mail_id: fc.uuid(),
   webhook_id: fc.uuid(),
   // Nothing leaves the machine.
   url: fc.constantFrom('http://127.0.0.1:9/', 'https://[::1]:9/hook?a=b'),

@@ -1,5 +1,7 @@
+import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
+import { join } from 'node:path'
+import { createUser, logIn, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { atOnce } from '../support/at-once.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
@@ -40,6 +42,14 @@ const bearer = ({ tokens }: TestUser) => as.bearer(tokens.access_token)
 const logOut = (user: TestUser) => call(system.url.auth, `POST ${V1}/auth/logout`, { headers: bearer(user) })
 const turn = (how: 'enable' | 'disable', { id: user_id }: TestUser) =>
   operator('modules', `POST /modules/billing/${how}`, { user_id })
+/** The tokens that a refresh gives to a user who authenticated this many seconds ago. */
+const refreshedAfter = async (seconds: number, { tokens }: TestUser): Promise<TestUser['tokens']> => {
+  const file = new Database(join(system.dataDir, 'auth.sqlite'))
+  file.run('UPDATE sessions SET auth_time = auth_time - ? WHERE id = ?', [seconds * 1000, tokens.session_id])
+  file.close()
+  const body = { refresh_token: tokens.refresh_token }
+  return (await call(system.url.auth, `POST ${V1}/auth/refresh`, { body })).body
+}
 const threeUsers = () => Promise.all([registerUser(system), registerUser(system), registerUser(system)])
 
 describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
@@ -113,6 +123,29 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
     expect((await at.foreign.ask('GET /reports', bearer(admin))).status).toBe(200)
     // A caller that acts for no user needs no module.
     expect((await at.foreign.ask('GET /invoices', as.operator)).status).toBe(200)
+  })
+
+  test('contract 11: maxAge: an old authentication is refused, one that was renewed is admitted, and so are keys', async () => {
+    const olga = await registerUser(system)
+    const request = 'DELETE /orders'
+    expect((await at.foreign.ask(request, bearer(olga))).body).toEqual({ by: `user:${olga.id}` })
+
+    const { access_token } = await refreshedAfter(602, olga)
+    const old = await at.foreign.ask(request, as.bearer(access_token))
+    expect([old.status, old.body.code]).toEqual([401, 'reauthentication_required'])
+    const challenge = 'Bearer error="insufficient_user_authentication", max_age=600'
+    expect(old.headers.get('www-authenticate')).toBe(challenge)
+    // Only that route asks for it.
+    expect((await at.foreign.ask('GET /orders', as.bearer(access_token))).body).toEqual({ of: olga.id })
+
+    const renewed = await call(system.url.auth, `POST ${V1}/auth/reauthenticate`, {
+      headers: as.bearer(access_token),
+      body: { password: PASSWORD },
+    })
+    expect((await at.foreign.ask(request, as.bearer(renewed.body.access_token))).body).toEqual({
+      by: `user:${olga.id}`,
+    })
+    expect((await at.foreign.ask(request, as.operator)).body).toEqual({ by: 'operator' })
   })
 
   test('callers without permission are refused before the body is read', async () => {

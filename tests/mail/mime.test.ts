@@ -55,6 +55,8 @@ let url = ''
 const server = new SMTPServer({
   authOptional: true,
   disabledCommands: ['STARTTLS'],
+  // Otherwise it asks for the name of this machine with each connection.
+  disableReverseLookup: true,
   onData(stream, session, done) {
     const chunks: Buffer[] = []
     stream.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -116,8 +118,11 @@ describe('a mail that arrives', () => {
     'has no header and no recipient more, whatever the name of the product has: %j',
     async (separator) => {
       const productName = `Acme${separator}Bcc: all@example.org${separator}${separator}<b>body</b>`
-      for (const { mail } of sampleMails({ productName }, { name: productName, userAgent: productName })) {
-        const { raw, recipients } = await arrived(mailOf(mail))
+      const samples = sampleMails({ productName }, { name: productName, userAgent: productName })
+      received = []
+      await Promise.all(samples.map(({ mail }) => smtpMailer(url, FROM).send(mailOf(mail))))
+      expect(received).toHaveLength(samples.length)
+      for (const { raw, recipients } of received) {
         expect(recipients).toEqual(['ana@example.net'])
         const headers = raw
           .toString()

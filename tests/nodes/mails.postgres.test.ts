@@ -121,6 +121,31 @@ test('a mail whose node dies between the success and its record is sent twice, a
   expect(sent.get(email)).toBe(2)
 })
 
+test('a mail that an operator has sent again on another node is sent by that one, once', async () => {
+  const [first, second] = [await openNode(), await openNode()]
+  let isDown = true
+  serve = async () => {
+    if (isDown) throw new Error('The server is gone')
+  }
+  const email = await ask(first)
+  const mail = () => second.opened.mailById(email.replace('@example.org', ''))
+  await eventually(async () => (await mail())?.tries === 1)
+  // Long after the next attempt of the first node would be due, if it were the one that sends it.
+  await first.opened.postponeMailRequest((await mail())?.id ?? '', Date.now() + 3_600_000, 'deferred')
+  isDown = false
+  const event = { id: crypto.randomUUID(), at: 1, type: 'mail.retried', userId: null, actor: 'operator' }
+  await second.opened.retryMail((await mail())?.id ?? '', false, Date.now(), {
+    ...event,
+    ip: null,
+    requestId: null,
+    detail: {},
+  })
+  second.mails.wake()
+  await eventually(() => sent.get(email) === 1)
+  await eventually(async () => (await mail())?.status === 'sent')
+  expect([...senders]).toEqual(['node 1'])
+})
+
 test('a failure of a node that lost the mail does not postpone it for the node that has it', async () => {
   const [first, second] = [await openNode(), await openNode()]
   const begun = Promise.withResolvers<void>()

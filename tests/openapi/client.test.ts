@@ -22,7 +22,7 @@ const atUsers = createClient<paths>({ baseUrl: users })
 
 const registered = await atAuth.POST('/api/v1/auth/register', { body: { email, password, name: 'Ana' } })
 if (!registered.data) throw new Error(registered.error.code)
-const session: string = registered.data.tokens.session_id
+const session: string | undefined = registered.data.tokens?.session_id
 
 const login = await atAuth.POST('/api/v1/auth/login', { body: { email, password } })
 if (!login.data) throw new Error(login.error.code)

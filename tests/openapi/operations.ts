@@ -19,6 +19,7 @@ interface ContractOperation {
 const FURTHER_CREDENTIALS: Record<string, Who[]> = {
   'POST /api/v1/auth/logout': ['bearer'],
   'POST /api/v1/auth/validate-token': ['bearer'],
+  'POST /api/v1/auth/email-verification-request': ['bearer'],
   'POST /api/v1/users': ['operator', 'bearer', 'internal'],
   'POST /user': ['operator', 'bearer', 'internal'],
   'GET /api/v1/metrics': ['scraper'],
@@ -28,7 +29,9 @@ const REGISTRATION = 'weak_password rate_limited overloaded registration_closed 
 const CREATION = `${REGISTRATION} username_taken forbidden_field`
 const CHANGE = 'user_not_found forbidden_field reauthentication_required email_taken username_taken last_admin'
 const REFRESH = 'invalid_refresh_token refresh_token_reused rate_limited'
-const LOGIN = 'invalid_credentials account_disabled rate_limited overloaded users_unavailable'
+const ENTRY = 'email_not_verified device_confirmation_required'
+const LOGIN = `invalid_credentials account_disabled ${ENTRY} rate_limited overloaded users_unavailable`
+const CODE = 'invalid_challenge invalid_code'
 
 /** The error codes that sections 3 to 8 of the contract name, separated by spaces as in its tables. */
 const CODES: Record<string, string> = {
@@ -44,6 +47,19 @@ const CODES: Record<string, string> = {
   'POST /api/v1/users': `${CREATION} reauthentication_required`,
   'GET /api/v1/users/export': 'validation_failed reauthentication_required',
   'POST /api/v1/users/import': 'body_too_large unsupported_media_type validation_failed reauthentication_required',
+  'POST /api/v1/auth/email-verification-request': 'already_verified rate_limited',
+  'POST /api/v1/auth/email-verification-confirm': CODE,
+  'POST /api/v1/auth/email-code-request': 'email_login_disabled rate_limited',
+  'POST /api/v1/auth/email-code-login': `${CODE} email_login_disabled account_disabled`,
+  'POST /api/v1/auth/email-change-request': 'reauthentication_required rate_limited',
+  'POST /api/v1/auth/email-change-confirm': `${CODE} email_taken`,
+  'POST /api/v1/auth/email-change-undo': 'invalid_challenge',
+  'POST /api/v1/auth/invitation-accept': 'invalid_challenge weak_password username_taken account_disabled',
+  'POST /api/v1/auth/device-confirm': CODE,
+  'POST /api/v1/auth/reauthenticate': 'invalid_credentials rate_limited overloaded users_unavailable',
+  'POST /api/v1/admin/invitations': 'reauthentication_required email_taken username_taken user_not_found',
+  'POST /api/v1/admin/mails/{mail_id}/retry': 'not_found invalid_challenge',
+  'POST /api/v1/admin/keys/rotate': 'reauthentication_required',
   'GET /api/v1/users/{user_id}': 'user_not_found',
   'GET /api/v1/users/by-username/{username}': 'user_not_found',
   'GET /api/v1/users/by-email/{email}': 'user_not_found',
@@ -59,7 +75,8 @@ const CODES: Record<string, string> = {
   'POST /api/v1/users/invited': 'email_taken username_taken',
   'DELETE /api/v1/admin/password-cache/{user_id}': 'user_not_found',
   'POST /api/v1/admin/password-cache/sync': 'users_unavailable',
-  'DELETE /api/v1/admin/keys/{kid}': 'not_found',
+  'DELETE /api/v1/admin/keys/{kid}': 'not_found reauthentication_required',
+  'POST /api/v1/admin/mails/{mail_id}/retry': 'not_found invalid_challenge',
   'PATCH /api/v1/admin/webhooks/{webhook_id}': 'not_found',
   'DELETE /api/v1/admin/webhooks/{webhook_id}': 'not_found',
   'GET /api/v1/modules/{module_id}': 'module_not_found',

@@ -2,9 +2,9 @@ import { type OpenApiDocument, operationsOf } from './document.ts'
 
 /** The verbs that a summary may begin with. A new one is added here. */
 const VERBS = new Set(
-  `Cancel Change Check Complete Create Delete Disable Drop Enable End Export Get Import Introspect List Log Mark Notify Poll
-   Publish Queue Record Refresh Register Remove Replace Replay Request Revoke Rotate Send Set Store Synchronize Update
-   Validate`.split(/\s+/),
+  `Accept Authenticate Cancel Change Check Complete Confirm Create Delete Disable Drop Enable End Export Get Import Introspect
+   Invite List Log Mail Mark Notify Poll Publish Queue Record Refresh Register Remove Replace Replay Request Revoke Rotate Send Set Store Synchronize Undo
+   Update Validate Verify`.split(/\s+/),
 )
 const SUMMARY_MAX = 60
 

@@ -1,12 +1,10 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
-import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { createUser, logIn, newEmail, PASSWORD } from '../support/actors.ts'
 import { nextMail, requested } from '../support/challenges.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Answer, as, type Client, jsonLines } from '../support/http.ts'
-import { mailsTo } from '../support/mails.ts'
+import { mails, mailsTo } from '../support/mails.ts'
 import { movingClock } from '../support/moving-clock.ts'
 import { overProcesses } from '../support/processes.ts'
 import { running } from '../support/running.ts'
@@ -115,7 +113,7 @@ describe('the existence of an account, over three processes', () => {
     expect([...answers][0]).toContain('invalid_code')
     expect(areEven(apart) || apart).toBe(true)
   }
-  const mailCount = () => readdirSync(join(here.system.dataDir, 'mail')).length
+  const mailCount = () => mails(here.system).length
 
   test.each<[confirm: string, request: string, mailed: Kind[]]>([
     ['email-verification-confirm', 'email-verification-request', ['unverified']],

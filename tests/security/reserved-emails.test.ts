@@ -27,11 +27,11 @@ describe('Check 44: while a change of an email can be undone', () => {
   test('nobody else can take the earlier one, whoever changed it and however someone tries', async () => {
     const ana = await createUser(here.system, { email_verified: true })
     const ben = await registerUser(here.system)
-    const own = await users(`PATCH /users/${ana.id}`, {
+    const byAna = await users(`PATCH /users/${ana.id}`, {
       headers: as.bearer(ana.tokens.access_token),
       body: { email: newEmail() },
     })
-    expect(own.status).toBe(200)
+    expect(byAna.status).toBe(200)
     const email = ana.email.toUpperCase()
     const invited = { headers: as.internal, body: { email } }
     for (const answer of [

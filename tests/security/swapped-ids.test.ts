@@ -43,7 +43,7 @@ const NEUTRAL = [
   ...['has_password', ...PROFILE_FIELDS],
   'page size cursor search role sort after after_id limit with_hashes on_conflict all token_type_hint type since',
   'request_id address follower epoch created_at updated_at at actor ip detail users if_version password_version',
-  'sessions_from session_kept all_sessions_from tokens_from url types webhook_id webhook delivery data events now alg',
+  'sessions_from session_kept all_sessions_from tokens_from url types mail_id kind to locale webhook_id webhook delivery data events now alg',
 ].join(' ')
 
 let system: System

@@ -300,17 +300,17 @@ export function usersStoreSuite(open: () => Promise<UsersStore>, { merges }: { m
       const second = await changeEmail(verified(1), 'second@b.org', { ...proved, ...at(NOW) })
       const third = await changeEmail(second, 'third@b.org', { ...proved, ...at(NOW + 1) })
       const fourth = await changeEmail(third, 'fourth@b.org', at(NOW + 2))
-      const taken = async () => {
+      const areTaken = async () => {
         const emails = ['user1@example.org', 'second@b.org', 'third@b.org']
         return await Promise.all(emails.map((email) => takenAt(NOW + 3, email)))
       }
-      expect(await taken()).toEqual([true, true, true])
+      expect(await areTaken()).toEqual([true, true, true])
       const undone = await changeEmail(fourth, 'second@b.org', { ...proved, ...at(NOW + 3) }, 'undone')
       // Its user has the second one now.
-      expect(await taken()).toEqual([true, true, false])
+      expect(await areTaken()).toEqual([true, true, false])
       expect(await takenAt(NOW + 3, 'fourth@b.org')).toBe(false)
       await changeEmail(undone, 'user1@example.org', { ...proved, ...at(NOW + 4) }, 'undone')
-      expect(await taken()).toEqual([true, false, false])
+      expect(await areTaken()).toEqual([true, false, false])
     })
 
     test('is free when its user is deleted, and reserved for whoever proved it last', async () => {

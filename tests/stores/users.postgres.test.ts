@@ -224,6 +224,19 @@ describe('two nodes with one database', () => {
     expect(outcomes.toSorted()).toEqual(['last_admin', 'removed', 'removed', 'removed'])
   })
 
+  test('reserve an email before anyone else takes it', async () => {
+    for (let n = 500; n < 520; n++) {
+      const user = userOf(n, { emailVerified: true })
+      await nodes[0].addUser(user, [])
+      const changed = { ...user, email: `new${n}@b.org`, emailVerified: false, version: 2 }
+      const others = [1, 0, 1, 1].map((node, other) =>
+        nodes[node as 0 | 1].addUser(userOf(10 * n + other, { email: user.email }), []),
+      )
+      const outcomes = await Promise.all([nodes[0].replaceUser(changed, []), ...others])
+      expect(outcomes).toEqual(['replaced', ...Array(4).fill('email_taken')])
+    }
+  })
+
   test('read what the other wrote at once', async () => {
     const user = userOf(200)
     await nodes[0].addUser(user, [])

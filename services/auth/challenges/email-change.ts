@@ -48,9 +48,12 @@ export async function confirmEmailChange(
   proof: MailProof,
   caller: Caller & { userId: string },
 ): Promise<UserRead> {
+  // Read first: what ends the caller's session after this voids the challenge, or is noticed by users.
+  const before = await context.store.accountById(caller.userId)
   const account = await useChallenge(context, 'email_change', proof, async ({ address, userId }) => {
-    if (userId !== caller.userId) throw new Problem('invalid_challenge')
-    const { account } = await proveAddress(context, userId, { kind: 'email_change', email: address }, caller)
+    if (userId !== caller.userId || !before) throw new Problem('invalid_challenge')
+    const change = { kind: 'email_change', email: address, sessions_from: before.sessionsFrom } as const
+    const { account } = await proveAddress(context, userId, change, caller)
     return { result: account, event: null }
   })
   await context.notices.add(account, 'email_changed', caller)

@@ -31,9 +31,17 @@ export function secretsOf(codes: Codes, mailId: string): ChallengeSecrets[] {
 /** The secrets in the mail of a challenge; undefined: it has not been written yet, or its CH202_SECRET is gone. */
 export function mailedSecrets(
   codes: Codes,
-  { mailId, tokenHash }: Pick<Challenge, 'mailId' | 'tokenHash'>,
+  challenge: Pick<Challenge, 'mailId' | 'tokenHash'>,
 ): ChallengeSecrets | undefined {
-  return tokenHash === null ? undefined : secretsOf(codes, mailId).find((each) => each.tokenHash.equals(tokenHash))
+  return mailedAmong(secretsOf(codes, challenge.mailId), challenge)
+}
+
+/** Finds the secrets in the mail of a challenge among those derived for it, as `mailedSecrets`. */
+export function mailedAmong(
+  derived: readonly ChallengeSecrets[],
+  { tokenHash }: Pick<Challenge, 'tokenHash'>,
+): ChallengeSecrets | undefined {
+  return tokenHash === null ? undefined : derived.find((each) => each.tokenHash.equals(tokenHash))
 }
 
 /** Returns the hash that is stored instead of a token. */

@@ -4,7 +4,7 @@ import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import type { Codes } from '../keys/sealing.ts'
 import type { Challenge, ChallengePurpose, ChallengeStore } from '../store/index.ts'
-import { hashOf, isCode, mailedSecrets } from './secrets.ts'
+import { hashOf, isCode, mailedAmong, secretsOf } from './secrets.ts'
 
 export interface ChallengeUseContext {
   store: ChallengeStore
@@ -74,8 +74,10 @@ async function checkCode(
 ): Promise<{ id: string }> {
   const challenge = await store.tryCode(id, purpose, TRIES, clock.now())
   if (!challenge) throw new Problem('invalid_challenge')
-  const secrets = mailedSecrets(challengeCodes, challenge)
-  // Without a mail nobody can know a code: an unknown address answers like a known one.
-  if (!secrets || !isCode(code, secrets.code)) throw new Problem('invalid_code')
+  // Without a mail nobody can know a code. The work is the same: an unknown address answers like a known one, as fast.
+  const derived = secretsOf(challengeCodes, challenge.mailId)
+  const mailed = mailedAmong(derived, challenge)
+  const isRight = isCode(code, (mailed ?? derived[0])?.code ?? '')
+  if (!mailed || !isRight) throw new Problem('invalid_code')
   return { id }
 }

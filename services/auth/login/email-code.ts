@@ -1,6 +1,7 @@
 import type { Caller } from '../../kit/caller.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
+import { emailKey } from '../../kit/schema/email.ts'
 import { type AddressProofContext, proveAddress } from '../challenges/proof.ts'
 import { type ChallengeRequestContext, requestChallenge } from '../challenges/request.ts'
 import { type ChallengeUseContext, type MailProof, useChallenge } from '../challenges/use.ts'
@@ -33,7 +34,8 @@ export async function loginByEmailCode(
   const account = await useChallenge(context, 'email_code', proof, async ({ address, userId }) => {
     const cached = userId === null ? null : await context.store.accountById(userId)
     if (userId === null || !cached) throw new Problem('invalid_challenge')
-    if (cached.emailVerified && cached.cached) return { result: cached, event: null }
+    const isCurrent = emailKey(cached.email) === emailKey(address)
+    if (cached.emailVerified && cached.cached && isCurrent) return { result: cached, event: null }
     const proved = await proveAddress(context, userId, { kind: 'email_code', email: address }, caller)
     return { result: proved.account, event: null }
   })

@@ -81,10 +81,14 @@ export const proofBody = strict(
     new_password: t.Optional(newPassword),
     username: t.Optional(trimmed(username)),
     name: t.Optional(name),
+    sessions_from: t.Optional(
+      described(bodyInteger(0), 'That of the record which auth has: the change is void if sessions ended since'),
+    ),
     by,
   },
   {
-    description: '`new_password` belongs to resets and invitations, names to invitations',
+    description:
+      '`new_password` belongs to resets and invitations, names to invitations, `sessions_from` to a change of the address',
     examples: [{ kind: 'verification', email: 'ana@example.org' }],
   },
 )
@@ -105,7 +109,11 @@ export const proofResult = t.Union([
     record: described(syncedRecord, 'The record after it'),
     was_verified: t.Boolean({ description: 'Whether the email before it was verified' }),
   }),
-  strict({ outcome: t.Literal('email_changed', { description: 'The user has another address by now' }) }),
+  strict({
+    outcome: t.Literal('email_changed', {
+      description: 'The user has another address by now, or their sessions ended',
+    }),
+  }),
 ])
 
 const { password: _password, password_hash: _hash, ...invitable } = userCreate.properties

@@ -19,7 +19,7 @@ export function loginContract(start: Start): void {
         body: { email, password: PASSWORD, username: 'Ana.B', name: 'Ana' },
       })
       expect(status).toBe(201)
-      expectFields(body, [...FIELDS.user, 'tokens'])
+      expectFields(body, [...FIELDS.user, 'tokens', 'challenge_id'])
       expectFields(body.tokens, FIELDS.token)
       expect(body).toMatchObject({ email, username: 'ana.b', name: 'Ana', roles: ['USER'], status: 'active' })
       expect(body.email_verified).toBe(false)

@@ -274,6 +274,16 @@ describe('hostile values', () => {
     expect(render('notice', 'en', { userAgent }).text).toContain(`    Device: ${device}\n`)
   })
 
+  test('an address for support with the characters of a link is one address', () => {
+    const { html } = mailTexts({ ...SETTINGS, supportEmail: "o'neill+a&b?c=d@example.org" }).render(
+      'email_code',
+      'en',
+      texts.sample('email_code'),
+    )
+    expect(html).toContain('href="mailto:o&#39;neill%2Ba%26b%3Fc%3Dd@example.org"')
+    expect(shownIn(html)).toContain("Write to o'neill+a&b?c=d@example.org.")
+  })
+
   test.each([
     ['203.0.113.24', '203.0.113.24'],
     ['2001:db8::1', '2001:db8::1'],

@@ -4,6 +4,7 @@ import type { Config } from '../../../kit/process/config.ts'
 import type { MailKind, NoticeCause } from '../../store/index.ts'
 import { deviceName } from './device-name.ts'
 import type { Dictionary, Life, View } from './dictionary.ts'
+import type { Link } from './rich.ts'
 
 /** The values of a mail. Times are milliseconds since the epoch. */
 export interface MailValues {
@@ -59,7 +60,7 @@ export function viewOf(kind: MailKind, values: MailValues, dictionary: Dictionar
   return {
     product: oneLine(productName),
     site: { href: publicUrl, text: publicUrl },
-    support: supportEmail === undefined ? null : { href: `mailto:${encodeURI(supportEmail)}`, text: supportEmail },
+    support: supportEmail === undefined ? null : mailto(supportEmail),
     link: link ?? '',
     linkLife: life(expiresAt, at, dictionary),
     code: code ?? '',
@@ -71,6 +72,11 @@ export function viewOf(kind: MailKind, values: MailValues, dictionary: Dictionar
     name: trimmedName === '' ? null : trimmedName,
     email: oneLine(values.email ?? ''),
   }
+}
+
+/** Links an address (RFC 6068, 2): its local part may have characters that separate the parts of a link. */
+function mailto(email: string): Link {
+  return { href: `mailto:${encodeURIComponent(email).replace('%40', '@')}`, text: email }
 }
 
 function life(expiresAt: number, at: number | undefined, { dateTime, duration, time }: Dictionary): Life {
