@@ -13,12 +13,12 @@ export type AddressProof =
   | { kind: 'reset'; email: string; new_password: string }
   | { kind: 'invitation'; email: string; new_password: string; username?: string | null; name?: string | null }
   /**
-   * The email becomes this one, which is verified. `sessions_from`: that of the account before the challenge was taken;
-   * the change is void if sessions ended since.
+   * The email becomes this one, which is verified. `sessions_from`: that of the account before the challenge was taken, or
+   * the version of the record; the change is void if sessions ended since.
    */
   | { kind: 'email_change'; email: string; sessions_from: number }
   /** The email becomes this earlier one again, which is verified. The password is removed. */
-  | { kind: 'undo'; email: string }
+  | { kind: 'undo'; email: string; sessions_from: number }
 
 export type ProofResult =
   /** `wasVerified`: whether the email before it was verified. */
@@ -47,11 +47,6 @@ export interface UsersPeer {
     after: string | null,
     requestId: string,
   ): Promise<{ items: PasswordRecord[]; next_cursor: string | null }>
-  /**
-   * Sets the new password of a reset. Returns false when the user does not exist.
-   * @throws Problem `weak_password`, `validation_failed`
-   */
-  resetPassword(userId: string, newPassword: string, requestId: string): Promise<boolean>
   /**
    * Stores that a user has answered a mail, and what follows from that. When it resolves, all services refuse what it ended.
    * @param by who has answered, for the audit

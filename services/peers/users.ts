@@ -26,10 +26,6 @@ export function usersClient(link: Link): UsersClient {
       userOrNull(ask(users({ user_id })['password-hash'].get(withRequestId(requestId)))),
     passwordRecords: (after, requestId) =>
       ask(users['password-hashes'].get({ query: after === null ? {} : { after }, ...withRequestId(requestId) })),
-    async resetPassword(user_id, new_password, requestId) {
-      const result = await userOrNull(ask(users({ user_id }).password.post({ new_password }, withRequestId(requestId))))
-      return result !== null
-    },
     async proveAddress(user_id, proof, { actor, ip, requestId }) {
       const body = { ...proof, by: { actor, ip } }
       const result = await userOrNull(ask(users({ user_id }).proof.post(body, withRequestId(requestId))))

@@ -22,7 +22,21 @@ import { movingClock } from '../support/moving-clock.ts'
 import { running } from '../support/running.ts'
 import { inProcess, type System } from '../support/system.ts'
 
-const CLAIMS = ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'sid', 'email', 'roles', 'client_id', 'ver']
+const CLAIMS = [
+  'iss',
+  'sub',
+  'aud',
+  'exp',
+  'iat',
+  'jti',
+  'sid',
+  'email',
+  'roles',
+  'client_id',
+  'auth_time',
+  'amr',
+  'ver',
+]
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
 describe('tokens', () => {
@@ -75,10 +89,17 @@ describe('tokens', () => {
             const request = new Request('https://shop.example.org/', { headers: as.bearer(presented) })
             return oauth.validateJwtAccessToken(server, request, audience, options)
           }
-          const { exp, iat, ...claims } = await check('ch202')
+          const { auth_time, exp, iat, ...claims } = await check('ch202')
+          expect(auth_time).toBeWithin(iat - 5, iat + 1)
           expect(claims).toEqual({
             ...{ iss: issuer.href.replace(/\/$/, ''), aud: 'ch202', sub: user.id, client_id: 'ch202', ver: 1 },
-            ...{ email: user.email, roles: ['USER'], jti: expect.any(String), sid: expect.any(String) },
+            ...{
+              amr: ['pwd'],
+              email: user.email,
+              roles: ['USER'],
+              jti: expect.any(String),
+              sid: expect.any(String),
+            },
           })
           expect(exp - iat).toBe(3600)
           await expect(check('other')).rejects.toThrow()

@@ -76,35 +76,6 @@ const VERSIONED = `
   POST   /users/invited                            401 403 403 403 403 200 403
   POST   /users/announcements/send                 401 403 403 403 403 200 403
 
-<<<<<<< HEAD
-  POST   /auth/sync/password                       401 403 403 403 403 204
-  POST   /auth/sync/passwords                      401 403 403 403 403 204
-  POST   /auth/sync/user-deleted                   401 403 403 403 403 204
-  POST   /auth/sync/email-changed                  401 403 403 403 403 204
-  POST   /auth/sync/account-mail                   401 403 403 403 403 204
-  POST   /auth/sync/events                         401 403 403 403 403 204
-  POST   /auth/audit                               401 403 403 403 403 204
-  GET    /auth/revocations                         401 403 403 403 403 200
-  GET    /admin/password-cache                     401 403 403 200 200 403
-  DELETE /admin/password-cache/{user_id}           401 403 403 204 204 403
-  POST   /admin/password-cache/sync                401 403 403 200 200 403
-  GET    /admin/keys                               401 403 403 200 200 403
-  POST   /admin/keys/rotate                        401 403 403 201 201 403
-  DELETE /admin/keys/{kid}                         401 403 403 204 204 403
-  GET    /admin/audit                              401 403 403 200 200 403
-  POST   /admin/invitations                        401 403 403 201 201 403
-  GET    /admin/mails                              401 403 403 200 200 403
-  POST   /admin/mails/{mail_id}/retry              401 403 403 202 202 403
-  POST   /admin/mails/test                         401 403 403 202 202 403
-  GET    /admin/login-limits                       401 403 403 200 200 403
-  GET    /admin/refused-logins                     401 403 403 200 200 403
-  POST   /admin/webhooks                           401 403 403 201 201 403
-  GET    /admin/webhooks                           401 403 403 200 200 403
-  PATCH  /admin/webhooks/{webhook_id}              401 403 403 200 200 403
-  DELETE /admin/webhooks/{webhook_id}              401 403 403 204 204 403
-  GET    /admin/webhooks/deliveries                401 403 403 200 200 403
-  POST   /admin/webhooks/replay                    401 403 403 200 200 403
-=======
   POST   /auth/sync/password                       401 403 403 403 403 204 403
   POST   /auth/sync/passwords                      401 403 403 403 403 204 403
   POST   /auth/sync/user-deleted                   401 403 403 403 403 204 403
@@ -121,6 +92,9 @@ const VERSIONED = `
   DELETE /admin/keys/{kid}                         401 403 403 204 204 403 403
   GET    /admin/audit                              401 403 403 200 200 403 200
   POST   /admin/invitations                        401 403 403 201 201 403 201
+  GET    /admin/mails                              401 403 403 200 200 403 403
+  POST   /admin/mails/{mail_id}/retry              401 403 403 202 202 403 403
+  POST   /admin/mails/test                         401 403 403 202 202 403 403
   GET    /admin/login-limits                       401 403 403 200 200 403 200
   GET    /admin/refused-logins                     401 403 403 200 200 403 200
   POST   /admin/webhooks                           401 403 403 201 201 403 403
@@ -129,7 +103,6 @@ const VERSIONED = `
   DELETE /admin/webhooks/{webhook_id}              401 403 403 204 204 403 403
   GET    /admin/webhooks/deliveries                401 403 403 200 200 403 403
   POST   /admin/webhooks/replay                    401 403 403 200 200 403 403
->>>>>>> support
 
   GET    /modules                                  401 200 200 200 200 403 403
   GET    /modules/{module_id}                      401 200 200 200 200 403 403
