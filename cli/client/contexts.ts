@@ -19,6 +19,8 @@ export interface Context extends Record<ServiceName, string> {
   refresh_token: string
   /** When the session expires unless it is used before; milliseconds since the epoch. */
   session_until: number
+  /** By which the instance knows this device, once a code has confirmed it. */
+  device_token?: string
 }
 
 /** Names the local instance in place of a context. */

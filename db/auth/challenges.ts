@@ -68,6 +68,7 @@ export function challengeStore(engine: Engine, { audit, events }: { audit: Audit
             : yield* tx.get(statements.takeByToken, { ...values, tokenHash: Buffer.from(key.tokenHash) })
         return challenge ?? null
       }),
+    hasChallenge: async (id: string) => (await engine.get(statements.byId, { id })) !== undefined,
     async returnChallenge(id: string) {
       await engine.write((tx) => tx.run(statements.giveBack, { id }))
     },
@@ -207,6 +208,7 @@ const statements = {
       .where(and(eq(challenges.tokenHash, placeholder('tokenHash')), usable))
       .returning(),
   ),
+  byId: built((db) => db.select({ id: challenges.id }).from(challenges).where(byId)),
   giveBack: built((db) => db.update(challenges).set({ takenAt: null }).where(byId)),
   remove: built((db) => db.delete(challenges).where(byId)),
   latest: built((db) =>

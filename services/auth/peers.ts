@@ -13,12 +13,12 @@ export type AddressProof =
   | { kind: 'reset'; email: string; new_password: string }
   | { kind: 'invitation'; email: string; new_password: string; username?: string | null; name?: string | null }
   /**
-   * The email becomes this one, which is verified. `sessions_from`: that of the account before the challenge was taken;
-   * the change is void if sessions ended since.
+   * The email becomes this one, which is verified. `sessions_from`: that of the account before the challenge was taken, or
+   * the version of the record; the change is void if sessions ended since.
    */
   | { kind: 'email_change'; email: string; sessions_from: number }
   /** The email becomes this earlier one again, which is verified. The password is removed. */
-  | { kind: 'undo'; email: string }
+  | { kind: 'undo'; email: string; sessions_from: number }
 
 export type ProofResult =
   /** `wasVerified`: whether the email before it was verified. */

@@ -109,7 +109,8 @@ export function proofErrors(settings: Settings, sent: Sent<Proof>): FieldError[]
   if (!setsPassword && new_password !== undefined) errors.push(errorOf('new_password', UNKNOWN))
   if (kind !== 'invitation' && username !== undefined) errors.push(errorOf('username', UNKNOWN))
   if (kind !== 'invitation' && name !== undefined) errors.push(errorOf('name', UNKNOWN))
-  if (kind !== 'email_change' && sessions_from !== undefined) errors.push(errorOf('sessions_from', UNKNOWN))
+  const changesEmail = kind === 'email_change' || kind === 'undo'
+  if (!changesEmail && sessions_from !== undefined) errors.push(errorOf('sessions_from', UNKNOWN))
   return errors
 }
 

@@ -172,6 +172,14 @@ describe('mail preview', () => {
     expect((await shell.run('ch202 mail preview spam', settings())).status).toBe(2)
   })
 
+  test('fits 60 columns; only a link is longer', async () => {
+    const env = { CH202_DATA_DIR: shell.fresh() }
+    const { screen } = await shell.inTerminal('ch202 mail preview email_changed', { cols: 60, env }).ended
+    const lines = screen.replaceAll('\r', '').split('\n')
+    expect(lines.filter((line) => Bun.stringWidth(line) > 60 && !/^ *\S+$/.test(line))).toEqual([])
+    expect(lines.some((line) => /https?:\S+$/.test(line))).toBe(true)
+  })
+
   test('has the texts of the operator, and names their faults', async () => {
     const own = settings()
     const folder = join(own.env.CH202_DATA_DIR ?? '', 'mails', 'en')

@@ -90,7 +90,7 @@ describe('Contract 12: what a proof of an address changes', () => {
     expect((await read(ana.id)).email).toBe(ana.email)
     const next = { ...late, sessions_from: record.password_version + 9 }
     expect((await prove(ana.id, next)).body).toMatchObject({ outcome: 'proved', record: { email: late.email } })
-    expectProblem(await prove(ana.id, { ...late, kind: 'undo' }), 400, 'validation_failed')
+    expectProblem(await prove(ana.id, { ...late, kind: 'verification' }), 400, 'validation_failed')
   })
 
   test('an invitation: the first password, names, a verified email, and all sessions end', async () => {

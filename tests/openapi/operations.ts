@@ -58,7 +58,6 @@ const CODES: Record<string, string> = {
   'POST /api/v1/auth/device-confirm': CODE,
   'POST /api/v1/auth/reauthenticate': 'invalid_credentials rate_limited overloaded users_unavailable',
   'POST /api/v1/admin/invitations': 'reauthentication_required email_taken username_taken user_not_found',
-  'POST /api/v1/admin/mails/{mail_id}/retry': 'not_found invalid_challenge',
   'POST /api/v1/admin/keys/rotate': 'reauthentication_required',
   'GET /api/v1/users/{user_id}': 'user_not_found',
   'GET /api/v1/users/by-username/{username}': 'user_not_found',

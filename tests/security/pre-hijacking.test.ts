@@ -200,8 +200,8 @@ describe('check 43: other proofs', () => {
       const email = newEmail()
       const body = { email, password: PASSWORD, email_verified: true }
       const { body: user } = await call(system.url.users, 'POST /api/v1/users', { headers: as.operator, body })
-      const asked = await challenged(system, email, () => logIn(system, email))
-      const { challenge_id, code } = asked
+      const device = await challenged(system, email, () => logIn(system, email))
+      const { challenge_id, code } = device
       const { body: confirmed } = await auth('device-confirm', { challenge_id, code })
       const { access_token, device_token } = confirmed
       expect(device_token).toBeString()

@@ -5,7 +5,7 @@ import { readConfig } from '../../../services/kit/process/config.ts'
 import { MAIL_KINDS, type MailKind } from '../../../services/kit/schema/mails.ts'
 import { SERVICES } from '../../../services/registry.ts'
 import { withPlannedSecrets, withStoredSecrets } from '../../client/settings.ts'
-import { plain, write } from '../../terminal/terminal.ts'
+import { plain, prose, write } from '../../terminal/terminal.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
 
 interface PreviewOptions {
@@ -41,7 +41,8 @@ async function preview(
   })
   if (out.options.output !== 'table') return out.record({ kind, locale, ...mail, placeholders })
   if (html) return write(mail.html)
-  await write([`Subject: ${mail.subject}`, '', ...mail.text.trimEnd().split('\n')].map(plain).join('\n'))
+  const lines = [`Subject: ${mail.subject}`, '', ...mail.text.trimEnd().split('\n')]
+  await write(prose(lines.map(plain).join('\n'), process.stdout))
   const names = placeholders.map(({ name, required }) => `{{${name}}}${required ? ' (required)' : ''}`)
   out.say(`Placeholders of mails/${locale}/${kind}.{txt,html} in the data directory: ${names.join(', ')}`)
 }

@@ -5,7 +5,7 @@ import type { Config } from '../../kit/process/config.ts'
 import type { UserRead } from '../../kit/schema/user.ts'
 import type { Notices } from '../mail/notices.ts'
 import type { UsersPeer } from '../peers.ts'
-import type { ChallengeStore, DeviceStore } from '../store/index.ts'
+import type { Challenge, ChallengeStore, DeviceStore } from '../store/index.ts'
 import { type AddressProofContext, proveAddress } from './proof.ts'
 import { type ChallengeRequestContext, requestChallenge } from './request.ts'
 import { type ChallengeUseContext, type MailProof, useChallenge } from './use.ts'
@@ -15,7 +15,7 @@ export type EmailChangeContext = AddressProofContext &
   ChallengeUseContext & {
     store: ChallengeStore & DeviceStore
     notices: Notices
-    users: Pick<UsersPeer, 'user'>
+    users: Pick<UsersPeer, 'passwordRecord' | 'user'>
     config: Pick<Config, 'reauthMaxAge'>
   }
 
@@ -70,14 +70,43 @@ export async function confirmEmailChange(
 export async function undoEmailChange(context: EmailChangeContext, token: string, caller: Caller): Promise<void> {
   const { store } = context
   const undone = await useChallenge(context, 'email_undo', { token }, async (challenge) => {
-    if (challenge.userId === null) throw new Problem('invalid_challenge')
-    await proveAddress(context, challenge.userId, { kind: 'undo', email: challenge.address }, caller)
+    await restoreAddress(context, challenge, caller)
     return { result: challenge, event: null }
   })
-  const { address, requestedAt, userId } = undone
+  const { address, userId } = undone
   if (userId === null) return
-  await store.voidChallenges(userId, ['email_undo'], requestedAt)
   await store.removeDevices(userId)
   const reset = { purpose: 'password_reset', address, userId, limited: 'not' } as const
   await requestChallenge(context, reset, caller)
+}
+
+/** How often an undo is tried, when other links of the user are used at this moment. */
+const ATTEMPTS = 5
+
+/**
+ * Gives the earlier address back. The links of later changes become void first: whoever uses one at this moment must not
+ * have the last word. If sessions of the user end meanwhile, by such a link too, the undo is tried again.
+ * @throws Problem `invalid_challenge` also when the link has become void
+ */
+async function restoreAddress(
+  context: EmailChangeContext,
+  { address, id, requestedAt, userId }: Challenge,
+  caller: Caller,
+): Promise<void> {
+  const { store, users } = context
+  if (userId === null) throw new Problem('invalid_challenge')
+  await store.voidChallenges(userId, ['email_undo'], requestedAt + 1)
+  for (let attempt = 1; ; attempt++) {
+    const record = await users.passwordRecord(userId, caller.requestId)
+    // Asked after the record was read: a link that voids this one ends sessions after that.
+    if (!record || !(await store.hasChallenge(id))) throw new Problem('invalid_challenge')
+    const undo = { kind: 'undo', email: address, sessions_from: record.password_version } as const
+    try {
+      await proveAddress(context, userId, undo, caller)
+      return
+    } catch (error) {
+      const isLate = error instanceof Problem && error.code === 'invalid_challenge'
+      if (!isLate || attempt === ATTEMPTS) throw error
+    }
+  }
 }

@@ -73,6 +73,8 @@ export interface ChallengeStore {
   tryCode(id: string, purpose: ChallengePurpose, most: number, now: number): Promise<Challenge | null>
   /** Takes a challenge. Of several callers at once, one gets it. One that is voided while it is taken stays void. */
   takeChallenge(key: ChallengeKey, purpose: ChallengePurpose, now: number): Promise<Challenge | null>
+  /** Whether a challenge, which may be taken, has neither been used nor voided. */
+  hasChallenge(id: string): Promise<boolean>
   /** Makes a taken challenge available again, unless it was voided meanwhile. */
   returnChallenge(id: string): Promise<void>
   /** Ends a taken challenge. @param event null: no audit row */

@@ -82,13 +82,16 @@ export const proofBody = strict(
     username: t.Optional(trimmed(username)),
     name: t.Optional(name),
     sessions_from: t.Optional(
-      described(bodyInteger(0), 'That of the record which auth has: the change is void if sessions ended since'),
+      described(
+        bodyInteger(0),
+        'That of the record that auth has, or its version: the change is void if sessions ended since',
+      ),
     ),
     by,
   },
   {
     description:
-      '`new_password` belongs to resets and invitations, names to invitations, `sessions_from` to a change of the address',
+      '`new_password` belongs to resets and invitations, names to invitations, `sessions_from` to changes of the address',
     examples: [{ kind: 'verification', email: 'ana@example.org' }],
   },
 )

@@ -28,7 +28,7 @@ const WARNINGS: Record<SkippedField, [text: string, hint: string]> = {
   blanks: ['Spaces around an email or another field removed', 'they have no meaning there'],
   password: [
     'Imported without a password',
-    'ch202 users list --no-password lists them, ch202 users send-reset <ref> emails a link to set one',
+    'ch202 users list --no-password lists them, ch202 users invite --without-password --all emails links to set one',
   ],
 }
 
