@@ -37,7 +37,8 @@ test('every path that the pages name exists', () => {
 describe('the checks', () => {
   const files = filesOfChecks()
   const rows = rowsOf('checks')
-  const ALL = Array.from({ length: 45 }, (_, at) => at + 1)
+  /** The numbers between are those of checks that a later version has. */
+  const ALL = [...Array.from({ length: 45 }, (_, at) => at + 1), 52]
 
   test('are listed once each, in order', () => {
     expect(rows.map(([number]) => Number(number))).toEqual(ALL)
