@@ -61,7 +61,7 @@ export async function endSession(
 export type AskPassword = (question: string) => Promise<string>
 
 /** The failure for a call that needs a recent login, where nobody can be asked for the password. */
-export function recentLoginNeeded({ auth, email, name }: Pick<Context, 'auth' | 'email' | 'name'>): Failure {
+function recentLoginNeeded({ auth, email, name }: Pick<Context, 'auth' | 'email' | 'name'>): Failure {
   return new Failure(
     EXIT.notLoggedIn,
     'The last login is too old for this: log in again, run the command in a terminal, or use the operator key',

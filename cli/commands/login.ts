@@ -50,14 +50,14 @@ async function login(tool: Tool, options: LoginOptions, url: string): Promise<vo
   const password = await existingPassword(options)
   const api = apiOf(addresses, debug)
   // A device that the account confirmed before is known by its token.
-  const known = earlier?.email === email && earlier.auth === addresses.auth ? earlier.device_token : undefined
+  const deviceToken = earlier?.email === email && earlier.auth === addresses.auth ? earlier.device_token : undefined
   const tokens = await openSession(api, {
     auth: addresses.auth,
     email,
     password,
-    ...withoutUndefined({ device_token: known }),
+    ...withoutUndefined({ device_token: deviceToken }),
   })
-  const device_token = tokens.device_token ?? known
+  const device_token = tokens.device_token ?? deviceToken
   const user = await administratorOf(api, tokens).catch(async (error: unknown) => {
     await endSession({ ...tokens, auth: addresses.auth }, debug)
     throw error

@@ -161,9 +161,9 @@ describe('mail preview', () => {
     ])
     expect(stderr).toContain('{{link}} (required)')
     const russian = await shell.run('ch202 mail preview password_reset', settings({ LOCALE: 'ru' }))
-    const asked = await shell.run('ch202 mail preview password_reset --locale ru', settings())
+    const inRussian = await shell.run('ch202 mail preview password_reset --locale ru', settings())
     expect(russian.stdout).toMatch(/^Subject: [А-Я]/)
-    expect(asked.stdout).toMatch(/^Subject: [А-Я]/)
+    expect(inRussian.stdout).toMatch(/^Subject: [А-Я]/)
     const html = await shell.run('ch202 mail preview notice --html', settings())
     expect(html.stdout).toStartWith('<!doctype html>')
     const form = JSON.parse((await shell.run('ch202 mail preview device -o json', settings())).stdout)
@@ -181,14 +181,14 @@ describe('mail preview', () => {
   })
 
   test('has the texts of the operator, and names their faults', async () => {
-    const own = settings()
-    const folder = join(own.env.CH202_DATA_DIR ?? '', 'mails', 'en')
+    const ownTexts = settings()
+    const folder = join(ownTexts.env.CH202_DATA_DIR ?? '', 'mails', 'en')
     mkdirSync(folder, { recursive: true })
     const write = (name: string, text: string) => writeFileSync(join(folder, name), text)
     write('invitation.subject.txt', 'Come to {{product}}')
     write('invitation.txt', 'Here: {{link}}')
     write('invitation.html', '<a href="{{link}}">Here</a>')
-    const { stdout } = await shell.run('ch202 mail preview invitation', own)
+    const { stdout } = await shell.run('ch202 mail preview invitation', ownTexts)
     expect(stdout).toMatch(/^Subject: Come to Ch202\n\nHere: http/)
     write('invitation.txt', 'Nothing: {{nothing}}')
     for (const line of [
@@ -196,7 +196,7 @@ describe('mail preview', () => {
       'ch202 config validate',
       'ch202 doctor --only settings.valid',
     ]) {
-      const broken = await shell.run(line, own)
+      const broken = await shell.run(line, ownTexts)
       expect([line, broken.status !== 0]).toEqual([line, true])
       expect(broken.stdout + broken.stderr).toContain('{{nothing}}')
     }
@@ -214,8 +214,8 @@ describe('users invite', () => {
     const copy = await eventually(() => copies(email)[0])
     expect(linkIn(copy.message)).toBeDefined()
     const user = await createUser(instance.system)
-    const taken = await run(`users invite ${user.email}`)
-    expect([taken.status, taken.stderr]).toEqual([
+    const withPassword = await run(`users invite ${user.email}`)
+    expect([withPassword.status, withPassword.stderr]).toEqual([
       6,
       expect.stringMatching(/has a password.*\n→ ch202 users send-reset/),
     ])
@@ -237,8 +237,8 @@ describe('users invite', () => {
     await run(`users invite --without-password --all --again --yes`)
     for (const { email } of users) await eventually(() => copies(email).length === 2)
     expect(copies(disabled.email)).toEqual([])
-    const shown = await onScreen('users invite --without-password --all --yes')
-    expect(shown.lines.filter((text) => Bun.stringWidth(text) > 60)).toEqual([])
+    const onTerminal = await onScreen('users invite --without-password --all --yes')
+    expect(onTerminal.lines.filter((text) => Bun.stringWidth(text) > 60)).toEqual([])
   })
 
   test('asks before it mails many, and refuses what makes no sense', async () => {

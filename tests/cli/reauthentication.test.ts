@@ -98,7 +98,7 @@ describe('13: a call that needs a recent login', () => {
     expect([await rotations(), context()]).toEqual(before)
   })
 
-  test('an invitation with roles is one; without roles, and what only reads, it is none', async () => {
+  test('an invitation with roles needs it; one without roles does not, and reading does not', async () => {
     clock.pass(11 * MINUTE)
     expect(await shell.run('ch202 users list')).toMatchObject({ status: 0 })
     expect(await shell.run(`ch202 users invite ${newEmail()}`)).toMatchObject({ status: 0 })

@@ -67,6 +67,24 @@ describe('contract 11: auth_time and amr', () => {
     await expectAuthentication(refreshed.access_token, ['pwd'], began, refreshed.refresh_token)
   })
 
+  test('a wrong code of a mail is a failed login in the audit, of a known and an unknown address', async () => {
+    const { email, id } = await newUser()
+    for (const [address, userId] of [
+      [email, id],
+      [newEmail(), null],
+    ] as const) {
+      const { body } = await post('email-code-request', { email: address })
+      if (userId !== null) await nextMail(here.system, address)
+      const requestId = `wrong-${Bun.randomUUIDv7()}`
+      const guess = { challenge_id: body.challenge_id, code: 'none' }
+      expectProblem(await post('email-code-login', guess, { 'x-request-id': requestId }), 401, 'invalid_code')
+      const { body: audit } = await here.auth(`GET /admin/audit?request_id=${requestId}`, { headers: as.operator })
+      expect(audit.items).toMatchObject([
+        { type: 'login.failed', user_id: userId, actor: 'anyone', ip: '127.0.0.1', detail: { reason: 'wrong_code' } },
+      ])
+    }
+  })
+
   test('v0 and the bare form have them too', async () => {
     const { email } = await newUser()
     for (const path of ['POST /auth/login', 'POST /login']) {

@@ -102,12 +102,12 @@ describe('contract 11, support', () => {
 
     test('follows a change of roles at once', async () => {
       const { email, id } = await createUser(here.system)
-      const found = async () => emails((await list(`search=${email}`)).body.items)
-      expect(await found()).toEqual([email])
+      const emailsFound = async () => emails((await list(`search=${email}`)).body.items)
+      expect(await emailsFound()).toEqual([email])
       await setRoles(id, ['ADMIN'])
-      expect(await found()).toEqual([])
+      expect(await emailsFound()).toEqual([])
       await setRoles(id, ['USER'])
-      expect(await found()).toEqual([email])
+      expect(await emailsFound()).toEqual([email])
     })
   })
 
