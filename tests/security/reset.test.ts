@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { SMTPServer } from 'smtp-server'
-import { newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { createUser, newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as } from '../support/http.ts'
 import { mailsTo } from '../support/mails.ts'
@@ -87,7 +87,7 @@ describe('a slow mail server', () => {
   afterAll(() => new Promise<void>((resolve) => server.close(resolve)))
 
   test('check 21: does not delay the answer', async () => {
-    const { email } = await registerUser(here.system)
+    const { email } = await createUser(here.system)
     for (const address of [email, newEmail()]) {
       const { status } = await here.auth('POST /auth/password-reset-request', { body: { email: address } })
       expect(status).toBe(202)

@@ -7,6 +7,7 @@ import { OWNED } from '../support/owned-resources.ts'
 import type { Name } from '../support/settings.ts'
 import { inProcessApart, type System } from '../support/system.ts'
 import { Databases } from './databases.ts'
+import { MAIL_SETTINGS } from './mailed-values.ts'
 import { credentialsOf, fieldsOf, fixtureFor, requestOf, type Served, servedOperations } from './operations.ts'
 import { may, POLICY } from './policy.ts'
 
@@ -36,20 +37,24 @@ const ID_OF_A_USER: Record<string, (owner: Owner) => [string, string][]> = {
   'DELETE /user/{id}': ({ id }) => [[id, NO_ONE]],
 }
 /** Fields with secrets: anyone who has one may use it. */
-const SECRET_FIELDS = 'token refresh_token refreshToken password current_password new_password password_hash'
+const SECRET_FIELDS = [
+  'token refresh_token refreshToken password current_password new_password password_hash',
+  'challenge_id code device_token',
+].join(' ')
 /** Fields that belong to no user. */
 const NEUTRAL = [
   'id kid module module_id name description version required_roles requires default_enabled roles status email_verified',
   ...['has_password', ...PROFILE_FIELDS],
   'page size cursor search role sort after after_id limit with_hashes on_conflict all token_type_hint type since',
   'request_id address follower epoch created_at updated_at at actor ip detail users if_version password_version',
-  'sessions_from session_kept all_sessions_from tokens_from url types mail_id kind to locale webhook_id webhook delivery data events now alg',
+  'sessions_from session_kept all_sessions_from tokens_from url types mail_id kind to locale webhook_id webhook delivery',
+  'data events now alg new_email cause user_agent verified by_proof by',
 ].join(' ')
 
 let system: System
 let databases: Databases
 beforeAll(async () => {
-  system = await inProcessApart({ RATE_LIMIT: 'off' })
+  system = await inProcessApart({ RATE_LIMIT: 'off', ...MAIL_SETTINGS })
   databases = new Databases(system)
 })
 afterAll(async () => {
