@@ -46,9 +46,26 @@ const statements = {
 
 /** The attempts under way, which only nodes on PostgreSQL store. Those of a node that is gone do not count. */
 const places = {
-  count: text<{ attempts: number }>(`
-    SELECT count(*) AS attempts FROM login_attempts WHERE subject = $subject AND NOT (${ABANDONED})`),
-  take: text('INSERT INTO login_attempts (subject, owner, attempt) VALUES ($subject, $node, $attempt)'),
+  /**
+   * Gives the failures of each subject, and its attempts under way, in the order of the list. Each subject is looked up in
+   * the index: a join might read the whole table, and conflict with every failure that is recorded.
+   */
+  state: text<{ times: string | null; clearedAt: number | null; attempts: number }>({
+    sqlite: '',
+    postgres: `
+      SELECT times, cleared_at AS "clearedAt", (
+        SELECT count(*) FROM login_attempts WHERE subject = list.value AND NOT (${ABANDONED})) AS attempts
+      FROM jsonb_array_elements_text(CAST($subjects AS text)::jsonb) WITH ORDINALITY AS list (value, key)
+      LEFT JOIN LATERAL (SELECT * FROM login_failures WHERE subject = list.value LIMIT 1) AS failures ON true
+      ORDER BY list.key`,
+  }),
+  take: text({
+    sqlite: '',
+    postgres: `
+      INSERT INTO login_attempts (subject, owner, attempt)
+      SELECT value, $node, CAST($attempt AS bigint)
+      FROM jsonb_array_elements_text(CAST($subjects AS text)::jsonb) AS list (value)`,
+  }),
   /** Gives those that counted until now: not those of a node that the others removed meanwhile. */
   leave: text<{ attempt: number }>({
     sqlite: '',
@@ -79,18 +96,16 @@ export function failureStore(engine: Engine, audit: Audit) {
       subjects: string[],
       isFree: (index: number, failures: LoginFailures, underWay: number) => boolean,
     ) =>
+      // Two statements, however many subjects: the logins of an account wait for one another.
       engine.write(function* (tx) {
-        const failures: LoginFailures[] = []
-        let hasPlaces = true
-        for (const [index, subject] of subjects.entries()) {
-          const before = (yield* tx.get(statements.select, { subject })) ?? NO_FAILURES
-          const underWay = (yield* tx.get(places.count, { subject }))?.attempts ?? 0
-          failures.push(before)
-          hasPlaces &&= isFree(index, before, underWay)
-        }
-        if (hasPlaces)
-          for (const subject of subjects)
-            yield* tx.run(places.take, { subject, attempt, node: engine.node?.current ?? '' })
+        const values = { subjects: JSON.stringify(subjects) }
+        const states = yield* tx.all(places.state, values)
+        const failures = states.map(({ clearedAt, times }) => ({
+          times: times === null ? [] : JSON.parse(times),
+          clearedAt: clearedAt ?? 0,
+        }))
+        const hasPlaces = states.every(({ attempts }, index) => isFree(index, failures[index] ?? NO_FAILURES, attempts))
+        if (hasPlaces) yield* tx.run(places.take, { ...values, attempt, node: engine.node?.current ?? '' })
         return { hasPlaces, failures }
       }),
     async leavePlaces(attempts: number[]) {

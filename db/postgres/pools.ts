@@ -37,6 +37,8 @@ interface Pool {
   since: number
   /** When the server last answered on one of the connections, by the monotonic clock. */
   answeredAt: number
+  /** Operations that have not ended; those whose callers have their answer are among them. */
+  running: number
 }
 
 /**
@@ -51,8 +53,8 @@ interface Pool {
  */
 export class Pools {
   private current: Pool
-  /** Connections that are not used any more, until they are closed. */
-  private readonly retired = new Map<SQL, Timer>()
+  /** Connections that take no more operations, until they are closed. */
+  private readonly retired = new Map<Pool, Timer>()
   private isClosed = false
 
   /** @param patience milliseconds within which an operation must end */
@@ -76,7 +78,11 @@ export class Pools {
   ): Promise<Result> {
     const pool = this.current
     let hasTimedOut = false
-    const operation = settle(() => run(pool.sql, () => hasTimedOut))
+    pool.running++
+    const operation = settle(() => run(pool.sql, () => hasTimedOut)).finally(() => {
+      pool.running--
+      this.closeRetired(pool)
+    })
     let settled = await withTimeout(operation, Math.max(this.patience - (performance.now() - startedAt), 0))
     // The timer came late: this process was busy, and answers of the server may wait to be read.
     if (settled === undefined && performance.now() - startedAt > this.patience + LATE)
@@ -100,9 +106,9 @@ export class Pools {
   /** Waits for operations that are running, unless the server has stopped answering. */
   async close(): Promise<void> {
     this.isClosed = true
-    for (const [sql, timer] of this.retired) {
+    for (const [pool, timer] of this.retired) {
       clearTimeout(timer)
-      closeNow(sql)
+      closeNow(pool.sql)
     }
     this.retired.clear()
     await withTimeout(this.current.sql.close(), this.patience)
@@ -114,14 +120,24 @@ export class Pools {
     if (this.renew(pool)) closeNow(pool.sql)
   }
 
-  /** Uses new connections, and closes the others when their operations have ended. */
+  /** Uses new connections, and closes the others when their operations have ended, or nobody waits for these any more. */
   private retire(pool: Pool): void {
     if (performance.now() - pool.since < SHORTEST_USE || !this.renew(pool)) return
     const close = () => {
-      this.retired.delete(pool.sql)
+      this.retired.delete(pool)
       closeNow(pool.sql)
     }
-    this.retired.set(pool.sql, setTimeout(close, this.patience + LATE))
+    this.retired.set(pool, setTimeout(close, this.patience + LATE))
+    this.closeRetired(pool)
+  }
+
+  /** Closes connections that take no more operations, when none is left. */
+  private closeRetired(pool: Pool): void {
+    const timer = this.retired.get(pool)
+    if (timer === undefined || pool.running > 0) return
+    clearTimeout(timer)
+    this.retired.delete(pool)
+    closeNow(pool.sql)
   }
 
   /** @returns false if other connections have taken the place of these already */
@@ -138,7 +154,12 @@ function closeNow(sql: SQL): void {
 
 function newPool(url: string, timeout: number): Pool {
   const patience = Math.max(CONNECTION_PATIENCE, timeout / 1000)
-  return { sql: connect(url, { max: CONNECTIONS, patience, timeout }), since: performance.now(), answeredAt: 0 }
+  return {
+    sql: connect(url, { max: CONNECTIONS, patience, timeout }),
+    since: performance.now(),
+    answeredAt: 0,
+    running: 0,
+  }
 }
 
 /**

@@ -36,7 +36,7 @@ export async function usersService(
   const { clientAddress, description, log, metrics } = serviceRuntime(NAME, runtime)
   const store = await openUsersStore(config)
   const nodes = new Nodes({ store, description, clock, log })
-  const outboxes = outboxesFor({ store, nodes, clock, log }, auth, listeners, () => revocations.staleness)
+  const outboxes = outboxesFor({ store, nodes, clock, log }, auth, listeners, () => revocations.silence)
   const revocations = new RevocationSubscriber({
     name: `${NAME}-${random.id()}`,
     source: feed,

@@ -27,7 +27,7 @@ type Sent<T> = Partial<Record<keyof T, unknown>>
  * Refuses fields that only an operator may set: 403, never silently ignored.
  * @throws Problem `forbidden_field`
  */
-export function refuseOperatorFields(sent: object, caller: Caller, fields = OPERATOR_FIELDS): void {
+function refuseOperatorFields(sent: object, caller: Caller, fields = OPERATOR_FIELDS): void {
   if (caller.operator) return
   const field = fields.find((name) => name in sent)
   if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })

@@ -10,7 +10,7 @@ setDefaultTimeout(120_000)
 
 let instance: Awaited<ReturnType<typeof openInstance>>
 beforeAll(async () => {
-  const env = { RATE_LIMIT: 'on', TRUSTED_PROXIES: '127.0.0.1', SMTP_URL: 'smtp://127.0.0.1:1' }
+  const env = { EMAIL_LOGIN: 'on', RATE_LIMIT: 'on', TRUSTED_PROXIES: '127.0.0.1', SMTP_URL: 'smtp://127.0.0.1:1' }
   instance = await openInstance('explain', env)
 })
 afterAll(() => instance?.close())
@@ -603,4 +603,25 @@ describe('R3: a name is found', () => {
     })
     expect([status, stderr]).toEqual([3, expect.stringContaining('There is no user and no request')])
   })
+})
+
+test('a wrong code of a mail is no wrong password', async () => {
+  const { email } = await imported({})
+  const base = instance.system.url.auth
+  const { body } = await call(base, 'POST /api/v1/auth/email-code-request', { body: { email } })
+  const guess = { challenge_id: body.challenge_id, code: 'none' }
+  const id = `code-${Bun.randomUUIDv7()}`
+  for (let n = 0; n < 2; n++) {
+    const headers = { 'x-forwarded-for': HOME, 'x-request-id': id }
+    const { status } = await call(base, 'POST /api/v1/auth/email-code-login', { headers, body: guess })
+    expect(status).toBe(401)
+  }
+  // The audit row names the user once the mail has been written.
+  const ofRequest = await explain(id)
+  expect(['wrong_code', 'no_such_user']).toContain(ofRequest.reason)
+  const again = await call(base, 'POST /api/v1/auth/email-code-login', { body: guess })
+  expect(again.status).toBe(401)
+  const ofUser = await explain(email)
+  expect([ofUser.reason, ofUser.suggestion]).toEqual(['wrong_code', `ch202 users send-reset ${email}`])
+  expect(ofUser.explanation).toStartWith(`${email} entered a wrong code of a mail`)
 })

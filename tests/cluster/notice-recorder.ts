@@ -14,7 +14,7 @@ interface SentRecord {
   password_version: number
 }
 
-/** @param target the address of auth, read at each request */
+/** @param target the address of auth, read at each request; empty until it has one */
 export function recordNotices(target: () => string): NoticeRecorder {
   const ids: string[] = []
   const versions = new Map<string, number[]>()
@@ -23,6 +23,9 @@ export function recordNotices(target: () => string): NoticeRecorder {
     hostname: '127.0.0.1',
     idleTimeout: 60,
     async fetch(request) {
+      const auth = target()
+      // Nodes of users that start first ask again.
+      if (auth === '') return new Response(null, { status: 503 })
       const { pathname, search } = new URL(request.url)
       const bytes = await request.arrayBuffer()
       const records = recordsIn(pathname, bytes)
@@ -31,7 +34,7 @@ export function recordNotices(target: () => string): NoticeRecorder {
       const headers = new Headers(request.headers)
       headers.delete('host')
       const { method } = request
-      const answer = await fetch(target() + pathname + search, {
+      const answer = await fetch(auth + pathname + search, {
         method,
         headers,
         redirect: 'manual',

@@ -3,6 +3,7 @@ import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { SMTPServer } from 'smtp-server'
 import { createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
+import { atOnce } from '../support/at-once.ts'
 import { storedBytes } from '../support/database-rows.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { eventually } from '../support/eventually.ts'
@@ -206,7 +207,7 @@ describe('password reset', () => {
 
     test('each of many requests at once gets one mail', async () => {
       const emails: string[] = []
-      for (let n = 0; n < 60; n++) emails.push((await registerUser(here.system)).email)
+      await atOnce(60, async () => void emails.push((await registerUser(here.system)).email))
       await Promise.all(emails.map((email) => request(email)))
       const times = () => emails.map((email) => mailsTo(here.system, email, RESET_PAGE).length)
       await eventually(() => times().every((one) => one > 0))

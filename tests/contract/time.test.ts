@@ -30,9 +30,11 @@ describe('as time passes', () => {
   const login = (name: string, password = PASSWORD) => ask('POST /auth/login', { body: { login: name, password } })
   const refresh = (refresh_token: string) => ask('POST /auth/refresh', { body: { refresh_token } })
   const me = (token: string) => ask('GET /auth/me', { headers: as.bearer(token) })
+  /** A registration sends a mail too, to verify the address. */
+  const resetsTo = (email: string) => mails.filter(({ text, to }) => to === email && text.includes('/reset-password?'))
   const resetToken = async (email: string) => {
     await ask('POST /auth/password-reset-request', { body: { email } })
-    const mail = await eventually(() => mails.findLast(({ to }) => to === email))
+    const mail = await eventually(() => resetsTo(email).at(-1))
     return String(resetLinkIn(mail.text).searchParams.get('token'))
   }
   const confirm = (token: string) =>
@@ -216,11 +218,11 @@ describe('as time passes', () => {
       let token = ''
       for (let minute = 0; minute < 150; minute++) {
         for (let spent = 0; spent < (minute === 0 ? 6 : 1); spent++) {
-          const before = mails.length
+          const before = resetsTo(email).length
           if ((await request(email)).status !== 202) continue
           sent.push(minute)
-          await eventually(() => mails.length > before)
-          token = String(resetLinkIn(mails.at(-1)?.text ?? '').searchParams.get('token'))
+          await eventually(() => resetsTo(email).length > before)
+          token = String(resetLinkIn(resetsTo(email).at(-1)?.text ?? '').searchParams.get('token'))
         }
         expect(minute - (sent.at(-1) ?? Number.NEGATIVE_INFINITY)).toBeLessThan(30)
         pass(MINUTE)

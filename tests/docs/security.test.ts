@@ -34,10 +34,11 @@ test('every path that the pages name exists', () => {
   expect(paths.filter((path) => !existsSync(join(ROOT, path)))).toEqual([])
 })
 
-describe('the forty checks', () => {
+describe('the checks', () => {
   const files = filesOfChecks()
   const rows = rowsOf('checks')
-  const ALL = Array.from({ length: 40 }, (_, at) => at + 1)
+  /** The numbers between are those of checks that a later version has. */
+  const ALL = [...Array.from({ length: 45 }, (_, at) => at + 1), 52]
 
   test('are listed once each, in order', () => {
     expect(rows.map(([number]) => Number(number))).toEqual(ALL)

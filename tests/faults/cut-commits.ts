@@ -51,7 +51,7 @@ export async function cutCommits(seed: number, goal: number): Promise<CutFigures
     },
   })
   // A client continues with its earlier token when a refresh failed, however long that takes on a busy machine.
-  const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '10m' }
+  const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '2h' }
   const system = await inProcess({ ...env, DATABASE_URL: proxy.addressOf(address) })
   const rows: Rows = (service, query) =>
     databaseRows({ ...system, database: { adminUrl: adminUrl(address) } as never }, service, query)

@@ -19,6 +19,8 @@ setDefaultTimeout(300_000)
 /** Milliseconds within which a request must have its answer, and what a busy machine may add. */
 const LIMIT = 2000
 const BUSY = 8000
+/** Milliseconds that a request takes at least if it waits for the database twice, to the end. */
+const TWICE = 3600
 /** Requests that are sent at once. */
 const AT_ONCE = 12
 
@@ -114,18 +116,14 @@ async function sendAll(operations: Prepared[], expected: (operation: Prepared, a
   }
   for (const group of groups) {
     const answers = await Promise.all(group.map((operation) => operation.send()))
-    const waits = answers
-      // A check of readiness does not wait for the database to the end.
-      .filter(
-        ({ status, took }, at) => status === 503 && took > LIMIT / 2 && !group[at]?.name.endsWith('/health/ready'),
-      )
-      .map(({ took }) => took)
     for (const [index, operation] of group.entries()) {
       const answer = answers[index] as (typeof answers)[number]
       expected(operation, answer)
       expect([operation.name, answer.took < LIMIT + BUSY]).toEqual([operation.name, true])
-      // However busy the machine is, no request waits for the database a second time.
-      expect([operation.name, answer.took < 2 * Math.min(...waits)]).toEqual([operation.name, true])
+      // A request that waits for the database a second time does so each time; a busy machine is late only sometimes.
+      let { took } = answer
+      for (let attempt = 0; took >= TWICE && attempt < 5; attempt++) took = (await operation.send()).took
+      expect([operation.name, took < TWICE]).toEqual([operation.name, true])
     }
   }
 }

@@ -5,6 +5,7 @@ import type { Module, ModulesStore } from '../../services/modules/store.ts'
 import { eventually } from '../support/eventually.ts'
 import { startPooler } from '../support/pooler.ts'
 import { startPostgres } from '../support/postgres.ts'
+import { startPostgresProxy } from '../support/postgres-proxy.ts'
 import { postgresTraits } from '../support/shared-postgres.ts'
 
 const server = await startPostgres()
@@ -17,6 +18,8 @@ afterAll(async () => {
 /** Milliseconds within which a request must have its answer, and what a busy machine may add. */
 const LIMIT = 2000
 const BUSY = 8000
+/** Connections of a store. */
+const CONNECTIONS = 4
 
 const moduleOf = (id: string): Module => ({
   id,
@@ -89,6 +92,29 @@ describe('while PostgreSQL', () => {
     await setReadOnly('off')
     await serves()
     await eventually(() => store.addModule(moduleOf('b'), []).catch(() => undefined))
+  })
+
+  test('loses every connection that commits, a node soon closes those that it has replaced', async () => {
+    let isCutting = false
+    const atCommit = () => (isCutting ? 'before' : undefined)
+    const proxy = await startPostgresProxy(Number(new URL(url).port), { atCommit })
+    // So patient that what is closed later than at the end of the operations is not closed in this test.
+    const node = await openModulesStore({ dataDir: '', databaseUrl: proxy.addressOf(url), databasePatience: 600_000 })
+    try {
+      isCutting = true
+      // Connections are replaced twice a second at most.
+      const end = performance.now() + 3000
+      while (performance.now() < end) {
+        const operations = [...Array(3).fill(() => node.listModules()), () => node.addModule(moduleOf('c'), [])]
+        await Promise.allSettled(operations.map((operation) => operation()))
+      }
+      const database = new URL(url).pathname.slice(1)
+      const count = `SELECT count(*)::int FROM pg_stat_activity WHERE datname = '${database}'`
+      await eventually(async () => Number((await server.run('postgres', count))[0]?.[0]) <= 2 * CONNECTIONS)
+    } finally {
+      await node.close()
+      proxy.stop()
+    }
   })
 
   test('refuses a value, the error has neither the value nor a parameter', async () => {

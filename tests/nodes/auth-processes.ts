@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from '../support/ports.ts'
@@ -12,6 +12,8 @@ export interface AuthNodes {
   urlsOf(node: number): Record<Name, string>
   count: number
   processes: { nodes: readonly Process[]; users: Process; modules: Process }
+  /** A directory with the mails of all nodes. */
+  dataDir: string
   /** The address of the database. */
   databaseUrl: string
   output(): string
@@ -45,8 +47,14 @@ export async function startAuthNodes(
   const children: Process[] = []
   let printed = ''
 
+  const mailDirectory = join(directory, 'mail')
+  mkdirSync(mailDirectory, { mode: 0o700 })
+
   const launch = async (service: Name, node: number, name: string) => {
     const urls = { all, url: urlsOf(node) }
+    mkdirSync(join(directory, name), { mode: 0o700 })
+    // A test need not know which node sends a mail.
+    symlinkSync(mailDirectory, join(directory, name, 'mail'))
     const settings = systemSettings(join(directory, name), urls, {
       DATABASE_URL: service === 'auth' ? await databaseOf(node, databaseUrl) : (databaseOfOthers ?? databaseUrl),
       ISSUER: 'https://auth.example.org',
@@ -76,7 +84,15 @@ export async function startAuthNodes(
       launch('users', 0, 'users'),
       launch('modules', 1, 'modules'),
     ])
-    return { count, urlsOf, databaseUrl, output: () => printed, stop, processes: { nodes, users, modules } }
+    return {
+      count,
+      urlsOf,
+      dataDir: directory,
+      databaseUrl,
+      output: () => printed,
+      stop,
+      processes: { nodes, users, modules },
+    }
   } catch (error) {
     await stop()
     throw error

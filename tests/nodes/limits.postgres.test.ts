@@ -79,6 +79,32 @@ test('an address has one limit at all nodes', async () => {
   expect(checks).toBe(MOST.address)
 }, 120_000)
 
+test.each([
+  ['account', (n: number) => ['one', `192.0.2.${n}`]],
+  ['address', (n: number) => [`account-${n}`, '192.0.2.1']],
+] as const)(
+  'guesses at a locked %s that come together are refused by what one of them read; a later login reads again',
+  async (by, nameOf) => {
+    const [{ store }] = all as [Node]
+    let reads = 0
+    const takePlaces: typeof store.takePlaces = (...values) => {
+      reads++
+      return store.takePlaces(...values)
+    }
+    const limits = new LoginLimits(Object.assign(Object.create(store), { takePlaces }), systemClock, 1000, true)
+    const subject = by === 'account' ? 'account:one' : 'address:192.0.2.1'
+    for (let n = 0; n < MOST[by]; n++) await store.recordFailure([subject], systemClock.now(), () => [])
+    const guesses = Array.from({ length: 200 }, (_, n) => limits.begin(...(nameOf(n) as [string, string])))
+    for (const { reason } of (await Promise.allSettled(guesses)) as PromiseRejectedResult[])
+      expect([reason, reason?.by]).toEqual([expect.any(LoginLockout), by])
+    // The first one may have read before the others came.
+    expect(reads).toBeLessThanOrEqual(2)
+    await store.clearFailures(subject, systemClock.now(), 'forget')
+    ;(await limits.begin('one', '192.0.2.1')).abandoned()
+  },
+  120_000,
+)
+
 test('a success gives its places back, and ends the lockout everywhere', async () => {
   const [first, second] = all as [Node, Node]
   for (let n = 0; n < 9; n++) await (await first.limits.begin('one', null)).failed(() => [])

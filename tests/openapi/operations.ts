@@ -75,7 +75,6 @@ const CODES: Record<string, string> = {
   'DELETE /api/v1/admin/password-cache/{user_id}': 'user_not_found',
   'POST /api/v1/admin/password-cache/sync': 'users_unavailable',
   'DELETE /api/v1/admin/keys/{kid}': 'not_found reauthentication_required',
-  'POST /api/v1/admin/mails/{mail_id}/retry': 'not_found invalid_challenge',
   'PATCH /api/v1/admin/webhooks/{webhook_id}': 'not_found',
   'DELETE /api/v1/admin/webhooks/{webhook_id}': 'not_found',
   'GET /api/v1/modules/{module_id}': 'module_not_found',

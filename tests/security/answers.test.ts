@@ -31,7 +31,6 @@ const MODULE = 'available description enabled enabled_at id name required_roles 
 const JWK = 'alg crv kid kty use x'
 const KEY = 'alg created_at kid status'
 const WEBHOOK = 'created_at description id status types url'
-const MAIL = 'created_at id kind last_error sent_at status to tries user_id'
 const MAILED = 'challenge_id message'
 const USER_V0 = 'email id roles'
 const TOKEN_V0 = 'accessToken refreshToken{exp token userId}'
@@ -111,9 +110,6 @@ const ANSWERS: Record<string, string> = {
   'DELETE /api/v1/admin/keys/{kid}': NOTHING,
   'GET /api/v1/admin/audit': page('actor at detail id ip request_id type user_id'),
   'POST /api/v1/admin/invitations': `expires_at user{${USER}}`,
-  'GET /api/v1/admin/mails': page(MAIL),
-  'POST /api/v1/admin/mails/{mail_id}/retry': MAIL,
-  'POST /api/v1/admin/mails/test': MAIL,
   'GET /api/v1/admin/login-limits': 'address failures last_failed_at paused_until user_id',
   'GET /api/v1/admin/refused-logins': 'items[at code ip paused paused_until request_id user_id]',
   'POST /api/v1/admin/webhooks': 'created_at description id secret status types url',

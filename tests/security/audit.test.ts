@@ -172,8 +172,8 @@ describe('check 40: one request id finds the traces of a request in every servic
       },
       [
         'users GET /users/by-email/:email',
-        'users POST /users/:user_id/password',
         'users GET /users/:user_id/password-hash',
+        'users POST /users/:user_id/proof',
         'auth POST /auth/audit',
       ],
     ],

@@ -92,7 +92,7 @@ const VERSIONED = `
   DELETE /admin/keys/{kid}                         401 403 403 204 204 403 403
   GET    /admin/audit                              401 403 403 200 200 403 200
   POST   /admin/invitations                        401 403 403 201 201 403 201
-  GET    /admin/mails                              401 403 403 200 200 403 403
+  GET    /admin/mails                              401 403 403 200 200 403 200
   POST   /admin/mails/{mail_id}/retry              401 403 403 202 202 403 403
   POST   /admin/mails/test                         401 403 403 202 202 403 403
   GET    /admin/login-limits                       401 403 403 200 200 403 200

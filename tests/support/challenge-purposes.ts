@@ -28,7 +28,7 @@ export interface Purpose {
 }
 
 /** The password that a link sets. */
-export const NEW_PASSWORD = 'a wholly new password'
+const NEW_PASSWORD = 'a wholly new password'
 
 async function newUser(system: Here, fields: object) {
   const email = newEmail()

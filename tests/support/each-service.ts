@@ -11,7 +11,11 @@ type Results = Record<string, number | string>
  * test waits for that.
  * @returns for each service the status of a success, or the code of a refusal
  */
-export async function askEach(system: System, token: string, names: readonly Name[] = SERVICE_NAMES): Promise<Results> {
+export async function askEach(
+  system: Pick<System, 'url'>,
+  token: string,
+  names: readonly Name[] = SERVICE_NAMES,
+): Promise<Results> {
   const user = subjectOf(token)
   const requests: Partial<Record<Name, string>> = { auth: 'GET /auth/sessions', users: `GET /users/${user}` }
   const results = await Promise.all(

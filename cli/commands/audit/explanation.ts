@@ -12,6 +12,7 @@ export interface Explanation {
     | 'address_paused'
     | 'wrong_password'
     | 'no_password'
+    | 'wrong_code'
     | 'password_changed_since'
     | 'reset_mail_failing'
     | 'users_unavailable'

@@ -58,6 +58,13 @@ async function explainFailed(tool: Tool, failed: AuditRow, rows: AuditRow[]): Pr
       suggestion: email === undefined ? null : `ch202 users send-reset ${quoted(email)}`,
       evidence,
     }
+  if (failed.detail.reason === 'wrong_code')
+    return {
+      reason: 'wrong_code',
+      explanation: `${email ?? `The deleted user ${failed.user_id}`} entered a wrong code of a mail ${at}.`,
+      suggestion: email === undefined ? null : `ch202 audit explain ${quoted(email)}`,
+      evidence,
+    }
   return {
     reason: 'wrong_password',
     explanation: `The password of ${email ?? `the deleted user ${failed.user_id}`} was wrong ${at}.${lockoutText}`,

@@ -90,6 +90,9 @@ function refusedLast({ failed, lastLogin, refused, user }: Account): Explanation
   return refusal(last, user.email)
 }
 
+/** Reasons of failed logins by which no wrong password was entered. */
+const NO_WRONG_PASSWORD = ['account_disabled', 'wrong_code']
+
 function failedLast(account: Account): Explanation | undefined {
   const { failed, failures, lastLogin, ref, rows, user } = account
   const [last] = failed
@@ -102,7 +105,16 @@ function failedLast(account: Account): Explanation | undefined {
       suggestion: `ch202 sessions list --user ${ref}`,
       evidence: evidenceOf(sinceLogin),
     }
-  const wrong = sinceLogin.filter(({ detail }) => detail.reason !== 'account_disabled')
+  if (last.detail.reason === 'wrong_code') {
+    const codes = sinceLogin.filter(({ detail }) => detail.reason === 'wrong_code')
+    return {
+      reason: 'wrong_code',
+      explanation: `${user.email} entered a wrong code of a mail ${times(codes.length)}, last at ${toTheSecond(last.at)}${from(last.ip)}. Each code allows five tries; a new mail has another one.`,
+      suggestion: `ch202 users send-reset ${ref}`,
+      evidence: evidenceOf(codes),
+    }
+  }
+  const wrong = sinceLogin.filter(({ detail }) => !NO_WRONG_PASSWORD.includes(String(detail.reason)))
   // Auth counts the failures of a day; only some of their rows were read.
   const attempts = times(Math.max(wrong.length, lastLogin ? 0 : failures))
   const lastFailure = `last at ${toTheSecond(last.at)}${from(last.ip)}.`

@@ -9,7 +9,8 @@ export type CachedAccountContext = SyncContext & {
 }
 
 /**
- * Returns the account of a user; fetches it when its notice has not arrived yet.
+ * Returns the account of a user; fetches it when its notice has not arrived yet, or when it was dropped: then the row may be
+ * out of date.
  * @returns null when there is no such user
  * @throws Problem `users_unavailable`
  */
@@ -19,7 +20,7 @@ export async function cachedAccount(
   actor: Actor & { requestId: string },
 ): Promise<Account | null> {
   const account = await context.store.accountById(userId)
-  if (account) return account
+  if (account?.cached) return account
   const record = await context.users.passwordRecord(userId, actor.requestId)
   if (!record) return null
   await syncUser(context, record, actor)

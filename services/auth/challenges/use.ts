@@ -36,6 +36,7 @@ export interface Used<Result> {
 /**
  * Uses a challenge once: of many requests at once, one gets it. When `use` throws, it can be used again.
  * @param use does what the challenge is for
+ * @param onWrongCode is called before `invalid_code` is thrown
  * @throws Problem `validation_failed` as `mailProofErrors`; `invalid_challenge` for one that is unknown, used, expired,
  * void, of another purpose, or was tried too often; `invalid_code`; what `use` throws
  */
@@ -44,13 +45,14 @@ export async function useChallenge<Result>(
   purpose: ChallengePurpose,
   proof: MailProof,
   use: (challenge: Challenge) => Promise<Used<Result>>,
+  onWrongCode?: (challenge: Challenge) => Promise<void>,
 ): Promise<Result> {
   const { clock, store } = context
   const errors = mailProofErrors(proof)
   if (errors.length > 0) throw invalid(errors)
   const key =
     proof.token === undefined
-      ? await checkCode(context, purpose, proof.challenge_id ?? '', proof.code ?? '')
+      ? await checkCode(context, purpose, { id: proof.challenge_id ?? '', code: proof.code ?? '' }, onWrongCode)
       : { tokenHash: hashOf(proof.token) }
   const challenge = await store.takeChallenge(key, purpose, clock.now())
   if (!challenge) throw new Problem('invalid_challenge')
@@ -69,8 +71,8 @@ export async function useChallenge<Result>(
 async function checkCode(
   { challengeCodes, clock, store }: ChallengeUseContext,
   purpose: ChallengePurpose,
-  id: string,
-  code: string,
+  { code, id }: { code: string; id: string },
+  onWrongCode: ((challenge: Challenge) => Promise<void>) | undefined,
 ): Promise<{ id: string }> {
   const challenge = await store.tryCode(id, purpose, TRIES, clock.now())
   if (!challenge) throw new Problem('invalid_challenge')
@@ -78,6 +80,7 @@ async function checkCode(
   const derived = secretsOf(challengeCodes, challenge.mailId)
   const mailed = mailedAmong(derived, challenge)
   const isRight = isCode(code, (mailed ?? derived[0])?.code ?? '')
-  if (!mailed || !isRight) throw new Problem('invalid_code')
-  return { id }
+  if (mailed && isRight) return { id }
+  await onWrongCode?.(challenge)
+  throw new Problem('invalid_code')
 }

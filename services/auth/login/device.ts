@@ -8,6 +8,7 @@ import type { Notices } from '../mail/notices.ts'
 import type { Token } from '../schemas/tokens.ts'
 import type { AccountStore, DeviceStore } from '../store/index.ts'
 import { type EntryContext, enter } from './enter.ts'
+import { wrongCode } from './wrong-code.ts'
 
 /** How long a device stays known, in milliseconds. */
 const LIFETIME = 90 * DAY
@@ -23,12 +24,18 @@ export async function confirmDevice(
   caller: Caller,
 ): Promise<Token & { device_token: string }> {
   const { clock, notices, random, store } = context
-  const { account, login } = await useChallenge(context, 'device', proof, async ({ data, userId }) => {
-    const current = userId === null ? null : await store.accountById(userId)
-    // The password was checked against that version. A newer one may have another password.
-    if (!current || !data.login || current.sessionsFrom > data.login.version) throw new Problem('invalid_challenge')
-    return { result: { account: current, login: data.login }, event: null }
-  })
+  const { account, login } = await useChallenge(
+    context,
+    'device',
+    proof,
+    async ({ data, userId }) => {
+      const current = userId === null ? null : await store.accountById(userId)
+      // The password was checked against that version. A newer one may have another password.
+      if (!current || !data.login || current.sessionsFrom > data.login.version) throw new Problem('invalid_challenge')
+      return { result: { account: current, login: data.login }, event: null }
+    },
+    wrongCode(context, caller),
+  )
   const methods = [...login.methods, 'rba' as const]
   const { tokens } = await enter(context, { account, methods, isDeviceKnown: true }, caller, login.kind)
   const token = Buffer.from(random.bytes(32)).toString('base64url')

@@ -7,6 +7,7 @@ import { type ChallengeRequestContext, requestChallenge } from '../challenges/re
 import { type ChallengeUseContext, type MailProof, useChallenge } from '../challenges/use.ts'
 import type { SessionWithTokens } from '../sessions/sessions.ts'
 import { type EntryContext, enter } from './enter.ts'
+import { wrongCode } from './wrong-code.ts'
 
 type Switch = { config: Pick<Config, 'emailLogin'> }
 
@@ -31,13 +32,19 @@ export async function loginByEmailCode(
   caller: Caller,
 ): Promise<SessionWithTokens> {
   if (!context.config.emailLogin) throw new Problem('email_login_disabled')
-  const account = await useChallenge(context, 'email_code', proof, async ({ address, userId }) => {
-    const cached = userId === null ? null : await context.store.accountById(userId)
-    if (userId === null || !cached) throw new Problem('invalid_challenge')
-    const isCurrent = emailKey(cached.email) === emailKey(address)
-    if (cached.emailVerified && cached.cached && isCurrent) return { result: cached, event: null }
-    const proved = await proveAddress(context, userId, { kind: 'email_code', email: address }, caller)
-    return { result: proved.account, event: null }
-  })
+  const account = await useChallenge(
+    context,
+    'email_code',
+    proof,
+    async ({ address, userId }) => {
+      const cached = userId === null ? null : await context.store.accountById(userId)
+      if (userId === null || !cached) throw new Problem('invalid_challenge')
+      const isCurrent = emailKey(cached.email) === emailKey(address)
+      if (cached.emailVerified && cached.cached && isCurrent) return { result: cached, event: null }
+      const proved = await proveAddress(context, userId, { kind: 'email_code', email: address }, caller)
+      return { result: proved.account, event: null }
+    },
+    wrongCode(context, caller),
+  )
   return enter(context, { account, methods: ['email'], isDeviceKnown: true }, caller, 'v1')
 }

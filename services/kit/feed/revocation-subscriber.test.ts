@@ -112,3 +112,39 @@ test('S2: the log has no line for a missing feed while the services start, and o
   expect(lines).toEqual(['feed.lost'])
   await subscriber.stop()
 })
+
+test('a publisher whose answers take long is not silent, although its subscriber is out of date', async () => {
+  let now = 1_000_000
+  let isUp = true
+  let polls = 0
+  const page: RevocationPage = {
+    epoch: 'this',
+    seq: 0,
+    complete: true,
+    issuer: 'i',
+    audience: 'a',
+    keys: [],
+    revoked: [],
+    wanted: [],
+  }
+  const source = {
+    poll: async () => {
+      polls++
+      await Bun.sleep(1)
+      if (!isUp) throw new Error('Auth is down')
+      now += 2000
+      return page
+    },
+    validate: () => Promise.reject(new Error('Auth is down')),
+  }
+  const clock = { now: () => now, monotonic: () => now }
+  const subscriber = new RevocationSubscriber({ name: 'one', source, clock, log: silentLog, maxLag: 30_000 })
+  expect(subscriber.silence).toBe(Number.POSITIVE_INFINITY)
+  await subscriber.start(60_000)
+  expect([subscriber.silence, subscriber.staleness]).toEqual([0, 2000])
+  isUp = false
+  while (polls < 3) await Bun.sleep(5)
+  now += 5000
+  expect([subscriber.silence, subscriber.staleness]).toEqual([5000, 7000])
+  await subscriber.stop()
+})

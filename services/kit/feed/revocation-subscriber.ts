@@ -92,9 +92,14 @@ export class RevocationSubscriber implements TokenCheck {
     return this.feed.hasLease ? this.local.check(token) : this.askAuth(token)
   }
 
-  /** Milliseconds since the last contact with auth. Infinite before the first. */
+  /** Milliseconds since what is known was up to date. Infinite before the first contact with auth. */
   get staleness(): number {
     return this.feed.staleness
+  }
+
+  /** Milliseconds since auth last answered. Infinite before the first contact. */
+  get silence(): number {
+    return this.feed.silence
   }
 
   /** Whether this service decides about tokens by itself. */

@@ -56,6 +56,8 @@ export class FeedSubscriber<Page extends FeedPage> {
   private seq = 0
   /** When the poll was sent whose answer was the last complete page. Monotonic milliseconds. */
   private currentAt = Number.NEGATIVE_INFINITY
+  /** When the last page arrived. Monotonic milliseconds. */
+  private answeredAt = Number.NEGATIVE_INFINITY
   /** When `tryAsk` may ask again. Monotonic milliseconds. */
   private retryAt = Number.NEGATIVE_INFINITY
   private readonly standstill = new Standstill()
@@ -85,6 +87,14 @@ export class FeedSubscriber<Page extends FeedPage> {
   /** Milliseconds since the subscriber was last known to be up to date. Infinite before the first complete page. */
   get staleness(): number {
     return this.options.clock.monotonic() - this.currentAt
+  }
+
+  /**
+   * Milliseconds since the publisher last answered a poll. Infinite before that. A slow publisher leaves its subscribers
+   * out of date for longer than it is silent.
+   */
+  get silence(): number {
+    return this.options.clock.monotonic() - this.answeredAt
   }
 
   get hasLease(): boolean {
@@ -146,6 +156,7 @@ export class FeedSubscriber<Page extends FeedPage> {
       this.standstill.failed(attempt)
       throw error
     })
+    this.answeredAt = clock.monotonic()
     this.options.apply(page)
     this.epoch = page.epoch
     this.seq = page.seq

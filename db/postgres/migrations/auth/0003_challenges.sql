@@ -20,6 +20,7 @@ CREATE TABLE challenges (
 CREATE INDEX challenges_user ON challenges (user_id) WHERE user_id IS NOT NULL;
 CREATE INDEX challenges_expiry ON challenges (expires_at);
 
+-- The table stays for nodes of the version before, which make and take links until they are updated.
 INSERT INTO challenges (id, purpose, address, user_id, mail_id, token_hash, requested_at, expires_at, taken_at)
   SELECT replace(gen_random_uuid()::text, '-', ''), 'password_reset', '', user_id,
     coalesce(mail_id, gen_random_uuid()::text), token_hash, requested_at, expires_at, taken_at
