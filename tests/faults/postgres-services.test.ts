@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { SQL } from 'bun'
+import { MAIL_SETTINGS } from '../security/mailed-values.ts'
 import { credentialsOf, fixtureFor, requestOf, servedOperations } from '../security/operations.ts'
 import { may, POLICY, successOf } from '../security/policy.ts'
 import { createUser, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
@@ -132,6 +133,7 @@ async function sendAll(operations: Prepared[], expected: (operation: Prepared, a
 const withDatabase = async () => {
   const url = await server.newDatabase()
   const system = await processes('together', {
+    ...MAIL_SETTINGS,
     RATE_LIMIT: 'off',
     DATABASE_URL: url,
     LOG_LEVEL: 'silent',
@@ -257,7 +259,12 @@ describe('an instance behind a slow line to PostgreSQL', () => {
     const line = await startPostgresLine(server.port)
     const direct = await server.newDatabase()
     const DATABASE_URL = line.addressOf(direct)
-    const system = await processes('together', { RATE_LIMIT: 'off', DATABASE_URL, LOG_LEVEL: 'silent' })
+    const system = await processes('together', {
+      ...MAIL_SETTINGS,
+      RATE_LIMIT: 'off',
+      DATABASE_URL,
+      LOG_LEVEL: 'silent',
+    })
     try {
       const user = await registerUser(system)
       const operations = await everyOperation(system, direct)
