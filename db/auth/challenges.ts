@@ -52,7 +52,7 @@ export function challengeStore(engine: Engine, { audit, events }: { audit: Audit
         }
         const issued = yield* tx.get(statements.ofMail, { mailId })
         if (!issued?.tokenHash || issued.expiresAt <= now) return null
-        if (event && isFirst) yield* audit.writeEvents(tx, [event])
+        if (event) yield* audit.writeEvents(tx, [event])
         return issued
       }),
     tryCode: (id: string, purpose: ChallengePurpose, most: number, now: number) =>

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
-import { mailsTo, resetLinkIn } from '../support/mails.ts'
+import { mailsTo, RESET_PAGE, resetLinkIn } from '../support/mails.ts'
 import { openInstance } from '../support/shell.ts'
 import { launch, ownSettings, runTool } from '../support/tool.ts'
 
@@ -455,7 +455,7 @@ describe('the suggested command', () => {
     const { suggestion } = await explain(email, shell.env)
     expect(suggestion).toBe(`ch202 users send-reset ${email}`)
     expect((await shell.run(suggestion)).status).toBe(0)
-    const mail = await eventually(() => mailsTo(system, email)[0])
+    const mail = await eventually(() => mailsTo(system, email, RESET_PAGE)[0])
     const body = { token: resetLinkIn(mail).searchParams.get('token'), new_password: 'another one altogether' }
     expect((await call(system.url.auth, 'POST /api/v1/auth/password-reset-confirm', { body })).status).toBe(204)
     expect((await login('another one altogether')).status).toBe(200)

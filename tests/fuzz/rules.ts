@@ -11,9 +11,14 @@ const CONTRADICTORY: [call: RegExp, when: (query: Record<string, string>, body: 
     [/validate-token$/, (_, body) => !('token' in body)],
     [/(enable|disable)$/, (_, body) => !('user_id' in body)],
     [/(POST|PATCH) .*\/modules(\/\{module_id\})?$/, (_, body) => 'requires' in body || 'default_enabled' in body],
+    // A verification without an email is for a user, whose own it then is.
+    [/email-verification-request$/, (_, body) => !('email' in body)],
+    // A code belongs to a challenge, a token does not; a user who exists gets no fields.
+    [/(email-verification-confirm|email-code-login|email-change-confirm)$/, () => true],
+    [/admin\/invitations$/, (_, body) => 'user_id' in body],
     // The minimum length of a password is a setting.
     [/./, (_, body) => [...String(body.password ?? body.new_password ?? 'long enough')].length < 8],
-    [/users\/\{user_id\}\/password$/, () => true],
+    [/users\/\{user_id\}\/(password|proof)$/, () => true],
     [/users\/password-hashes$/, (query) => 'after' in query],
     // The format of a hash is not in its schema.
     [/POST .*\/(user|users|users\/import)$/, (_, body) => 'password_hash' in body],

@@ -48,6 +48,7 @@ export function noFigures(): Figures {
 /** Starts a system, sends it the generated requests, and returns the faults. @param figures counted while it runs */
 export async function fuzz(plan: Plan, figures: Figures = noFigures()): Promise<Outcome> {
   const system = await processes(plan.layout, {
+    EMAIL_LOGIN: 'on',
     RATE_LIMIT: plan.limits ? 'on' : 'off',
     TRUSTED_PROXIES: '127.0.0.1',
     JWT_EXPIRE: '10m',

@@ -29,7 +29,12 @@ afterAll(async () => {
 test('the package contains the guard, and nothing else of the program', () => {
   const types = ['create', 'elysia', 'index', 'types'].map((name) => `dist/guard/types/guard/${name}.d.ts`)
   const documents = ['LICENSE', 'README.md', 'docs/integrate/guard.md', 'package.json']
-  const code = ['dist/guard/elysia.js', 'dist/guard/index.js', 'dist/guard/types/services/kit/caller.d.ts']
+  const code = [
+    'dist/guard/elysia.js',
+    'dist/guard/index.js',
+    'dist/guard/types/services/kit/caller.d.ts',
+    'dist/guard/types/services/kit/locale.d.ts',
+  ]
   expect(plain.files).toEqual([...documents, ...code, ...types].sort())
 })
 
