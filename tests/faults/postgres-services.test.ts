@@ -68,8 +68,9 @@ interface Prepared {
   send(): Promise<Answer & { took: number }>
 }
 
-/** A valid request for each documented operation, about users and resources of its own. */
-async function everyOperation(system: ProcessSystem): Promise<Prepared[]> {
+/** A valid request for each documented operation, about users and resources of its own. @param adminUrl its database */
+async function everyOperation(system: ProcessSystem, adminUrl: string): Promise<Prepared[]> {
+  const withDatabase = { ...system, database: { adminUrl } as never }
   const admin = await createUser(system, { roles: ['USER', 'ADMIN'] })
   const other = await registerUser(system)
   const prepared: Prepared[] = []
@@ -79,7 +80,7 @@ async function everyOperation(system: ProcessSystem): Promise<Prepared[]> {
     if (!policy || !service) throw new Error(`${name} has no policy`)
     const callers = ['the owner', 'the operator key', 'the internal key'] as const
     const caller = callers.find((candidate) => may(policy, candidate)) ?? 'no one'
-    const fixture = await fixtureFor(system, one, { admin, other })
+    const fixture = await fixtureFor(withDatabase, one, { admin, other })
     const { headers, line, ...rest } = requestOf(one, fixture, caller)
     const options: Options = { ...rest, headers: { ...headers, ...credentialsOf(caller, fixture) } }
     prepared.push({
@@ -220,7 +221,7 @@ describe('an instance whose PostgreSQL', () => {
     ['is slow, because each statement waits for a lock,', lockTables],
   ] as const)('%s answers 503 within two seconds at each operation that needs it, and recovers', async (_, begin) => {
     const user = await registerUser(system)
-    const operations = await everyOperation(system)
+    const operations = await everyOperation(system, url)
     const end = await begin()
     try {
       await sendAll(operations, ({ name, success }, answer) => {
@@ -235,7 +236,7 @@ describe('an instance whose PostgreSQL', () => {
 
   test('is read-only answers reads, and 503 at each operation that writes; it recovers', async () => {
     const user = await registerUser(system)
-    const operations = await everyOperation(system)
+    const operations = await everyOperation(system, url)
     await setReadOnly('on')
     try {
       await eventually(async () => (await call(system.url.auth, 'GET /health/db')).status === 503)
@@ -254,11 +255,12 @@ describe('an instance whose PostgreSQL', () => {
 describe('an instance behind a slow line to PostgreSQL', () => {
   test('answers 503 within two seconds, and recovers when the line is quick again', async () => {
     const line = await startPostgresLine(server.port)
-    const DATABASE_URL = line.addressOf(await server.newDatabase())
+    const direct = await server.newDatabase()
+    const DATABASE_URL = line.addressOf(direct)
     const system = await processes('together', { RATE_LIMIT: 'off', DATABASE_URL, LOG_LEVEL: 'silent' })
     try {
       const user = await registerUser(system)
-      const operations = await everyOperation(system)
+      const operations = await everyOperation(system, direct)
       line.delay = LIMIT
       await sendAll(operations, ({ name, success }, answer) => {
         if (WITHOUT_DATABASE.has(name)) expect([name, answer.status]).toEqual([name, success])

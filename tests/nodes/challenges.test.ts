@@ -91,3 +91,28 @@ test('check 43: what an owner proves at one node ends everything at all of them'
     }
   }
 })
+
+describe('contract 17: limits of mails', () => {
+  let limited: AuthNodes
+  beforeAll(async () => {
+    limited = await startAuthNodes(NODES, { env: { EMAIL_LOGIN: 'on', RATE_LIMIT: 'on' } })
+  })
+  afterAll(() => limited?.stop())
+
+  test.each(['email-code-request', 'email-verification-request'])(
+    '%s: an address gets three in a quarter of an hour, from all nodes, also of requests at once',
+    async (path) => {
+      const { users } = limited.urlsOf(0)
+      const user = { email: newEmail(), password: PASSWORD }
+      await call(users, 'POST /api/v1/users', { headers: as.operator, body: user })
+      for (const email of [user.email, newEmail()]) {
+        const answers = await Promise.all(
+          Array.from({ length: 15 }, (_, n) =>
+            call(limited.urlsOf(n).auth, `POST /api/v1/auth/${path}`, { body: { email } }),
+          ),
+        )
+        expect(answers.map(({ status }) => status).toSorted()).toEqual([...Array(3).fill(202), ...Array(12).fill(429)])
+      }
+    },
+  )
+})
