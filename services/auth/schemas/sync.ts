@@ -9,6 +9,7 @@ import {
   email,
   flag,
   LATEST,
+  matching,
   moment,
   nullable,
   object,
@@ -65,8 +66,12 @@ export const syncManyBody = strict({ users: t.Array(syncBody, { description: 'Th
 
 export const userDeletedBody = strict({ user_id: described(uuid(), 'The deleted user') })
 
+/** A request id is sent on in a header: it has visible ASCII characters alone. */
 const requestId = nullable(
-  text({ least: 1, most: 128, description: 'The request that changed it, if any', examples: [REQUEST_ID] }),
+  matching(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 visible ASCII characters', {
+    description: 'The request that changed it, if any',
+    examples: [REQUEST_ID],
+  }),
 )
 const ip = nullable(text({ most: 64, description: 'The IP address of the request, if any', examples: [IP_ADDRESS] }))
 const locale = described(
