@@ -15,7 +15,7 @@ import { mailedSecrets, secretsOf } from './secrets.ts'
 
 export type ComposeContext = CachedAccountContext & {
   store: ChallengeStore
-  users: Pick<UsersPeer, 'userByEmail'>
+  users: Pick<UsersPeer, 'user' | 'userByEmail'>
   challengeCodes: Codes
   texts: MailTexts
   config: Pick<Config, 'locale' | 'publicUrl'>
@@ -76,9 +76,18 @@ async function isTaken({ users }: ComposeContext, { email, requestId, userId }: 
   return user !== null && user.id !== userId
 }
 
-/** Finds the account that a mail is about. */
+/** Finds the account that a mail is about. One that was dropped from the cache stays so: only a login fetches it again. */
 async function accountOf(context: ComposeContext, request: MailRequest): Promise<Account | null> {
-  return request.userId === null ? null : cachedAccount(context, request.userId, requesterOf(context, request))
+  const { userId } = request
+  if (userId === null) return null
+  const requester = requesterOf(context, request)
+  const account = await context.store.accountById(userId)
+  if (!account || account.cached) return account ?? cachedAccount(context, userId, requester)
+  // What auth has stored of it may be out of date.
+  const user = await context.users.user(userId, requester.requestId)
+  if (!user) return null
+  const { email, email_verified: emailVerified, locale, name, status } = user
+  return { ...account, email, emailVerified, status, profile: { ...account.profile, locale, name } }
 }
 
 /** Finds the account that an address belongs to, in the cache or in users. */
