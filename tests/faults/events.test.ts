@@ -135,7 +135,7 @@ describe('notices between users and auth', () => {
       const written = await withoutNotices(everything)
       return written.includes('event') ? undefined : written
     })
-    expect(kinds).toEqual(['audit', 'changed', 'deleted'])
+    expect(kinds).toEqual(['account_mail', 'audit', 'changed', 'deleted'])
     expect(await databaseRows(system, 'auth', 'SELECT * FROM events')).toEqual([])
     expect(await databaseRows(system, 'auth', 'SELECT * FROM deliveries')).toEqual([])
   })
