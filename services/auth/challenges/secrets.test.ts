@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { Codes } from '../keys/sealing.ts'
+import { Codes } from '../../kit/tokens/sealing.ts'
 import { hashOf, isCode, mailedSecrets, secretsOf } from './secrets.ts'
 
 const [SECRET, OTHER] = ['a'.repeat(40), 'b'.repeat(40)]

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type { Codes } from '../keys/sealing.ts'
+import type { Codes } from '../../kit/tokens/sealing.ts'
 import type { Challenge } from '../store/index.ts'
 
 /** 128 bits: the link fits on one line of the mail, also in a file. */

@@ -2,7 +2,7 @@ import type { Clock } from '../../kit/clock.ts'
 import { errorOf, exactlyOne, excludedBy, type FieldError, REQUIRED } from '../../kit/field-errors.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
-import type { Codes } from '../keys/sealing.ts'
+import type { Codes } from '../../kit/tokens/sealing.ts'
 import type { Challenge, ChallengePurpose, ChallengeStore } from '../store/index.ts'
 import { hashOf, isCode, mailedAmong, secretsOf } from './secrets.ts'
 

@@ -1,7 +1,7 @@
 import { type Clock, timestamp } from '../../kit/clock.ts'
 import type { Config } from '../../kit/process/config.ts'
 import { CLIENT_ID } from '../../kit/tokens/access-token.ts'
-import type { Codes } from '../keys/sealing.ts'
+import type { Codes } from '../../kit/tokens/sealing.ts'
 import type { Introspection, Validity } from '../schemas/tokens.ts'
 import type { AccountStore, SessionStore } from '../store/index.ts'
 import type { AuthTokenCheck } from './node-tokens.ts'

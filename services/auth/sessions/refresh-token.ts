@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import type { Codes } from '../keys/sealing.ts'
+import type { Codes } from '../../kit/tokens/sealing.ts'
 import type { SessionKind } from '../store/index.ts'
 
 const PREFIX = 'ch202_rt_'

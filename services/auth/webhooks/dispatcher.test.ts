@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { systemClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { systemRandom } from '../../kit/random.ts'
-import { Sealing } from '../keys/sealing.ts'
+import { Sealing } from '../../kit/tokens/sealing.ts'
 import type { DeliveryStore, EventStore, WebhookStore } from '../store/index.ts'
 import { EventDispatcher } from './dispatcher.ts'
 

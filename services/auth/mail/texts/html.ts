@@ -1,5 +1,5 @@
+import { type ButtonColors, DARK, LIGHT } from '../../../kit/colors.ts'
 import type { Locale } from '../../../kit/locale.ts'
-import { type ButtonColors, DARK, LIGHT } from './colors.ts'
 import type { Content, Dictionary, Part, View } from './dictionary.ts'
 import { escapeHtml, htmlOf, type Rich } from './rich.ts'
 

@@ -1,6 +1,6 @@
+import { buttonColors } from '../../../kit/colors.ts'
 import type { Locale } from '../../../kit/locale.ts'
 import type { MailKind } from '../../store/index.ts'
-import { buttonColors } from './colors.ts'
 import type { Dictionary } from './dictionary.ts'
 import { en } from './en.ts'
 import { htmlText } from './html.ts'

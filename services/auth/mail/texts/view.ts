@@ -1,8 +1,8 @@
 import { isIP } from 'node:net'
 import { HOUR } from '../../../kit/clock.ts'
+import { deviceName } from '../../../kit/device-name.ts'
 import type { Config } from '../../../kit/process/config.ts'
 import type { MailKind, NoticeCause } from '../../store/index.ts'
-import { deviceName } from './device-name.ts'
 import type { Dictionary, Life, View } from './dictionary.ts'
 import type { Link } from './rich.ts'
 

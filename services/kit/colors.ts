@@ -1,4 +1,4 @@
-/** The colours of mails: each pair of text and background has a contrast of at least 4.5 (WCAG 2.2, 1.4.3). */
+/** The colours of mails and pages: each pair of text and background has a contrast of at least 4.5 (WCAG 2.2, 1.4.3). */
 export const LIGHT = {
   page: '#f1f3f5',
   card: '#ffffff',
