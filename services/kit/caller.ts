@@ -27,7 +27,10 @@ export interface Caller {
   internal: boolean
   /** The name in the audit: `user:<id>`, `operator`, `internal` or `anyone`. */
   actor: string
-  /** The client's address, behind trusted proxies, or that of the browser for a call of the pages. Null for calls within the process and between services. */
+  /**
+   * The client's address, behind trusted proxies; for a call of the pages that of the browser. Null for calls within the
+   * process and between services.
+   */
   ip: string | null
   /** The user agent; for a call of the pages that of the browser. */
   userAgent: string | null
