@@ -37,7 +37,7 @@ interface Way {
   amr: string[]
 }
 
-/** What an installation asks for beside a password. */
+/** The proof that an installation asks for beside a password. */
 type Policy = 'nothing' | 'verified addresses' | 'known devices'
 
 interface Installation {
