@@ -49,18 +49,26 @@ export function createGuard(options: GuardOptions): Guard {
     return verdict instanceof Promise ? verdict.finally(refuseWhenClosed) : verdict
   }
   const clientAddress = new ClientAddress(trustedProxies)
-  const { identify } = accessControl({ tokens: { check }, internalKeys, operatorKeys, clientAddress })
+  const { identify } = accessControl({
+    tokens: { check },
+    internalKeys,
+    operatorKeys,
+    clientAddress,
+    clock: systemClock,
+  })
   const started = Promise.all([subscriber.start(FIRST_PAGE_TIMEOUT), gates.start(FIRST_PAGE_TIMEOUT)])
 
-  const admit = async ({ headers }: Request, requestId: string, rule: CheckOptions): Promise<Caller> => {
+  const admit = async (request: Request, requestId: string, rule: CheckOptions): Promise<Caller> => {
     const { address = null, maxAge, module } = rule
     const access = accessOf(rule)
-    const caller = await identify({ headers, requestId, address: () => address }, access)
+    const arrival = { request, requestId, startedAt: systemClock.monotonic(), address: () => address }
+    const caller = await identify(arrival, access)
     requireAccess(caller, access)
     if (module !== undefined) await gates.of(module).admit(caller, access)
     if (maxAge !== undefined) requireRecent(caller, maxAge * SECOND, systemClock.now())
     // A plain record: what the request has beside the credential is read when it is asked for.
-    return { ...caller, ip: caller.ip, userAgent: caller.userAgent, locale: caller.locale }
+    const { ip, locale, userAgent, way } = caller
+    return { ...caller, ip, userAgent, way, locale }
   }
 
   const guard: Guard = {

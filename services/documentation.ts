@@ -12,7 +12,8 @@ const UNUSED = undefined as never
 export async function documentation(version: string): Promise<OpenApiDocument> {
   const clock = { now: () => 0, monotonic: () => 0 }
   const modules = new ModuleGates({ name: 'documentation', source: UNUSED, clock, log: UNUSED })
-  const guarded = guard({ tokens: UNUSED, modules, internalKeys: [], operatorKeys: [], clientAddress: UNUSED })
+  const keys = { internalKeys: [], operatorKeys: [] }
+  const guarded = guard({ tokens: UNUSED, modules, ...keys, clientAddress: UNUSED, clock })
   const unused = { metrics: UNUSED, probe: UNUSED, assertReady: UNUSED }
   const common = health({ service: 'ch202', version, clock, guard: guarded, ...unused })
   const paths = documentedPaths({ routes: common })

@@ -91,6 +91,7 @@ export async function authService(
     operatorKeys,
     supportRole,
     clientAddress,
+    clock,
     holdsSession: (body) => holdsSession(context, body),
     whenReady: (route) => (catchingUp && !ALLOWED_WHILE_STARTING.test(route) ? catchingUp : undefined),
   })

@@ -1,5 +1,11 @@
 import type { Locale } from './locale.ts'
 
+/** The way by which a request came. */
+export type Way = 'pages' | 'api'
+
+/** Characters of a user agent that are stored. */
+export const USER_AGENT_MAX = 256
+
 /** The caller of a request, as the guard identified them. Functions and the audit read it; it has no part of HTTP. */
 export interface Caller {
   /** The user of the access token; null for a key or an anonymous caller. */
@@ -21,9 +27,15 @@ export interface Caller {
   internal: boolean
   /** The name in the audit: `user:<id>`, `operator`, `internal` or `anyone`. */
   actor: string
-  /** The client's address, behind trusted proxies. Null for calls within the process and between services. */
+  /**
+   * The client's address, behind trusted proxies; for a call of the pages that of the browser. Null for calls within the
+   * process and between services.
+   */
   ip: string | null
+  /** The user agent; for a call of the pages that of the browser. */
   userAgent: string | null
+  /** Whether the pages called for a browser, or a client called the API. */
+  way: Way
   /** The language that the request prefers; null: none of those that mails have. */
   locale: Locale | null
   requestId: string

@@ -47,7 +47,7 @@ export async function modulesService(
     maxLag: config.revocationMaxLag,
   })
   const { internalKeys, operatorKeys } = config
-  const guarded = guard({ tokens: revocations, internalKeys, operatorKeys, clientAddress })
+  const guarded = guard({ tokens: revocations, internalKeys, operatorKeys, clientAddress, clock })
   metrics.gauge('outbox_pending', 'Notices that other services have not acknowledged', () => store.countNotices())
 
   const moduleFeed = new ModuleFeed({ store, clock, log })

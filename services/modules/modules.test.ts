@@ -83,6 +83,7 @@ beforeEach(async () => {
     internalKeys: ['internal-key'],
     operatorKeys: ['operator-key'],
     clientAddress: new ClientAddress([]),
+    clock,
   })
   const random = systemRandom
   const feed = new ModuleFeed({ store, clock, log: silentLog })

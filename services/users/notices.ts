@@ -1,4 +1,4 @@
-import type { Caller } from '../kit/caller.ts'
+import { type Caller, USER_AGENT_MAX } from '../kit/caller.ts'
 import type { Locale } from '../kit/locale.ts'
 import { type AuditEvent, actorOf, auditNotice } from '../kit/outbox/audit.ts'
 import { eventNotice, newEvent } from '../kit/outbox/events.ts'
@@ -11,9 +11,6 @@ import type { EventContext, RecordContext } from './context.ts'
 import type { AccountMail, EmailChange } from './peers.ts'
 import { userRead } from './present.ts'
 import type { User } from './store.ts'
-
-/** Characters of a user agent that are stored. */
-const USER_AGENT_MAX = 256
 
 // The notices that the store writes in the transaction of a change, for the outboxes to send.
 

@@ -63,6 +63,7 @@ function toolCaller({ random }: RecordContext): Caller {
     actor: 'cli',
     ip: null,
     userAgent: null,
+    way: 'api',
     locale: null,
     requestId: random.id(),
   }

@@ -32,7 +32,8 @@ const api = (words: string[], options: { env?: Record<string, string>; stdin?: s
 describe('a path', () => {
   test('is sent to the service that serves it', async () => {
     const unused = undefined as never
-    const guarded = guard({ tokens: unused, internalKeys: [], operatorKeys: [], clientAddress: unused })
+    const keys = { internalKeys: [], operatorKeys: [] }
+    const guarded = guard({ tokens: unused, ...keys, clientAddress: unused, clock: unused })
     const apps = {
       auth: [authRoutes(unused, guarded), authV0(unused, guarded)],
       users: [usersRoutes(unused, guarded), usersV0(unused, guarded)],

@@ -55,6 +55,7 @@ const guardFor = (operatorKey: string) =>
     internalKeys: [INTERNAL_KEY],
     operatorKeys: [operatorKey],
     clientAddress: new ClientAddress([]),
+    clock: systemClock,
   })
 
 /** Builds an app with the test's routes, as the services do with theirs. */

@@ -7,6 +7,7 @@ import { expectFields, expectProblem, FIELDS } from '../support/expectations.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import { mailedToken, mailsTo, readMail } from '../support/mails.ts'
 import { movingClock } from '../support/moving-clock.ts'
+import { callByPages } from '../support/pages.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
 
@@ -355,14 +356,28 @@ describe('contract 11: known devices', () => {
 
 describe('contract 11: DEVICE_TRUST', () => {
   describe.each([
-    ['off, the default without SMTP_URL', {}],
-    ['pages, the default with SMTP_URL', { SMTP_URL: 'smtp://127.0.0.1:1' }],
-    ['pages', { DEVICE_TRUST: 'pages' }],
-  ])('%s', (_, env) => {
+    ['off, the default without SMTP_URL', {}, false],
+    ['pages, the default with SMTP_URL', { SMTP_URL: 'smtp://127.0.0.1:1' }, true],
+    ['pages', { DEVICE_TRUST: 'pages' }, true],
+  ])('%s', (_, env, asks) => {
     const { here, newUser } = timed(env)
     test('does not ask clients of the API', async () => {
       const { email } = await newUser()
       expect((await logIn(here.system, email)).status).toBe(200)
+    })
+
+    test(`${asks ? 'asks' : 'does not ask'} on the pages`, async () => {
+      const { email } = await newUser()
+      const body = { login: email, password: PASSWORD }
+      const answer = await callByPages(here.system.url.auth, 'POST /api/v1/auth/login', { body })
+      expect([answer.status, answer.body.code]).toEqual(asks ? [403, 'device_confirmation_required'] : [200, undefined])
+    })
+
+    test('does not ask someone who writes the header of the pages', async () => {
+      const { email } = await newUser()
+      const body = { login: email, password: PASSWORD }
+      const forged = { body, key: 'k'.repeat(40) }
+      expect((await callByPages(here.system.url.auth, 'POST /api/v1/auth/login', forged)).status).toBe(200)
     })
   })
 })

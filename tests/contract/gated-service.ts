@@ -71,6 +71,7 @@ export async function startGatedService(
     internalKeys: [INTERNAL_KEY],
     operatorKeys: [OPERATOR_KEY],
     clientAddress: new ClientAddress([]),
+    clock: systemClock,
   })
   const routes = new Elysia({ normalize: false }).use(guarded)
   for (const module of modules)

@@ -398,7 +398,7 @@ describe('a route that names a module', () => {
   const modules = { of: (id: string) => ({ id }) } as unknown as ModuleGates
   const build = (route: object, options: { modules?: ModuleGates } = { modules }) => {
     const tokens = { check: () => ({ valid: false, reason: 'malformed' }) as const }
-    const keys = { internalKeys: [], operatorKeys: [], clientAddress: new ClientAddress([]) }
+    const keys = { internalKeys: [], operatorKeys: [], clientAddress: new ClientAddress([]), clock: systemClock }
     return () => new Elysia().use(guard({ tokens, ...keys, ...options })).get('/', () => '', route)
   }
   const rows: [string, object, string | undefined][] = [

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, spyOn, test }
 import * as crypto from 'node:crypto'
 import { Elysia } from 'elysia'
 import { ClientAddress } from '../../services/kit/client-address.ts'
+import { systemClock } from '../../services/kit/clock.ts'
 import { guard } from '../../services/kit/http/guard.ts'
 import { Problem } from '../../services/kit/problem.ts'
 import { newEmail, PASSWORD, registerUser } from '../support/actors.ts'
@@ -30,6 +31,7 @@ describe('check 23: the presented key is compared', () => {
         internalKeys: KEYS.internal,
         operatorKeys: KEYS.operator,
         clientAddress: new ClientAddress([]),
+        clock: systemClock,
       }),
     )
     .onError(({ error }) => new Response('', { status: error instanceof Problem ? error.status : 500 }))

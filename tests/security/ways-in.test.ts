@@ -1,13 +1,15 @@
 import { describe, expect, test } from 'bun:test'
+import type { Way as RequestWay } from '../../services/kit/caller.ts'
 import { operationsOf } from '../openapi/document.ts'
-import { logIn, newEmail, PASSWORD } from '../support/actors.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
 import { invitation, nextMail, requested } from '../support/challenges.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import { mailsTo } from '../support/mails.ts'
+import { callByPages, pagesHeader } from '../support/pages.ts'
 import { running } from '../support/running.ts'
 import { inProcess, type System } from '../support/system.ts'
 
-// Check 45: every way in × every state of an account. Each ends in one decision (`assurance/decision.ts`).
+// Check 45: every way in × every state of an account, by the API and on the pages. Each ends in one decision (`assurance/decision.ts`).
 
 /** A user in some state, who can still get mails. */
 interface Person {
@@ -28,59 +30,79 @@ interface Way {
   /** The operations that the way needs, as the documents call them. */
   calls: string[]
   /** Prepares what the user needs, while their account is active; gives what enters. */
-  prepare(system: System, person: Person): Promise<() => Promise<Answer>>
-  /** The end in each state, by the installation: the status and the code of the problem. */
-  ends: Record<Installation, Record<State, string>>
+  prepare(system: System, person: Person, by: RequestWay): Promise<() => Promise<Answer>>
+  /** The end in each state, by what the installation asks for: the status and the code of the problem. */
+  ends: Record<Policy, Record<State, string>>
   /** The methods in the token. */
   amr: string[]
 }
 
-/** The settings that the decision reads. */
-const INSTALLATIONS = {
-  usual: { EMAIL_LOGIN: 'on' },
-  'that requires verified addresses': { EMAIL_LOGIN: 'on', EMAIL_VERIFICATION: 'required' },
-  'that confirms devices': { EMAIL_LOGIN: 'on', DEVICE_TRUST: 'all' },
+/** The proof that an installation asks for beside a password. */
+type Policy = 'nothing' | 'verified addresses' | 'known devices'
+
+interface Installation {
+  /** The settings that the decision reads. */
+  settings: Record<string, string>
+  asks: Record<RequestWay, Policy>
 }
-type Installation = keyof typeof INSTALLATIONS
+
+const everyWay = (policy: Policy) => ({ api: policy, pages: policy })
+const INSTALLATIONS: Record<string, Installation> = {
+  usual: { settings: {}, asks: everyWay('nothing') },
+  'that requires verified addresses': {
+    settings: { EMAIL_VERIFICATION: 'required' },
+    asks: everyWay('verified addresses'),
+  },
+  'that confirms devices': { settings: { DEVICE_TRUST: 'all' }, asks: everyWay('known devices') },
+  'that confirms devices on the pages': {
+    settings: { DEVICE_TRUST: 'pages' },
+    asks: { api: 'nothing', pages: 'known devices' },
+  },
+  'that confirms no devices': { settings: { DEVICE_TRUST: 'off' }, asks: everyWay('nothing') },
+}
 
 const DISABLED = '403 account_disabled'
 const WRONG = '401 invalid_credentials'
-const byPassword = (success: Record<Installation, [verified: string, unverified: string]>): Way['ends'] => {
-  const ends = Object.entries(success).map(([installation, [verified, unverified]]) => [
-    installation,
+const byPassword = (success: Record<Policy, [verified: string, unverified: string]>): Way['ends'] => {
+  const ends = Object.entries(success).map(([policy, [verified, unverified]]) => [
+    policy,
     { verified, unverified, disabled: DISABLED, 'without a password': WRONG },
   ])
   return Object.fromEntries(ends)
 }
 const PASSWORD_ENDS = byPassword({
-  usual: ['200', '200'],
-  'that requires verified addresses': ['200', '403 email_not_verified'],
-  'that confirms devices': ['403 device_confirmation_required', '200'],
+  nothing: ['200', '200'],
+  'verified addresses': ['200', '403 email_not_verified'],
+  'known devices': ['403 device_confirmation_required', '200'],
 })
 const everywhere = (ends: Record<State, string>): Way['ends'] => ({
-  usual: ends,
-  'that requires verified addresses': ends,
-  'that confirms devices': ends,
+  nothing: ends,
+  'verified addresses': ends,
+  'known devices': ends,
 })
 /** Disabling an account voids what was mailed before. */
 const VOID = '400 invalid_challenge'
 const VOID_RESET = '400 invalid_reset_token'
 const MAIL_ENDS = everywhere({ verified: '200', unverified: '200', disabled: VOID, 'without a password': '200' })
 
-const post = ({ url }: System, path: string, body: object) => call(url.auth, `POST ${path}`, { body })
+const SEND: Record<RequestWay, typeof call> = { api: call, pages: callByPages }
+const post = ({ url }: System, by: RequestWay, path: string, body: object) =>
+  SEND[by](url.auth, `POST ${path}`, { body })
 const password = (path: string, field = 'email') => ({
-  async prepare(system: System, { email }: Person) {
-    return () => post(system, path, { [field]: email, password: PASSWORD })
+  async prepare(system: System, { email }: Person, by: RequestWay) {
+    return () => post(system, by, path, { [field]: email, password: PASSWORD })
   },
   ends: PASSWORD_ENDS,
   amr: ['pwd'],
 })
-const emailCode = (by: 'code' | 'token'): Way => ({
+const emailCode = (proof: 'code' | 'token'): Way => ({
   calls: ['POST /auth/email-code-login'],
-  async prepare(system, { email }) {
-    const { challenge_id, code, token } = await requested(system, 'email-code-request', { email })
-    const body = by === 'code' ? { challenge_id, code } : { token }
-    return () => post(system, '/api/v1/auth/email-code-login', body)
+  async prepare(system, { email }, by) {
+    const path = 'email-code-request'
+    const headers = by === 'pages' ? pagesHeader(`POST /api/v1/auth/${path}`) : {}
+    const { challenge_id, code, token } = await requested(system, path, { email }, headers)
+    const body = proof === 'code' ? { challenge_id, code } : { token }
+    return () => post(system, by, '/api/v1/auth/email-code-login', body)
   },
   ends: MAIL_ENDS,
   amr: ['email'],
@@ -94,63 +116,64 @@ const WAYS: Record<string, Way> = {
   'a link by mail': emailCode('token'),
   'a reset, then the new password': {
     calls: [],
-    async prepare(system, { email }) {
+    async prepare(system, { email }, by) {
       const before = mailsTo(system, email).length
-      await post(system, '/api/v1/auth/password-reset-request', { email })
+      await post(system, by, '/api/v1/auth/password-reset-request', { email })
       const { token } = await nextMail(system, email, before)
       return async () => {
         const new_password = 'a wholly new password'
-        const reset = await post(system, '/api/v1/auth/password-reset-confirm', { token, new_password })
-        return reset.status === 204 ? await logIn(system, email, new_password) : reset
+        const reset = await post(system, by, '/api/v1/auth/password-reset-confirm', { token, new_password })
+        const login = { login: email, password: new_password }
+        return reset.status === 204 ? await post(system, by, '/api/v1/auth/login', login) : reset
       }
     },
     // A reset proves the address.
     ends: {
       ...everywhere({ ...none('200'), disabled: VOID_RESET }),
-      'that confirms devices': { ...none('403 device_confirmation_required'), disabled: VOID_RESET },
+      'known devices': { ...none('403 device_confirmation_required'), disabled: VOID_RESET },
     },
     amr: ['pwd'],
   },
   'the code of a new device': {
     calls: ['POST /auth/device-confirm'],
-    async prepare(system, { email }) {
+    async prepare(system, { email }, by) {
       const before = mailsTo(system, email).length
-      const login = await logIn(system, email)
+      const login = await post(system, by, '/api/v1/auth/login', { login: email, password: PASSWORD })
       // Elsewhere the login is complete, or asks for something else: there is no challenge of a device.
       if (login.body.code !== 'device_confirmation_required')
-        return () => post(system, '/api/v1/auth/device-confirm', { challenge_id: 'none', code: '000000' })
+        return () => post(system, by, '/api/v1/auth/device-confirm', { challenge_id: 'none', code: '000000' })
       const { challenge_id } = login.body
       const { code } = await nextMail(system, email, before)
-      return () => post(system, '/api/v1/auth/device-confirm', { challenge_id, code })
+      return () => post(system, by, '/api/v1/auth/device-confirm', { challenge_id, code })
     },
     ends: {
       ...everywhere(none(VOID)),
-      'that confirms devices': { ...none(VOID), verified: '200' },
+      'known devices': { ...none(VOID), verified: '200' },
     },
     amr: ['pwd', 'rba'],
   },
   'an invitation': {
     calls: ['POST /auth/invitation-accept'],
-    async prepare(system, { email, id }) {
+    async prepare(system, { email, id }, by) {
       const user = await call(system.url.users, `GET /api/v1/users/${id}`, { headers: as.operator })
       // A user with a password cannot be invited.
       const token = user.body.has_password ? 'none' : await invitation(system, email)
       const body = { token, new_password: 'a wholly new password' }
-      return () => post(system, '/api/v1/auth/invitation-accept', body)
+      return () => post(system, by, '/api/v1/auth/invitation-accept', body)
     },
     ends: everywhere({ ...none(VOID), 'without a password': '200' }),
     amr: ['email'],
   },
   'a registration': {
     calls: ['POST /auth/register'],
-    async prepare(system) {
-      return () => post(system, '/api/v1/auth/register', { email: newEmail(), password: PASSWORD })
+    async prepare(system, _, by) {
+      return () => post(system, by, '/api/v1/auth/register', { email: newEmail(), password: PASSWORD })
     },
     // It makes the account: there is no other state.
     ends: {
-      usual: none('201'),
-      'that requires verified addresses': none('201 without tokens'),
-      'that confirms devices': none('201'),
+      nothing: none('201'),
+      'verified addresses': none('201 without tokens'),
+      'known devices': none('201'),
     },
     amr: ['pwd'],
   },
@@ -168,8 +191,8 @@ const NO_WAYS = [
   'POST /auth/reauthenticate',
 ]
 
-describe.each(Object.keys(INSTALLATIONS) as Installation[])('an installation %s', (installation) => {
-  const here = running(inProcess, { ...INSTALLATIONS[installation], RATE_LIMIT: 'off' })
+describe.each(Object.entries(INSTALLATIONS))('an installation %s', (_, { asks, settings }) => {
+  const here = running(inProcess, { EMAIL_LOGIN: 'on', RATE_LIMIT: 'off', ...settings })
 
   const newPerson = async (state: State): Promise<Person> => {
     const email = newEmail()
@@ -178,12 +201,15 @@ describe.each(Object.keys(INSTALLATIONS) as Installation[])('an installation %s'
     return { id: user.id, email }
   }
 
-  describe.each(Object.entries(WAYS))('check 45: by %s', (_, way) => {
-    test.each(Object.entries(way.ends[installation]) as [State, string][])(
+  const rows = Object.entries(WAYS).flatMap(([name, way]) =>
+    (['api', 'pages'] as const).map((by) => [name, by === 'api' ? 'by the API' : 'on the pages', way, by] as const),
+  )
+  describe.each(rows)('check 45: by %s, %s', (_name, _by, way, by) => {
+    test.each(Object.entries(way.ends[asks[by]]) as [State, string][])(
       'an account that is %s: %s',
       async (state, end) => {
         const person = await newPerson(state)
-        const enter = await way.prepare(here.system, person)
+        const enter = await way.prepare(here.system, person, by)
         const { change } = STATES[state] as { change?: object }
         if (change) await here.users(`PATCH /users/${person.id}`, { headers: as.operator, body: change })
         const answer = await enter()

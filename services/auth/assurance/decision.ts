@@ -1,3 +1,4 @@
+import type { Way } from '../../kit/caller.ts'
 import type { Config } from '../../kit/process/config.ts'
 import type { AuthMethod } from '../../kit/tokens/access-token.ts'
 import type { Account } from '../store/index.ts'
@@ -31,14 +32,16 @@ export type AssurancePolicy = Pick<Config, 'deviceTrust' | 'emailVerification'>
 /**
  * Decides what comes next, for every way in: password, code by mail, invitation, each by any path. A further factor is one
  * more outcome here, and no second path. The account is active: `enter` refuses one that is not.
+ * @param way whether the request came by the pages
  */
-export function decide(policy: AssurancePolicy, proof: Proof): Decision {
+export function decide(policy: AssurancePolicy, proof: Proof, way: Way): Decision {
   const { account, isDeviceKnown, methods } = proof
   // Whoever reads the mails of an address has proved it.
   const hasMail = methods.includes('email')
   if (policy.emailVerification === 'required' && !account.emailVerified && !hasMail) return { next: 'verify_email' }
+  const coversWay = policy.deviceTrust === 'all' || (policy.deviceTrust === 'pages' && way === 'pages')
   // A code can only go to an address that is known to be the user's.
-  const asksForDevice = policy.deviceTrust === 'all' && account.emailVerified && !hasMail
+  const asksForDevice = coversWay && account.emailVerified && !hasMail
   if (asksForDevice && !isDeviceKnown) return { next: 'confirm_device' }
   return { next: 'complete', entry: { account, methods } as Entry }
 }

@@ -30,7 +30,7 @@ export async function enter(
     await context.store.addAuditEvent(auditEvent(context, caller, 'login.failed', account.userId, detail))
     throw new Problem('account_disabled')
   }
-  const decision = decide(context.config, proof)
+  const decision = decide(context.config, proof, caller.way)
   if (decision.next === 'complete') return openSession(context, decision.entry, caller, kind)
   if (decision.next === 'verify_email')
     throw new Problem('email_not_verified', { details: { challenge_id: await askToVerify(context, proof, caller) } })

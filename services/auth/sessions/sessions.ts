@@ -1,4 +1,4 @@
-import type { Caller } from '../../kit/caller.ts'
+import { type Caller, USER_AGENT_MAX } from '../../kit/caller.ts'
 import { MINUTE } from '../../kit/clock.ts'
 import { secondsUntil } from '../../kit/limits.ts'
 import { Problem } from '../../kit/problem.ts'
@@ -17,8 +17,6 @@ import type { RevocationFeed } from './revocation-feed.ts'
 
 /** The limit on refreshes of one session. */
 const REFRESH_LIMIT = { most: 150, window: 5 * MINUTE }
-/** How many characters of the User-Agent header a session keeps. */
-const USER_AGENT_MAX = 256
 
 export interface SessionsContext extends AuditRecordContext {
   store: SessionStore

@@ -1,21 +1,30 @@
-import { expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import { ClientAddress } from '../client-address.ts'
-import { accessControl } from './access.ts'
+import { systemClock } from '../clock.ts'
+import { type AccessOptions, accessControl } from './access.ts'
+import { BROWSER_HEADER, signBrowser } from './browser.ts'
 
-const { anonymousCaller, identify } = accessControl({
+const AT = 1_900_000_000_000
+
+const options: AccessOptions = {
   tokens: { check: () => ({ valid: false, reason: 'malformed' }) },
   internalKeys: ['the-internal-key'],
   operatorKeys: ['the-operator-key'],
   clientAddress: new ClientAddress(['127.0.0.1']),
-})
+  clock: systemClock,
+}
+const { anonymousCaller, identify } = accessControl(options)
 const arrival = (key: string) => ({
-  headers: new Headers({
-    'x-api-key': key,
-    'x-forwarded-for': '203.0.113.7',
-    'user-agent': 'a client',
-    'accept-language': 'de, ru-RU;q=0.8, en;q=0.5',
+  request: new Request('http://localhost/api/v1/users', {
+    headers: {
+      'x-api-key': key,
+      'x-forwarded-for': '203.0.113.7',
+      'user-agent': 'a client',
+      'accept-language': 'de, ru-RU;q=0.8, en;q=0.5',
+    },
   }),
   requestId: 'a-request',
+  startedAt: systemClock.monotonic(),
   address: () => '127.0.0.1',
 })
 
@@ -32,4 +41,47 @@ test('a caller has the address, the user agent and the language of the request',
 test('a service that calls has no address: only it knows that of the client', async () => {
   const caller = await identify(arrival('the-internal-key'), ['internal'])
   expect([caller.actor, caller.ip]).toEqual(['internal', null])
+})
+
+describe('48: a call of the pages', () => {
+  const browser = { ip: '198.51.100.24', userAgent: 'a browser' }
+  const value = (key = 'the-internal-key', at = Date.now()) =>
+    signBrowser(key, { method: 'GET', path: '/api/v1/users', at, browser })
+  const callers = async (header: string) => {
+    const headers = (key: string) => ({ ...Object.fromEntries(arrival(key).request.headers), [BROWSER_HEADER]: header })
+    const of = (key: string) => ({
+      ...arrival(key),
+      request: new Request('http://localhost/api/v1/users?size=1', { headers: headers(key) }),
+    })
+    return [anonymousCaller(of('')), await identify(of('the-operator-key'), ['operator'])]
+  }
+
+  test('has the address and the user agent of the browser, and the way', async () => {
+    for (const { ip, locale, userAgent, way } of await callers(value()))
+      expect([ip, userAgent, way, locale]).toEqual(['198.51.100.24', 'a browser', 'pages', 'ru'])
+  })
+
+  test('that anyone else claims is a call of the API', async () => {
+    for (const header of [value('another-key'), value('the-internal-key', Date.now() - 120_000), 'pages'])
+      for (const { ip, userAgent, way } of await callers(header))
+        expect([ip, userAgent, way]).toEqual(['203.0.113.7', 'a client', 'api'])
+  })
+
+  test('is described at its arrival, however long it waits', async () => {
+    let waited = 0
+    const clock = { now: () => AT + waited, monotonic: () => 1000 + waited }
+    const { anonymousCaller } = accessControl({ ...options, clock })
+    const headers = { [BROWSER_HEADER]: value('the-internal-key', AT) }
+    const request = new Request('http://localhost/api/v1/users', { headers })
+    const caller = anonymousCaller({ ...arrival(''), request, startedAt: clock.monotonic() })
+    waited = 120_000
+    expect([caller.way, caller.ip]).toEqual(['pages', '198.51.100.24'])
+  })
+
+  test('of a service is that of the service', async () => {
+    const headers = { 'x-api-key': 'the-internal-key', 'user-agent': 'a service', [BROWSER_HEADER]: value() }
+    const request = new Request('http://localhost/api/v1/users', { headers })
+    const { ip, userAgent, way } = await identify({ ...arrival(''), request }, ['internal'])
+    expect([ip, userAgent, way]).toEqual([null, 'a service', 'api'])
+  })
 })

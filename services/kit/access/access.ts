@@ -1,9 +1,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { ADMIN, type Caller } from '../caller.ts'
+import { ADMIN, type Caller, type Way } from '../caller.ts'
 import type { ClientAddress } from '../client-address.ts'
+import type { Clock } from '../clock.ts'
 import { type Locale, preferredLocale } from '../locale.ts'
 import { Problem } from '../problem.ts'
 import { type TokenCheck, tokenProblem, type Verdict } from '../tokens/check.ts'
+import { BROWSER_HEADER, type Browser, readBrowser } from './browser.ts'
 
 /**
  * The callers that a route admits; any one of those listed is enough.
@@ -25,21 +27,25 @@ export interface AccessOptions {
   /** The role that makes a user a support person. Undefined: no role does. */
   supportRole?: string | undefined
   clientAddress: ClientAddress
+  clock: Clock
 }
 
 /** A request before its credential is checked. */
 export interface Arrival {
-  headers: Headers
+  request: Pick<Request, 'headers' | 'method' | 'url'>
   requestId: string
+  /** When it arrived, in milliseconds of the monotonic clock. */
+  startedAt: number
   /** The address of the connection; null for a call within the process. */
   address(): string | null
 }
 
 /** Identifies callers by their credentials: the part that the guard of a service and `ch202/guard` have in common. */
-export function accessControl({ clientAddress, internalKeys, operatorKeys, supportRole, tokens }: AccessOptions) {
+export function accessControl(options: AccessOptions) {
+  const { internalKeys, operatorKeys, supportRole, tokens } = options
   const isInternal = keyMatcher(internalKeys)
   const isOperator = keyMatcher(operatorKeys)
-  const callerOf = (arrival: Arrival, identity: Identity) => new IdentifiedCaller(arrival, identity, clientAddress)
+  const callerOf = (arrival: Arrival, identity: Identity) => new IdentifiedCaller(arrival, identity, options)
   const bearerCaller = (arrival: Arrival, verdict: Verdict) => callerOf(arrival, identityOf(verdict, supportRole))
 
   return {
@@ -53,14 +59,15 @@ export function accessControl({ clientAddress, internalKeys, operatorKeys, suppo
     identify: (arrival: Arrival, access: Access): Caller | Promise<Caller> => {
       if (access.length === 1 && access[0] === 'anyone') return callerOf(arrival, ANYONE)
 
-      const key = arrival.headers.get('x-api-key')
+      const { headers } = arrival.request
+      const key = headers.get('x-api-key')
       if (key !== null) {
         if (isOperator(key)) return callerOf(arrival, OPERATOR)
         if (isInternal(key)) return callerOf(arrival, INTERNAL)
         throw new Problem('invalid_api_key')
       }
 
-      const authorization = arrival.headers.get('authorization')
+      const authorization = headers.get('authorization')
       if (authorization === null) {
         if (access.includes('anyone')) return callerOf(arrival, ANYONE)
         throw new Problem(access.includes('user') || access.includes('operator') ? 'missing_token' : 'invalid_api_key')
@@ -77,7 +84,7 @@ export function accessControl({ clientAddress, internalKeys, operatorKeys, suppo
 }
 
 /** The part of a caller that depends on the credential. */
-type Identity = Omit<Caller, 'ip' | 'userAgent' | 'locale' | 'requestId'>
+type Identity = Omit<Caller, 'ip' | 'userAgent' | 'way' | 'locale' | 'requestId'>
 
 const ANYONE: Identity = {
   userId: null,
@@ -111,7 +118,10 @@ function identityOf(verdict: Verdict, supportRole: string | undefined): Identity
   }
 }
 
-/** Reads the address, the user agent and the language when they are asked for: most requests never do, and the address is a system call. */
+/**
+ * Reads the address, the user agent, the way and the language when they are asked for: most requests never do, and the address
+ * is a system call.
+ */
 class IdentifiedCaller implements Caller {
   readonly userId: string | null
   readonly sessionId: string | null
@@ -124,10 +134,11 @@ class IdentifiedCaller implements Caller {
   readonly actor: string
   readonly requestId: string
   readonly #arrival: Arrival
-  readonly #clientAddress: ClientAddress
+  readonly #options: CallerOptions
   #ip: string | null | undefined
+  #browser: Browser | null | undefined
 
-  constructor(arrival: Arrival, identity: Identity, clientAddress: ClientAddress) {
+  constructor(arrival: Arrival, identity: Identity, options: CallerOptions) {
     this.userId = identity.userId
     this.sessionId = identity.sessionId
     this.roles = identity.roles
@@ -139,27 +150,53 @@ class IdentifiedCaller implements Caller {
     this.actor = identity.actor
     this.requestId = arrival.requestId
     this.#arrival = arrival
-    this.#clientAddress = clientAddress
+    this.#options = options
   }
 
   get ip(): string | null {
     // A service calls on behalf of a client whose address only that service knows.
     if (this.internal) return null
     if (this.#ip === undefined) {
-      const { address, headers } = this.#arrival
-      this.#ip = this.#clientAddress.of(address(), () => headers.get('x-forwarded-for'))
+      const { address, request } = this.#arrival
+      const browser = this.#pagesBrowser()
+      this.#ip = browser
+        ? browser.ip
+        : this.#options.clientAddress.of(address(), () => request.headers.get('x-forwarded-for'))
     }
     return this.#ip
   }
 
   get userAgent(): string | null {
-    return this.#arrival.headers.get('user-agent')
+    const browser = this.#pagesBrowser()
+    return browser ? browser.userAgent : this.#arrival.request.headers.get('user-agent')
+  }
+
+  get way(): Way {
+    return this.#pagesBrowser() ? 'pages' : 'api'
   }
 
   get locale(): Locale | null {
-    return preferredLocale(this.#arrival.headers.get('accept-language')) ?? null
+    return preferredLocale(this.#arrival.request.headers.get('accept-language')) ?? null
+  }
+
+  /** The browser that the pages call for; null: the pages do not call. A header that is not theirs is ignored. */
+  #pagesBrowser(): Browser | null {
+    if (this.#browser !== undefined) return this.#browser
+    const { request, startedAt } = this.#arrival
+    const { clock, internalKeys } = this.#options
+    const value = this.internal ? null : request.headers.get(BROWSER_HEADER)
+    if (value === null) this.#browser = null
+    else {
+      const path = URL.parse(request.url)?.pathname ?? ''
+      // The time of the arrival: a request may wait before anyone asks for its browser.
+      const now = clock.now() - (clock.monotonic() - startedAt)
+      this.#browser = readBrowser(internalKeys, value, { method: request.method, path, now })
+    }
+    return this.#browser
   }
 }
+
+type CallerOptions = Pick<AccessOptions, 'clientAddress' | 'clock' | 'internalKeys'>
 
 /** @throws Problem `forbidden` when the caller may not call a route */
 export function requireAccess(caller: Caller, access: Access): void {

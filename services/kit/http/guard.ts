@@ -44,10 +44,10 @@ export function guard(options: GuardOptions) {
       // The framework awaits a hook only if its source text is an async function, whatever it returns. A request would
       // pass a hook that is not awaited.
       transform: asGuard(async (context) => {
-        const { address, body, bodyProblem, gate, request, requestId, route } = context
+        const { address, body, bodyProblem, gate, request, requestId, route, startedAt } = context
         const ready = options.whenReady?.(route)
         if (ready) await ready
-        const arrival = { headers: request.headers, requestId, address }
+        const arrival = { request, requestId, startedAt, address }
         // Set before the check: the log reports the address of a refused request too.
         context.caller = anonymousCaller(arrival)
         const identified = access.includes('holder') ? identifyHolder(arrival, access, body) : identify(arrival, access)

@@ -105,7 +105,7 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
   EMAIL_LOGIN: { group: 'Passwords', text: '`on`: a code or a link by mail logs in' },
   DEVICE_TRUST: {
     group: 'Passwords',
-    text: 'Which logins from a new device ask for a code by mail: `off`, `pages` (those on the pages), `all` (also those by the API)',
+    text: 'Which logins from a new device ask for a code by mail: `off`, `pages` (those on the pages; the default with `SMTP_URL`), `all` (also those by the API)',
   },
   PASSWORD_MIN_LENGTH: { group: 'Passwords', text: 'The minimum number of characters of a new password, 1 to 256' },
   PASSWORD_HASH: { group: 'Passwords', text: 'The algorithm of new hashes: `bcrypt` or `argon2id`' },
