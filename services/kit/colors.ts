@@ -55,3 +55,64 @@ function luminance(color: string): number {
   })
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 }
+
+/** The colours of pages. */
+export interface PageColors {
+  page: string
+  card: string
+  line: string
+  text: string
+  muted: string
+  link: string
+  field: string
+  button: string
+  'button-text': string
+  'button-border': string
+  error: string
+  'error-tint': string
+  good: string
+  'good-tint': string
+}
+
+/** Chooses the colours of pages, light and dark, by that of the product. @param brand such as `#1f6feb` */
+export function pageColors(brand: string): Record<'light' | 'dark', PageColors> {
+  const button = buttonColors(brand)
+  const common = { button: button.background, 'button-text': button.text }
+  return {
+    light: {
+      ...common,
+      page: '#f4f5f7',
+      card: LIGHT.card,
+      line: '#d5dae0',
+      text: LIGHT.text,
+      muted: LIGHT.muted,
+      link: legible(brand, ['#f4f5f7', LIGHT.card], LIGHT.link),
+      field: '#79828c',
+      'button-border': button.border,
+      error: '#b3261e',
+      'error-tint': '#fdecea',
+      good: '#0b6b3a',
+      'good-tint': '#e6f4ec',
+    },
+    dark: {
+      ...common,
+      page: DARK.page,
+      card: DARK.card,
+      line: DARK.line,
+      text: DARK.text,
+      muted: DARK.muted,
+      link: legible(brand, [DARK.page, DARK.card], DARK.link),
+      field: '#7d8894',
+      'button-border': button.darkBorder,
+      error: '#ffb4ab',
+      'error-tint': '#3b1a18',
+      good: '#7fd8a4',
+      'good-tint': '#12301f',
+    },
+  }
+}
+
+/** The colour itself if text of it can be read on the backgrounds, otherwise the other one. */
+function legible(color: string, backgrounds: readonly string[], other: string): string {
+  return backgrounds.every((background) => contrast(color, background) >= 4.5) ? color : other
+}

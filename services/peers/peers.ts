@@ -6,6 +6,7 @@ import { type AuthClient, authClient, feedSource } from './auth.ts'
 import { deletionListeners } from './deletions.ts'
 import type { Link } from './link.ts'
 import { moduleFeedSource } from './modules.ts'
+import { apiOfPages, type PagesPeer } from './pages.ts'
 import { type UsersClient, usersClient } from './users.ts'
 
 /**
@@ -21,6 +22,8 @@ export interface Peers {
   moduleFeed: ModuleFeedSource
   /** The services that users notifies when a user was deleted. */
   listeners: readonly DeletionListener[]
+  /** The public API, for the pages. */
+  pages: PagesPeer
   /** Sends the mails of auth. Without one, auth opens its own by the settings. */
   mailer?: Mailer
 }
@@ -40,5 +43,6 @@ export function createPeers<Name extends string>(
     feed: feedSource(link('auth')),
     moduleFeed: moduleFeedSource(link('modules')),
     listeners: deletionListeners(subscribers, link),
+    pages: apiOfPages(link),
   }
 }

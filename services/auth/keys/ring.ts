@@ -4,8 +4,9 @@ import type { Clock } from '../../kit/clock.ts'
 import { InternalError } from '../../kit/log.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { importPublicKey, type PublicJwk, type SigningKey } from '../../kit/tokens/access-token.ts'
+import type { Sealing } from '../../kit/tokens/sealing.ts'
 import type { KeyStore, StoredKey } from '../store/index.ts'
-import { type Sealing, signingKeyName } from './sealing.ts'
+import { signingKeyName } from './sealing.ts'
 
 const ALG = 'EdDSA'
 const ORDER: readonly StoredKey['status'][] = ['pending', 'active', 'retiring']

@@ -1,0 +1,20 @@
+// Adds to pages what works only with a script. Every form works without it.
+for (const button of document.querySelectorAll('[data-shows]')) {
+  const input = document.getElementById(button.dataset.shows)
+  const { hide, show } = button.dataset
+  button.hidden = false
+  const set = (isShown) => {
+    input.type = isShown ? 'text' : 'password'
+    button.textContent = isShown ? hide : show
+  }
+  button.addEventListener('click', () => {
+    set(input.type === 'password')
+    input.focus()
+  })
+  // Password managers and browsers save only what is in a password field.
+  input.form.addEventListener('submit', () => set(false))
+}
+// A page from the browser's memory may show a session that has ended.
+addEventListener('pageshow', (event) => {
+  if (event.persisted) location.reload()
+})

@@ -1,0 +1,292 @@
+import { timingSafeEqual } from 'node:crypto'
+import type { ClientAddress } from '../kit/client-address.ts'
+import type { Clock } from '../kit/clock.ts'
+import type { Locale } from '../kit/locale.ts'
+import type { UserRead } from '../kit/schema/user.ts'
+import type { Config } from '../kit/process/config.ts'
+import type { Random } from '../kit/random.ts'
+import { signBrowser } from '../kit/tokens/browser-signature.ts'
+import { authenticationIn } from '../kit/tokens/access-token.ts'
+import type { Codes } from '../kit/tokens/sealing.ts'
+import type { Token } from '../auth/schemas/tokens.ts'
+import type { Api, PagesPeer } from '../peers/pages.ts'
+import type { Assets } from './assets.ts'
+import { type CookieNames, setCookie } from './cookies.ts'
+import { type Answer, expected, type Outcome, outcomeOf } from './outcome.ts'
+import { type ReturnTo, returnTo } from './return-to.ts'
+import { type BrowserSession, openSession, type SealedCookies, sealSession } from './session-cookie.ts'
+import type { Texts } from './texts/texts.ts'
+
+/** What every page needs. */
+export interface PagesContext {
+  config: Pick<
+    Config,
+    | 'brandColor'
+    | 'dataDir'
+    | 'deviceTrust'
+    | 'emailLogin'
+    | 'emailVerification'
+    | 'locale'
+    | 'passwordMinLength'
+    | 'productName'
+    | 'production'
+    | 'publicUrl'
+    | 'reauthMaxAge'
+    | 'registrationOpen'
+    | 'returnOrigins'
+    | 'smtpUrl'
+    | 'supportEmail'
+  >
+  clock: Clock
+  random: Random
+  cookies: SealedCookies
+  names: CookieNames
+  /** Codes of forms. */
+  formCodes: Codes
+  clientAddress: ClientAddress
+  peer: PagesPeer
+  assets: Assets
+}
+
+/** A code that was mailed, and that the browser's next form sends. Sealed in a cookie, as the id is never shown. */
+export interface PendingCode {
+  kind: 'device' | 'verification' | 'sign-in' | 'new-email'
+  challengeId: string
+  /** The address to which the code was sent. */
+  email: string
+  returnTo: string
+}
+
+/** The person must sign in, or has to sign in again: the session has ended. */
+export class SignInNeeded extends Error {}
+
+/** Milliseconds before its end at which an access token is replaced. */
+const EARLY = 5000
+/** Milliseconds for which a code is waited for. */
+const CODE_WAIT = 15 * 60_000
+/** Seconds for which a device is known. */
+const DEVICE_AGE = 90 * 24 * 3600
+/** The codes of a problem of the access token itself. */
+const TOKEN_PROBLEMS = ['missing_token', 'invalid_token', 'token_expired', 'token_revoked']
+
+interface Arrival {
+  requestId: string
+  locale: Locale
+  texts: Texts
+  cookies: ReadonlyMap<string, string>
+  form: URLSearchParams
+  address: string | null
+}
+
+/** One request of a browser: what it sent, its session, and the cookies of the response. */
+export class PageRequest {
+  readonly url: URL
+  readonly requestId: string
+  readonly locale: Locale
+  readonly texts: Texts
+  readonly form: URLSearchParams
+  /** The headers `set-cookie` of the response. */
+  readonly setCookies: string[] = []
+  session: BrowserSession | null
+  private readonly formId: string
+  private readonly arrival: Arrival
+  #user: UserRead | undefined
+
+  constructor(
+    readonly context: PagesContext,
+    readonly request: Request,
+    arrival: Arrival,
+  ) {
+    const { clock, cookies, names, random } = context
+    this.url = new URL(request.url)
+    this.requestId = arrival.requestId
+    this.locale = arrival.locale
+    this.texts = arrival.texts
+    this.form = arrival.form
+    this.arrival = arrival
+    this.session = openSession(cookies, names.session, arrival.cookies.get(names.session), clock.now())
+    const formId = arrival.cookies.get(names.form)
+    this.formId = formId && /^[\w-]{22,64}$/.test(formId) ? formId : random.bytes(18).toString('base64url')
+    if (this.formId !== formId) this.keep(names.form, this.formId)
+  }
+
+  /** A field of the form, trimmed; empty when it was not sent. */
+  field(name: string): string {
+    return this.secret(name).trim()
+  }
+
+  /** A field of the form as it was typed, such as a password. */
+  secret(name: string): string {
+    return this.form.get(name) ?? ''
+  }
+
+  /** The token in the link of a mail: of the address, or of the form that the page of the link has. */
+  get linkToken(): string {
+    return this.form.get('token') ?? this.url.searchParams.get('token') ?? ''
+  }
+
+  /** Where the person wants to go next. */
+  get returnTo(): ReturnTo {
+    const { publicUrl, returnOrigins } = this.context.config
+    return returnTo(this.form.get('return_to') ?? this.url.searchParams.get('return_to'), publicUrl, returnOrigins)
+  }
+
+  /** The value that a form must send back. It changes with the session, so a form of another session is refused. */
+  get formToken(): string {
+    return this.context.formCodes.of(this.formMessage()).toString('base64url')
+  }
+
+  /** Whether the form has the token that its page was made with. */
+  hasFormToken(): boolean {
+    const sent = Buffer.from(this.form.get('form_token') ?? '', 'base64url')
+    return this.context.formCodes
+      .all(this.formMessage())
+      .some((code) => code.length === sent.length && timingSafeEqual(code, sent))
+  }
+
+  private formMessage(): Buffer {
+    return Buffer.from(`${this.formId} ${this.session?.id ?? ''}`)
+  }
+
+  /** Calls the API without a credential. */
+  async callAnonymously<T>(call: (api: Api) => Promise<Answer<T>>): Promise<Outcome<T>> {
+    return await outcomeOf(call(this.api(null)))
+  }
+
+  /**
+   * Calls the API as the person who is signed in. An access token that has expired is replaced before.
+   * @throws SignInNeeded without a session, or when it has ended; UnexpectedProblem when it cannot be refreshed
+   */
+  async call<T>(call: (api: Api) => Promise<Answer<T>>): Promise<Outcome<T>> {
+    if (!this.session) throw new SignInNeeded()
+    if (this.session.accessExpiresAt - EARLY <= this.context.clock.now()) await this.refresh()
+    const outcome = await outcomeOf(call(this.api(this.session.accessToken)))
+    if (outcome.ok || !TOKEN_PROBLEMS.includes(outcome.problem.code)) return outcome
+    // The token may have been made before a change of the user's roles; if its session has ended, so has the refresh token.
+    await this.refresh()
+    const again = await outcomeOf(call(this.api(this.session.accessToken)))
+    if (!again.ok && TOKEN_PROBLEMS.includes(again.problem.code)) this.endSession()
+    return again
+  }
+
+  /** The person who is signed in, as users knows them now. @throws as `call` */
+  async user(): Promise<UserRead> {
+    this.#user ??= expected(await this.call<UserRead>(({ auth }) => auth.me.get() as never))
+    return this.#user
+  }
+
+  /** Forgets what `user` read, after a change of it. */
+  forgetUser(): void {
+    this.#user = undefined
+  }
+
+  /** Keeps the tokens of a session that was opened, as the browser's session. */
+  signIn(token: Token): void {
+    this.session = this.sessionOf(token)
+    this.keepSession()
+  }
+
+  /** Keeps a new access token of the session. */
+  renewAccess({ access_token, expires_in }: { access_token: string; expires_in: number }): void {
+    if (!this.session) return
+    this.session.accessToken = access_token
+    this.session.accessExpiresAt = this.context.clock.now() + expires_in * 1000
+    this.keepSession()
+  }
+
+  /** Removes the session from the browser. */
+  signOut(): void {
+    this.session = null
+    this.remove(this.context.names.session)
+    this.remove(this.context.names.step)
+  }
+
+  /** When the person last authenticated, in milliseconds since the epoch. */
+  get authenticatedAt(): number {
+    return this.session?.accessToken ? authenticationIn(this.session.accessToken).authTime * 1000 : 0
+  }
+
+  /** The token of this device, if its user has confirmed it. */
+  get deviceToken(): string | undefined {
+    return this.arrival.cookies.get(this.context.names.device)
+  }
+
+  keepDevice(token: string): void {
+    this.keep(this.context.names.device, token, DEVICE_AGE)
+  }
+
+  /** The code that the browser waits for, of one of these kinds. */
+  pendingCode(...kinds: PendingCode['kind'][]): PendingCode | null {
+    const { clock, cookies, names } = this.context
+    const code = cookies.open(names.step, this.arrival.cookies.get(names.step), clock.now()) as PendingCode | undefined
+    return code && kinds.includes(code.kind) ? code : null
+  }
+
+  waitForCode(code: PendingCode): void {
+    const { clock, cookies, names } = this.context
+    this.keep(names.step, cookies.seal(names.step, code, clock.now() + CODE_WAIT), CODE_WAIT / 1000)
+  }
+
+  endWait(): void {
+    this.remove(this.context.names.step)
+  }
+
+  private api(accessToken: string | null): Api {
+    const { clock, peer } = this.context
+    const browser = { ip: this.arrival.address, userAgent: this.request.headers.get('user-agent') }
+    return peer.as((request, key) => {
+      const { method, url } = request
+      const path = new URL(url).pathname
+      request.headers.set('x-ch202-browser', signBrowser(key, { method, path, at: clock.now(), browser }))
+      request.headers.set('x-request-id', this.requestId)
+      request.headers.set('accept-language', this.locale)
+      if (accessToken !== null) request.headers.set('authorization', `Bearer ${accessToken}`)
+    })
+  }
+
+  private async refresh(): Promise<void> {
+    const refresh_token = this.session?.refreshToken ?? ''
+    const outcome = await this.callAnonymously<Token>(({ auth }) => auth.refresh.post({ refresh_token }) as never)
+    if (!outcome.ok && [400, 401, 403].includes(outcome.problem.status)) this.endSession()
+    this.signIn(expected(outcome))
+  }
+
+  private endSession(): never {
+    this.signOut()
+    throw new SignInNeeded()
+  }
+
+  private sessionOf(token: Token): BrowserSession {
+    const now = this.context.clock.now()
+    return {
+      id: token.session_id,
+      accessToken: token.access_token,
+      accessExpiresAt: now + token.expires_in * 1000,
+      refreshToken: token.refresh_token,
+      refreshExpiresAt: now + token.refresh_expires_in * 1000,
+    }
+  }
+
+  private keepSession(): void {
+    const { clock, cookies, names } = this.context
+    if (!this.session) return
+    const maxAge = Math.floor((this.session.refreshExpiresAt - clock.now()) / 1000)
+    this.keep(names.session, sealSession(cookies, names.session, this.session), maxAge)
+  }
+
+  private keep(name: string, value: string, maxAge?: number): void {
+    const { isSecure } = this.context.names
+    this.remember(name, setCookie(name, value, maxAge === undefined ? { isSecure } : { isSecure, maxAge }))
+  }
+
+  private remove(name: string): void {
+    this.remember(name, setCookie(name, '', { isSecure: this.context.names.isSecure, maxAge: 0 }))
+  }
+
+  /** Sets a cookie once: the last value counts. */
+  private remember(name: string, header: string): void {
+    const index = this.setCookies.findIndex((cookie) => cookie.startsWith(`${name}=`))
+    if (index >= 0) this.setCookies.splice(index, 1)
+    this.setCookies.push(header)
+  }
+}

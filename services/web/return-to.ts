@@ -1,0 +1,31 @@
+/** Where a person goes when nothing else was asked for. */
+export const HOME = '/account'
+
+/** An address to which a person may be sent, and its origin if that is not the pages' own. */
+export interface ReturnTo {
+  url: string
+  origin: string | null
+}
+
+/**
+ * Checks an address to which a person wants to return: a path of the pages' own, or an address of a listed origin. Any
+ * other one counts as none: a link to the sign-in must not lead to a foreign page (OWASP, open redirect).
+ * @param text the parameter `return_to`
+ * @param publicUrl the address of the pages
+ * @param origins the origins of the setting RETURN_ORIGINS
+ */
+export function returnTo(text: string | null, publicUrl: string, origins: readonly string[]): ReturnTo {
+  const home: ReturnTo = { url: HOME, origin: null }
+  // Browsers drop tabs and line breaks, and read a backslash as a slash: `/\evil.example` is another host.
+  if (!text || text.length > 2000 || /[\\\s\p{Cc}]/u.test(text)) return home
+  const own = new URL(publicUrl).origin
+  const parsed = URL.parse(text, own)
+  if (!parsed || parsed.username || parsed.password) return home
+  if (text.startsWith('/') && !text.startsWith('//') && parsed.origin === own)
+    return { url: parsed.pathname.startsWith('//') ? HOME : `${parsed.pathname}${parsed.search}`, origin: null }
+  // Compared to the letter with what was written: `HTTPS://App.example` and `https://app.example:443` are not listed.
+  const origin = origins.find(
+    (listed) => text === listed || text.startsWith(`${listed}/`) || text.startsWith(`${listed}?`),
+  )
+  return origin !== undefined && parsed.origin === origin ? { url: parsed.href, origin } : home
+}
