@@ -18,8 +18,8 @@ export async function documentation(version: string): Promise<OpenApiDocument> {
   const common = health({ service: 'ch202', version, clock, guard: guarded, ...unused })
   const paths = documentedPaths({ routes: common })
   for (const name of SERVICE_NAMES) {
-    const { forms, ...routes } = await descriptorOf(name).documentedRoutes(guarded)
-    Object.assign(paths, documentedPaths(routes, forms))
+    const documented = await descriptorOf(name).documentedRoutes?.(guarded)
+    if (documented) Object.assign(paths, documentedPaths(documented, documented.forms))
   }
   return openApiDocument('Ch202', version, paths, SERVICE_TAGS)
 }

@@ -27,7 +27,7 @@ export interface ServiceDescriptor extends NumberedService {
   /** Loads the function that builds the service. Lazy: the tool starts without the services. */
   load(): Promise<(runtime: Runtime, peers: Peers) => Service | Promise<Service>>
   /** Builds the routes for the OpenAPI document, without a context because they are never called. */
-  documentedRoutes(guard: Service['guard']): Promise<Routes & { forms?: readonly string[] }>
+  documentedRoutes?(guard: Service['guard']): Promise<Routes & { forms?: readonly string[] }>
 }
 
 const UUID = '[0-9A-Fa-f-]{36}'
@@ -121,6 +121,12 @@ export const SERVICES = {
     documentedRoutes: async (guard) => ({
       routes: (await import('./modules/index.ts')).modulesRoutes(UNUSED, guard),
     }),
+  },
+  // The pages for people, which are no part of the API.
+  web: {
+    number: 0,
+    tags: {},
+    load: async () => (await import('./web/main.ts')).webService,
   },
 } as const satisfies Record<string, ServiceDescriptor>
 

@@ -2,14 +2,18 @@ import type { AnyElysia } from 'elysia'
 import { pathOf } from './kit/http/request-url.ts'
 
 /**
- * Routes each request to an app. A single app takes every request. Of several, the first is the combined app: it takes
+ * Routes each request to an app. A single app takes every request, if there are no pages. Of several, the first is the combined app: it takes
  * the paths that every service has (health, metrics, the document), and every path that no other app has. Each other app
- * takes the paths whose first part, such as `/users`, no earlier app has.
+ * takes the paths whose first part, such as `/users`, no earlier app has. The pages take their own paths, and those that
+ * nobody has when a browser asks for one.
  */
-export function router(apps: readonly AnyElysia[]): (request: Request) => Response | Promise<Response> {
+export function router(
+  apps: readonly AnyElysia[],
+  pages?: AnyElysia,
+): (request: Request) => Response | Promise<Response> {
   const [first, ...others] = apps
   if (!first) throw new Error('There is nothing to serve')
-  if (others.length === 0) return (request) => first.fetch(request)
+  if (others.length === 0 && !pages) return (request) => first.fetch(request)
   const byFirstPart = new Map<string, AnyElysia>()
   for (const app of apps)
     for (const { path } of app.routes) {
@@ -20,10 +24,22 @@ export function router(apps: readonly AnyElysia[]): (request: Request) => Respon
   byFirstPart.delete('')
   const byPath = new Map(others.flatMap((app) => app.routes.map(({ path }) => [path, app] as const)))
   for (const { path } of first.routes) byPath.set(path, first)
+  const pagePaths = new Set(pages?.routes.map(({ path }) => path))
   return (request) => {
     const path = pathOf(request.url)
-    return (byPath.get(path) ?? byFirstPart.get(firstPart(path)) ?? first).fetch(request)
+    const app = byPath.get(path) ?? byFirstPart.get(firstPart(path))
+    if (pages && (pagePaths.has(path) || isAsset(path) || (!app && wantsPage(request)))) return pages.fetch(request)
+    return (app ?? first).fetch(request)
   }
+}
+
+function isAsset(path: string): boolean {
+  return path.startsWith('/assets/')
+}
+
+/** Whether a browser shows the answer to a request as a page. */
+function wantsPage({ headers }: Request): boolean {
+  return headers.get('accept')?.includes('text/html') ?? false
 }
 
 function firstPart(path: string): string {

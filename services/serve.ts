@@ -67,8 +67,9 @@ export async function serve(
   }
   const apps = services.map(({ app }) => app)
   if (apps.length > 1) apps.unshift(combinedApp(runtime, services))
-  for (const app of apps) app.server = server
-  answerWith(router(apps))
+  const pages = services.flatMap((service) => service.pages ?? [])
+  for (const app of [...apps, ...pages]) app.server = server
+  answerWith(router(apps, pages[0]))
   await Promise.all(services.map((service) => service.start()))
   const removeRunFiles = writeRunFiles(config.dataDir, names, { url, startedAt: timestamp(runtime.clock.now()) })
   return {

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { pageColors } from '../kit/colors.ts'
-import script from './assets/page.js' with { type: 'text' }
+import { type PageColors, pageColors } from '../kit/colors.ts'
 import style from './assets/page.css' with { type: 'text' }
+import script from './assets/page.js' with { type: 'text' }
 
 /** The files beside the pages, by the paths that the pages name. */
 export interface Assets {
@@ -26,11 +26,11 @@ const OWN_MAX = 512 * 1024
  */
 export function loadAssets({ brandColor, dataDir }: { brandColor: string; dataDir: string }): Assets {
   const files = new Map<string, File>()
-  const add = (name: string, type: string, text: string | Buffer) => {
-    const bytes = Buffer.from(text)
+  const add = (name: string, type: string, content: string | Uint8Array) => {
+    const bytes = new Uint8Array(Buffer.from(content as string))
     const [stem, extension] = [name.slice(0, name.lastIndexOf('.')), name.slice(name.lastIndexOf('.'))]
     const path = `/assets/${stem}-${createHash('sha256').update(bytes).digest('hex').slice(0, 10)}${extension}`
-    files.set(path, { bytes, zipped: Buffer.from(Bun.gzipSync(bytes, { level: 9 })), type })
+    files.set(path, { bytes, zipped: Bun.gzipSync(bytes, { level: 9 }), type })
     return path
   }
   const own = (name: string, type: string) => {
@@ -41,8 +41,8 @@ export function loadAssets({ brandColor, dataDir }: { brandColor: string; dataDi
     return add(name, type, bytes)
   }
   return {
-    style: add('page.css', 'text/css; charset=utf-8', colorsOf(brandColor) + String(style)),
-    script: add('page.js', 'text/javascript; charset=utf-8', String(script)),
+    style: add('page.css', 'text/css; charset=utf-8', colorsOf(brandColor) + style),
+    script: add('page.js', 'text/javascript; charset=utf-8', script),
     icon: add('icon.svg', 'image/svg+xml', iconOf(brandColor)),
     logo: own('logo.svg', 'image/svg+xml'),
     ownStyle: own('style.css', 'text/css; charset=utf-8'),
@@ -54,8 +54,8 @@ export function loadAssets({ brandColor, dataDir }: { brandColor: string; dataDi
 }
 
 interface File {
-  bytes: Buffer
-  zipped: Buffer
+  bytes: Uint8Array<ArrayBuffer>
+  zipped: Uint8Array<ArrayBuffer>
   type: string
 }
 
@@ -77,7 +77,7 @@ function respond({ bytes, type, zipped }: File, request: Request): Response {
 /** The colours that follow from that of the product, as custom properties. */
 function colorsOf(brandColor: string): string {
   const { dark, light } = pageColors(brandColor)
-  const properties = (colors: Record<string, string>) =>
+  const properties = (colors: PageColors) =>
     Object.entries(colors)
       .map(([name, color]) => `--${name}:${color}`)
       .join(';')

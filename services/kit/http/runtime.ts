@@ -30,6 +30,8 @@ export interface Runtime {
 export interface Service {
   name: string
   app: AnyElysia
+  /** The pages for people, which `web` has. Its app has the paths of all services. */
+  pages?: AnyElysia
   guard: ReturnType<typeof guard>
   /** Its paths, for the documentation. */
   paths(): Paths

@@ -30,8 +30,10 @@ export interface Config<Name extends string = string> {
   listenAll: string
   /** The hosts of all addresses in the settings. Calls to them never go through a proxy. */
   hosts: string[]
-  /** The base address of links in mails. */
+  /** The address of the pages, and the base of links in mails. */
   publicUrl: string
+  /** The same for a process that serves every service. */
+  publicUrlAtOneAddress: string
   /** Undefined: the base address of auth at its first start, which its database stores. */
   issuer: string | undefined
   audience: string
@@ -51,6 +53,8 @@ export interface Config<Name extends string = string> {
   hashQueue: number
   registrationOpen: boolean
   corsOrigins: string[]
+  /** Origins other than their own to which the pages may send someone who has signed in. */
+  returnOrigins: string[]
   smtpUrl: string | undefined
   mailFrom: string
   /** How long after a login the calls that change how someone logs in need no further proof. Undefined: for ever. */
@@ -151,6 +155,9 @@ export function readConfig<Name extends string>(
   const issuer = settings.publicAddress('ISSUER', issuerRules)
   const publicRules = { example: 'https://app.example.org', fallback: combinedUrl }
   const publicUrl = settings.publicAddress('PUBLIC_URL', publicRules)
+  const normalizedUrl = publicUrl === undefined ? undefined : (URL.parse(publicUrl)?.href ?? '').replace(/\/+$/, '')
+  // Behind a proxy that has one address for all services, that one alone may be set.
+  const webUrl = settings.isSet(addressSetting('web')) && 'web' in addresses ? String(addresses.web) : combinedUrl
   const allAddresses = [...Object.values<string>(addresses), combinedUrl, publicUrl, smtpUrl, amqpUrl, databaseUrl]
   const config: Config<Name> = {
     production,
@@ -162,8 +169,8 @@ export function readConfig<Name extends string>(
     listen,
     listenAll,
     hosts: [...new Set(allAddresses.flatMap((url) => hostOf(url ?? '') || []))],
-    publicUrl:
-      publicUrl === undefined ? linksTo(combinedUrl, issuer) : (URL.parse(publicUrl)?.href ?? '').replace(/\/+$/, ''),
+    publicUrl: normalizedUrl ?? linksTo(webUrl, issuer),
+    publicUrlAtOneAddress: normalizedUrl ?? linksTo(combinedUrl, issuer),
     issuer,
     audience: settings.text('AUDIENCE', 'ch202'),
     jwtExpire: settings.duration('JWT_EXPIRE', '1h', SECOND),
@@ -179,7 +186,8 @@ export function readConfig<Name extends string>(
     bcryptCost: settings.integer('BCRYPT_COST', 10, 4, 20),
     hashQueue: settings.integer('HASH_QUEUE', 128, 0, 100_000),
     registrationOpen: settings.oneOf('REGISTRATION', 'open', ['open', 'closed']) === 'open',
-    corsOrigins: readOrigins(settings),
+    corsOrigins: readOrigins('CORS_ORIGINS', settings, 'https://app.example.org or capacitor://localhost'),
+    returnOrigins: readOrigins('RETURN_ORIGINS', settings, 'https://app.example.org'),
     smtpUrl: smtpUrl && settings.verbatim('SMTP_URL', smtpUrl, readSmtpUrl),
     mailFrom: settings.verbatim('MAIL_FROM', settings.text('MAIL_FROM', 'Ch202 <no-reply@localhost>'), readSender),
     reauthMaxAge: settings.durationOrOff('REAUTH_MAX_AGE', '10m', 30 * SECOND),
@@ -220,15 +228,16 @@ function readSecrets(name: string, settings: SettingReader, { production }: { pr
   return values
 }
 
-function readOrigins(settings: SettingReader): string[] {
-  const origins = settings.list('CORS_ORIGINS')
+/** Reads a list of origins. @param example an origin, or two */
+function readOrigins(name: string, settings: SettingReader, example: string): string[] {
+  const origins = settings.list(name)
   const faults = origins.flatMap((origin, index) => {
     const fault = originFault(origin)
     return fault === undefined ? [] : [`${origins.length > 1 ? `number ${index + 1}` : 'it'} is ${fault}`]
   })
   if (faults.length > 0)
     settings.faults.push(
-      `CORS_ORIGINS must list origins such as https://app.example.org or capacitor://localhost: ${faults.join('; ')}`,
+      `${name} must list origins such as ${example}: ${faults.join('; ')}`,
     )
   return origins
 }
@@ -318,11 +327,11 @@ function contradictions(config: Config): string[] {
   return faults
 }
 
-/** The default base of links in mails: the combined process, or the issuer if no other machine can reach the process. */
-function linksTo(combinedUrl: string, issuer: string | undefined): string {
-  return issuer !== undefined && /^https?:/.test(issuer) && URL.canParse(combinedUrl) && hasWildcardHost(combinedUrl)
+/** The default base of links in mails: the process that has the pages, or the issuer if no other machine can reach it. */
+function linksTo(url: string, issuer: string | undefined): string {
+  return issuer !== undefined && /^https?:/.test(issuer) && URL.canParse(url) && hasWildcardHost(url)
     ? issuer.replace(/\/+$/, '')
-    : combinedUrl
+    : url
 }
 
 function isAddressOrNetwork(text: string): boolean {
@@ -334,7 +343,8 @@ function isAddressOrNetwork(text: string): boolean {
 
 /** The settings of a process that serves all services: every service has the same address. */
 export function atOneAddress<Name extends string>(config: Config<Name>): Config<Name> {
-  return { ...config, addresses: mapValues(config.addresses, () => config.url) }
+  const { publicUrlAtOneAddress: publicUrl, url } = config
+  return { ...config, addresses: mapValues(config.addresses, () => url), publicUrl }
 }
 
 function mapValues<T extends Record<string, unknown>, R>(

@@ -61,7 +61,7 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
   },
   PUBLIC_URL: {
     group: 'Addresses and files',
-    text: 'The base of links in mails: `PUBLIC_URL/reset-password?token=…`. Unset: `CH202_URL`, or `ISSUER` if `CH202_URL` stands for every address of the machine',
+    text: 'The address of the pages, and the base of links in mails: `PUBLIC_URL/reset-password?token=…`. Unset: `WEB_URL` if that is set, otherwise `CH202_URL`; `ISSUER` if that address stands for every address of the machine',
   },
   ISSUER: {
     group: 'Tokens and sessions',

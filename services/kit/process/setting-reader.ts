@@ -33,6 +33,11 @@ export class SettingReader {
     return this.env[name]?.trim() || undefined
   }
 
+  /** Whether the environment has a setting. */
+  isSet(name: string): boolean {
+    return Boolean(this.env[name]?.trim())
+  }
+
   text(name: string, fallback: string): string {
     return this.optional(name, fallback) ?? fallback
   }

@@ -5,7 +5,7 @@ import type { Locale } from '../kit/locale.ts'
 import type { UserRead } from '../kit/schema/user.ts'
 import type { Config } from '../kit/process/config.ts'
 import type { Random } from '../kit/random.ts'
-import { signBrowser } from '../kit/tokens/browser-signature.ts'
+import { BROWSER_HEADER, signBrowser } from '../kit/access/browser.ts'
 import { authenticationIn } from '../kit/tokens/access-token.ts'
 import type { Codes } from '../kit/tokens/sealing.ts'
 import type { Token } from '../auth/schemas/tokens.ts'
@@ -13,6 +13,7 @@ import type { Api, PagesPeer } from '../peers/pages.ts'
 import type { Assets } from './assets.ts'
 import { type CookieNames, setCookie } from './cookies.ts'
 import { type Answer, expected, type Outcome, outcomeOf } from './outcome.ts'
+import type { FormErrors } from './form-errors.ts'
 import { type ReturnTo, returnTo } from './return-to.ts'
 import { type BrowserSession, openSession, type SealedCookies, sealSession } from './session-cookie.ts'
 import type { Texts } from './texts/texts.ts'
@@ -74,20 +75,22 @@ interface Arrival {
   locale: Locale
   texts: Texts
   cookies: ReadonlyMap<string, string>
-  form: URLSearchParams
   address: string | null
 }
 
 /** One request of a browser: what it sent, its session, and the cookies of the response. */
-export class PageRequest {
+export class BrowserRequest {
   readonly url: URL
   readonly requestId: string
-  readonly locale: Locale
-  readonly texts: Texts
-  readonly form: URLSearchParams
+  locale: Locale
+  texts: Texts
+  /** The fields of the form that was sent. */
+  form = new URLSearchParams()
   /** The headers `set-cookie` of the response. */
   readonly setCookies: string[] = []
   session: BrowserSession | null
+  /** Whether the browser sent a session, which may have ended since. */
+  readonly hadSession: boolean
   private readonly formId: string
   private readonly arrival: Arrival
   #user: UserRead | undefined
@@ -102,9 +105,9 @@ export class PageRequest {
     this.requestId = arrival.requestId
     this.locale = arrival.locale
     this.texts = arrival.texts
-    this.form = arrival.form
     this.arrival = arrival
     this.session = openSession(cookies, names.session, arrival.cookies.get(names.session), clock.now())
+    this.hadSession = this.session !== null
     const formId = arrival.cookies.get(names.form)
     this.formId = formId && /^[\w-]{22,64}$/.test(formId) ? formId : random.bytes(18).toString('base64url')
     if (this.formId !== formId) this.keep(names.form, this.formId)
@@ -120,6 +123,18 @@ export class PageRequest {
     return this.form.get(name) ?? ''
   }
 
+  /** The code that was typed, without the spaces in which mails group its digits. */
+  get code(): string {
+    return this.secret('code').replaceAll(/\s/g, '')
+  }
+
+  /** Says which of these fields were left empty; undefined if none was. */
+  missing(fields: Readonly<Record<string, string>>): FormErrors | undefined {
+    const empty = Object.keys(fields).filter((name) => fields[name] === '')
+    if (empty.length === 0) return undefined
+    return { fields: Object.fromEntries(empty.map((name) => [name, this.texts.errors.required(undefined)])) }
+  }
+
   /** The token in the link of a mail: of the address, or of the form that the page of the link has. */
   get linkToken(): string {
     return this.form.get('token') ?? this.url.searchParams.get('token') ?? ''
@@ -129,6 +144,12 @@ export class PageRequest {
   get returnTo(): ReturnTo {
     const { publicUrl, returnOrigins } = this.context.config
     return returnTo(this.form.get('return_to') ?? this.url.searchParams.get('return_to'), publicUrl, returnOrigins)
+  }
+
+  /** Where the person wanted to go when a code was sent to them. */
+  returnToAfter(code: PendingCode | null): ReturnTo {
+    const { publicUrl, returnOrigins } = this.context.config
+    return returnTo(code?.returnTo ?? null, publicUrl, returnOrigins)
   }
 
   /** The value that a form must send back. It changes with the session, so a form of another session is refused. */
@@ -237,7 +258,7 @@ export class PageRequest {
     return peer.as((request, key) => {
       const { method, url } = request
       const path = new URL(url).pathname
-      request.headers.set('x-ch202-browser', signBrowser(key, { method, path, at: clock.now(), browser }))
+      request.headers.set(BROWSER_HEADER, signBrowser(key, { method, path, at: clock.now(), browser }))
       request.headers.set('x-request-id', this.requestId)
       request.headers.set('accept-language', this.locale)
       if (accessToken !== null) request.headers.set('authorization', `Bearer ${accessToken}`)

@@ -1,0 +1,10 @@
+import { useRequest } from './request-context.ts'
+
+const TAGS = { en: 'en-GB', ru: 'ru' }
+
+/** A moment, in UTC: a page without a script does not know where it is read. */
+export function Time({ at }: { at: string }) {
+  const { locale } = useRequest()
+  const format = new Intl.DateTimeFormat(TAGS[locale], { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' })
+  return <time dateTime={at}>{`${format.format(new Date(at))} UTC`}</time>
+}

@@ -1,0 +1,43 @@
+import type { ApiProblem } from './outcome.ts'
+import { UnexpectedProblem } from './outcome.ts'
+import type { Texts } from './texts/texts.ts'
+
+/** What is wrong with a form: texts by field, and one for the whole form. */
+export interface FormErrors {
+  fields: Readonly<Record<string, string>>
+  summary?: string
+}
+
+/** The texts that stand for others in one form, by the code of the API: `{ invalid_challenge: 'invalid_link' }`. */
+export type Wording = Readonly<Record<string, keyof Texts['problems']>>
+
+const UNAVAILABLE = /^(unreachable|internal_error|.*_unavailable)$/
+
+/**
+ * Puts a problem of the API into words.
+ * @param fieldOf the field that a problem of the whole form belongs to, by its code
+ * @throws UnexpectedProblem when there are no words for it
+ */
+export function formErrors(
+  problem: ApiProblem,
+  texts: Texts,
+  { fieldOf = {}, wording = {} }: { fieldOf?: Readonly<Record<string, string>>; wording?: Wording } = {},
+): FormErrors {
+  if (problem.errors.length > 0)
+    return {
+      fields: Object.fromEntries(
+        problem.errors.map(({ code, field, limit }) => [fieldOf[field] ?? field, texts.errors[code](limit)]),
+      ),
+    }
+  const summary = wordsOf(problem, texts, wording)
+  const field = fieldOf[problem.code]
+  return field === undefined ? { fields: {}, summary } : { fields: { [field]: summary } }
+}
+
+function wordsOf({ code, retryAfter, ...problem }: ApiProblem, texts: Texts, wording: Wording): string {
+  if (UNAVAILABLE.test(code)) return texts.problems.unavailable
+  const word = wording[code] ?? code
+  if (!Object.hasOwn(texts.problems, word)) throw new UnexpectedProblem({ code, retryAfter, ...problem })
+  const text = texts.problems[word as keyof Texts['problems']]
+  return code === 'rate_limited' ? `${text} ${texts.tryAgainIn(retryAfter ?? 60)}` : text
+}

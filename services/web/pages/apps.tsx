@@ -1,0 +1,22 @@
+import { AccountPage } from '../components/document.tsx'
+import { useRequest } from '../components/request-context.ts'
+import type { Page } from '../page.ts'
+import { renderPage } from '../render.tsx'
+
+/** `/account/apps`: the apps that may use the account. There are none before an app can ask for access. */
+export const appsPage: Page = {
+  path: '/account/apps',
+  signedIn: 'account',
+  get: (request) => renderPage(request, <Apps />, { title: request.texts.apps.title }),
+}
+
+function Apps() {
+  const { texts } = useRequest()
+  return (
+    <AccountPage title={texts.apps.title} lead={texts.apps.lead}>
+      <div class="card">
+        <p>{texts.apps.none}</p>
+      </div>
+    </AccountPage>
+  )
+}

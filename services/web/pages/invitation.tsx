@@ -1,0 +1,57 @@
+import { CardPage } from '../components/document.tsx'
+import { Field, Form, NewPasswordField } from '../components/form.tsx'
+import { useRequest } from '../components/request-context.ts'
+import type { BrowserRequest } from '../browser-request.ts'
+import { type FormErrors, formErrors } from '../form-errors.ts'
+import type { Page } from '../page.ts'
+import { redirect, renderPage } from '../render.tsx'
+import { HOME } from '../return-to.ts'
+import { openedSession, type Token } from '../signing-in.ts'
+import { linkErrors } from './reset-password.tsx'
+
+/** `/invitation?token=`: sets the first password of an invited person, and signs them in. */
+export const invitationPage: Page = {
+  path: '/invitation',
+  get: (request) => show(request, undefined, 200),
+  async post(request) {
+    const token = request.linkToken
+    const new_password = request.secret('new_password')
+    const name = request.field('name')
+    const missing = request.missing({ new_password })
+    if (missing) return show(request, missing, 400)
+    const body = { token, new_password, ...(name === '' ? {} : { name }) }
+    const outcome = await request.callAnonymously<Token>(({ auth }) => auth['invitation-accept'].post(body))
+    const next = openedSession(request, outcome, '')
+    if (next) return next
+    if (outcome.ok) return redirect(request, HOME)
+    const options = { fieldOf: { weak_password: 'new_password' }, wording: { invalid_challenge: 'invalid_link' } } as const
+    return show(request, formErrors(outcome.problem, request.texts, options), outcome.problem.status)
+  },
+}
+
+function show(request: BrowserRequest, errors: FormErrors | undefined, status: number): Response {
+  return renderPage(request, <Invitation errors={errors} />, { title: request.texts.invitation.title, status })
+}
+
+function Invitation({ errors }: { errors: FormErrors | undefined }) {
+  const { form, linkToken, texts } = useRequest()
+  return (
+    <CardPage title={texts.invitation.title}>
+      <p>{texts.invitation.lead}</p>
+      <Form action="/invitation" errors={linkErrors(errors, texts.problems.invalid_link)} hidden={{ token: linkToken }}>
+        <NewPasswordField name="new_password" label={texts.fields.new_password} errors={errors} />
+        <Field
+          name="name"
+          label={texts.fields.name}
+          value={form.get('name') ?? ''}
+          autocomplete="name"
+          errors={errors}
+          isOptional
+        />
+        <button type="submit" class="full">
+          {texts.invitation.submit}
+        </button>
+      </Form>
+    </CardPage>
+  )
+}

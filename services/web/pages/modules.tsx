@@ -1,0 +1,87 @@
+import type { ModuleRead } from '../../modules/schemas/library.ts'
+import { AccountPage } from '../components/document.tsx'
+import { Form } from '../components/form.tsx'
+import { useRequest } from '../components/request-context.ts'
+import type { BrowserRequest } from '../browser-request.ts'
+import { type FormErrors, formErrors } from '../form-errors.ts'
+import { expected } from '../outcome.ts'
+import type { Page } from '../page.ts'
+import { redirect, renderPage } from '../render.tsx'
+
+/** `/account/modules`: turns modules on and off. */
+export const modulesPage: Page = {
+  path: '/account/modules',
+  signedIn: 'account',
+  get: (request) => show(request, undefined, 200),
+  async post(request) {
+    const module_id = request.field('module_id')
+    const action = request.field('action') === 'enable' ? 'enable' : 'disable'
+    const outcome = await request.call(({ modules }) => modules({ module_id })[action].post({}))
+    if (outcome.ok) return redirect(request, '/account/modules?done=module')
+    return show(request, formErrors(outcome.problem, request.texts), outcome.problem.status)
+  },
+}
+
+async function show(request: BrowserRequest, errors: FormErrors | undefined, status: number): Promise<Response> {
+  const { items } = expected(await request.call(({ modules }) => modules.get()))
+  const content = <Modules modules={items} errors={errors} />
+  return renderPage(request, content, { title: request.texts.modules.title, status })
+}
+
+function Modules({ errors, modules }: { errors: FormErrors | undefined; modules: readonly ModuleRead[] }) {
+  const { texts } = useRequest()
+  return (
+    <AccountPage title={texts.modules.title} lead={texts.modules.lead}>
+      {errors?.summary && (
+        <p class="note bad" role="alert">
+          {errors.summary}
+        </p>
+      )}
+      <div class="card">
+        {modules.length === 0 ? (
+          <p>{texts.modules.none}</p>
+        ) : (
+          <ul class="list">
+            {modules.map((module) => (
+              <Module key={module.id} module={module} all={modules} />
+            ))}
+          </ul>
+        )}
+      </div>
+    </AccountPage>
+  )
+}
+
+function Module({ all, module }: { all: readonly ModuleRead[]; module: ModuleRead }) {
+  const { texts } = useRequest()
+  const { available, description, enabled, id, name } = module
+  const nameOf = (required: string) => all.find((other) => other.id === required)?.name ?? required
+  return (
+    <li>
+      <div class="row">
+        <div>
+          <p>
+            <strong>{name}</strong>{' '}
+            {enabled && <span class="tag good">{texts.modules.on}</span>}
+          </p>
+          {description && <p class="muted small">{description}</p>}
+          {module.requires.length > 0 && (
+            <p class="muted small">{texts.modules.requires(module.requires.map(nameOf).join(', '))}</p>
+          )}
+          {!available && !enabled && <p class="muted small">{texts.modules.unavailable}</p>}
+        </div>
+        {(available || enabled) && (
+          <Form action="/account/modules" hidden={{ module_id: id, action: enabled ? 'disable' : 'enable' }}>
+            <button
+              type="submit"
+              class="quiet"
+              aria-label={enabled ? texts.modules.disableNamed(name) : texts.modules.enableNamed(name)}
+            >
+              {enabled ? texts.modules.disable : texts.modules.enable}
+            </button>
+          </Form>
+        )}
+      </div>
+    </li>
+  )
+}
