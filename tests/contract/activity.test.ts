@@ -44,8 +44,8 @@ describe('contract 14: GET /auth/activity', () => {
       const current = await activity(user)
       return current.some(({ type }) => type === 'user.created') ? current : undefined
     })
-    const shown = rows.filter(({ type }) => type !== 'user.created')
-    expect(shown).toEqual([
+    const others = rows.filter(({ type }) => type !== 'user.created')
+    expect(others).toEqual([
       {
         id: expect.any(String),
         at: expect.any(String),
@@ -237,7 +237,7 @@ test('contract 14: users see each type of the audit, or it is one for operators'
   const [, table = ''] = page.split(/^## Types$/m)
   const [rows = ''] = table.split(/^## /m)
   const types = rows.split('\n').flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([a-z_]+\.[a-z_]+)`/g)])
-  const named = types.map(([, type = '']) => type)
-  expect(named.length).toBeGreaterThan(40)
-  expect(named.toSorted()).toEqual([...Object.keys(ACTIVITY), ...HIDDEN].toSorted())
+  const documented = types.map(([, type = '']) => type)
+  expect(documented.length).toBeGreaterThan(40)
+  expect(documented.toSorted()).toEqual([...Object.keys(ACTIVITY), ...HIDDEN].toSorted())
 })
