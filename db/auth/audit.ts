@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, getTableColumns, gt, gte, lt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, getTableColumns, gt, gte, inArray, lt, sql } from 'drizzle-orm'
 import type { AuditFilter, AuthStore } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
@@ -128,10 +128,11 @@ function* writeAll(tx: Transaction, events: readonly AuditEvent[]): Body<void> {
   if (rows.length > 0) yield* tx.run(statements.addAll, { rows: JSON.stringify(rows), head: headText({ seq, hash }) })
 }
 
-function matching({ requestId, since, type, userId }: AuditFilter) {
+function matching({ requestId, since, type, types, userId }: AuditFilter) {
   return and(
     userId === undefined ? undefined : eq(audit.userId, userId),
     type === undefined ? undefined : eq(audit.type, type),
+    types === undefined ? undefined : inArray(audit.type, [...types]),
     since === undefined ? undefined : gte(audit.at, since),
     requestId === undefined ? undefined : eq(audit.requestId, requestId),
   )

@@ -55,6 +55,7 @@ const ANSWERS: Record<string, string> = {
     'active amr aud auth_time client_id email exp iat iss jti roles sid sub token_type username',
   'POST /api/v1/auth/revoke': NOTHING,
   'GET /api/v1/auth/sessions': page(SESSION),
+  'GET /api/v1/auth/activity': page('at detail id ip request_id type'),
   'DELETE /api/v1/auth/sessions': 'revoked',
   'DELETE /api/v1/auth/sessions/{session_id}': NOTHING,
   'POST /api/v1/auth/password-reset-request': 'message',

@@ -38,6 +38,7 @@ const VERSIONED = `
   POST   /auth/introspect                          401 403 403 200 200 200 403
   POST   /auth/revoke                              200 200 200 200 200 200 200
   GET    /auth/sessions                            401 200 200 200 200 403 200
+  GET    /auth/activity                            401 200 200 200 403 403 200
   DELETE /auth/sessions                            401 403 403 200 200 403 200
   DELETE /auth/sessions/{session_id}               401 404 204 204 204 403 204
   POST   /auth/password-reset-request              202 202 202 202 202 202 202

@@ -903,6 +903,23 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       expect([rest.rows.map((row) => row.id), rest.next]).toEqual([[1, 0].map((n) => events[n]?.id ?? ''), null])
     })
 
+    test('is listed by several types, page by page, however many others lie between', async () => {
+      const userId = id()
+      const types = ['test.shown', 'test.seen']
+      const events = Array.from({ length: 60 }, (_, n) => event(n % 20 === 0 ? 'test.shown' : 'test.hidden', userId))
+      for (const added of [...events, event('test.seen', userId), event('test.shown', id())])
+        await store.addAuditEvent(added)
+      const pages = [await store.listAuditEvents({ userId, types }, { size: 1, page: 1 })]
+      for (let after = pages[0]?.next; after; after = pages.at(-1)?.next)
+        pages.push(await store.listAuditEvents({ userId, types }, { size: 1, after }))
+      expect(pages.map(({ rows }) => rows.map(({ type }) => type))).toEqual([
+        ['test.seen'],
+        ...Array(3).fill(['test.shown']),
+      ])
+      expect([pages[0]?.total, pages.at(-1)?.next]).toEqual([4, null])
+      expect((await store.listAuditEvents({ userId, types: [] }, { size: 1, page: 1 })).rows).toEqual([])
+    })
+
     test('is listed from a row on, oldest first', async () => {
       const userId = id()
       const events = Array.from({ length: 4 }, () => event('test.followed', userId))

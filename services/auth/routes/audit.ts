@@ -1,12 +1,15 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
+import { pageErrors } from '../../kit/schema/page.ts'
+import { listActivity } from '../audit/activity.ts'
 import { auditErrors, listAudit, recordEvent } from '../audit/admin.ts'
-import { auditBody, auditPage, auditQuery } from '../schemas/audit.ts'
+import { ofUser } from '../login/caller.ts'
+import { activityPage, activityQuery, auditBody, auditPage, auditQuery } from '../schemas/audit.ts'
 import { noContent } from '../schemas/fields.ts'
 import type { AuthServices } from './auth-services.ts'
 
-/** `/auth/audit` for services, and `/admin/audit` for operators. */
+/** `/auth/audit` for services, `/auth/activity` for users, and `/admin/audit` for operators. */
 export function auditRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false })
     .use(guarded)
@@ -26,6 +29,16 @@ export function auditRoutes(context: AuthServices, guarded: ReturnType<typeof gu
         }),
       },
     )
+    .get('/auth/activity', ({ query, caller }) => listActivity(context, query, ofUser(caller)), {
+      auth: ['user'],
+      query: activityQuery,
+      rules: pageErrors,
+      response: activityPage,
+      detail: operation('sessions', {
+        summary: "List the user's activity",
+        description: "What happened to the current user's account, newest first: logins, failed logins, changes.",
+      }),
+    })
     .get('/admin/audit', ({ query, caller }) => listAudit(context, query, caller), {
       auth: ['operator', 'support'],
       query: auditQuery,

@@ -42,6 +42,22 @@ export const auditPage = page(
   }),
 )
 
+export const activity = strict({
+  id: id(descriptions.id),
+  type: t.String({ description: descriptions.type, examples: [TYPE] }),
+  ip: t.Nullable(t.String({ examples: [IP_ADDRESS] }), {
+    description: 'The IP address of the request; null for what others did to the account',
+  }),
+  request_id: t.Nullable(t.String({ examples: [REQUEST_ID] }), {
+    description: 'The request that caused it; null for requests of others',
+  }),
+  detail: t.Record(t.String(), t.Unknown(), { description: descriptions.detail }),
+  at: described(time(), descriptions.at),
+})
+export type Activity = Static<typeof activity>
+export const activityPage = page(activity)
+export const activityQuery = strict(pageQuery)
+
 export const auditBody = strict({
   id: described(uuid(), `${descriptions.id}: a second entry of the same id is ignored`),
   // RFC 3339 cannot express a later time, so no list could show it.

@@ -5,6 +5,8 @@ import type { PageRequest, Position, Slice } from '../../kit/schema/page.ts'
 export interface AuditFilter {
   userId?: string
   type?: string
+  /** Any of these types. */
+  types?: readonly string[]
   /** Milliseconds since the epoch. */
   since?: number
   requestId?: string
