@@ -1,3 +1,5 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
 import { Elysia } from 'elysia'
 import { requestLogger } from '../kit/http/request-log.ts'
 import { type Locale, preferredLocale } from '../kit/locale.ts'

@@ -1,19 +1,19 @@
 import { timingSafeEqual } from 'node:crypto'
+import type { Token } from '../auth/schemas/tokens.ts'
+import { BROWSER_HEADER, signBrowser } from '../kit/access/browser.ts'
 import type { ClientAddress } from '../kit/client-address.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { Locale } from '../kit/locale.ts'
-import type { UserRead } from '../kit/schema/user.ts'
 import type { Config } from '../kit/process/config.ts'
 import type { Random } from '../kit/random.ts'
-import { BROWSER_HEADER, signBrowser } from '../kit/access/browser.ts'
+import type { UserRead } from '../kit/schema/user.ts'
 import { authenticationIn } from '../kit/tokens/access-token.ts'
 import type { Codes } from '../kit/tokens/sealing.ts'
-import type { Token } from '../auth/schemas/tokens.ts'
 import type { Api, PagesPeer } from '../peers/pages.ts'
 import type { Assets } from './assets.ts'
 import { type CookieNames, setCookie } from './cookies.ts'
-import { type Answer, expected, type Outcome, outcomeOf } from './outcome.ts'
 import type { FormErrors } from './form-errors.ts'
+import { type Answer, expected, type Outcome, outcomeOf } from './outcome.ts'
 import { type ReturnTo, returnTo } from './return-to.ts'
 import { type BrowserSession, openSession, type SealedCookies, sealSession } from './session-cookie.ts'
 import type { Texts } from './texts/texts.ts'
@@ -110,7 +110,6 @@ export class BrowserRequest {
     this.hadSession = this.session !== null
     const formId = arrival.cookies.get(names.form)
     this.formId = formId && /^[\w-]{22,64}$/.test(formId) ? formId : random.bytes(18).toString('base64url')
-    if (this.formId !== formId) this.keep(names.form, this.formId)
   }
 
   /** A field of the form, trimmed; empty when it was not sent. */
@@ -154,6 +153,8 @@ export class BrowserRequest {
 
   /** The value that a form must send back. It changes with the session, so a form of another session is refused. */
   get formToken(): string {
+    const { form } = this.context.names
+    if (this.arrival.cookies.get(form) !== this.formId) this.keep(form, this.formId)
     return this.context.formCodes.of(this.formMessage()).toString('base64url')
   }
 

@@ -1,3 +1,5 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
 import type { VNode } from 'preact'
 import { renderToString } from 'preact-render-to-string'
 import type { BrowserRequest } from './browser-request.ts'

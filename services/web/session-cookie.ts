@@ -59,9 +59,7 @@ export function openSession(
   if (!value) return null
   const { access, ...rest } = value
   // Without its access token a session begins with a refresh.
-  return access === null
-    ? { ...rest, accessToken: '', accessExpiresAt: 0 }
-    : { ...rest, accessToken: packed(access) }
+  return access === null ? { ...rest, accessToken: '', accessExpiresAt: 0 } : { ...rest, accessToken: packed(access) }
 }
 
 /** The parts of a JWT: the header and the claims as text, which is a quarter shorter and can be compressed. */

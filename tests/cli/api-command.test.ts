@@ -140,7 +140,7 @@ describe('a body', () => {
               while (n * part.length - size > 100 * part.length) await Bun.sleep(1)
               yield part
             }
-          })(),
+          })() as unknown as ReadableStream,
         ),
     })
     const child = Bun.spawn([process.execPath, join(ROOT, 'cli/main.ts'), 'api', 'GET', '/users/export'], {

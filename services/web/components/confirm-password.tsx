@@ -1,3 +1,5 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
 import type { BrowserRequest } from '../browser-request.ts'
 import { type FormErrors, formErrors } from '../form-errors.ts'
 import { Field } from './form.tsx'
@@ -35,7 +37,9 @@ function needsPassword({ authenticatedAt, context }: BrowserRequest): boolean {
 export const REAUTHENTICATION = { reauthentication_required: 'confirm_password' } as const
 
 /** Authenticates the person again, if the form has a password for that. @returns what is wrong with it */
-export async function confirmPassword(request: BrowserRequest): Promise<{ errors: FormErrors; status: number } | undefined> {
+export async function confirmPassword(
+  request: BrowserRequest,
+): Promise<{ errors: FormErrors; status: number } | undefined> {
   const password = request.secret('confirm_password')
   if (password === '') return undefined
   const outcome = await request.call(({ auth }) => auth.reauthenticate.post({ password }))

@@ -1,3 +1,5 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
 import type { Texts } from '../texts/texts.ts'
 import { CardPage } from './document.tsx'
 import { useRequest } from './request-context.ts'

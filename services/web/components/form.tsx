@@ -1,3 +1,5 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
 import type { ComponentChildren } from 'preact'
 import type { FormErrors } from '../form-errors.ts'
 import type { Parts } from '../texts/en.ts'
@@ -47,7 +49,19 @@ interface FieldProps {
 }
 
 /** A field with its label, its hint and what is wrong with it, all tied to it for screen readers. */
-export function Field({ autocomplete, autofocus, errors, hint, isOptional, label, maxLength, name, type = 'text', value, ...rest }: FieldProps) {
+export function Field({
+  autocomplete,
+  autofocus,
+  errors,
+  hint,
+  isOptional,
+  label,
+  maxLength,
+  name,
+  type = 'text',
+  value,
+  ...rest
+}: FieldProps) {
   const { texts } = useRequest()
   const id = rest.id ?? name
   const error = errors?.fields[name]
@@ -144,7 +158,15 @@ export function CodeField({ errors }: { errors?: FormErrors | undefined }) {
 }
 
 /** The field of a password that is being set. */
-export function NewPasswordField({ errors, label, name }: { errors: FormErrors | undefined; label: string; name: string }) {
+export function NewPasswordField({
+  errors,
+  label,
+  name,
+}: {
+  errors: FormErrors | undefined
+  label: string
+  name: string
+}) {
   const { context, texts } = useRequest()
   return (
     <Field

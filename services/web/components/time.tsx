@@ -1,3 +1,5 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
 import { useRequest } from './request-context.ts'
 
 const TAGS = { en: 'en-GB', ru: 'ru' }

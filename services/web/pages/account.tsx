@@ -1,10 +1,12 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
+import { LOCALES } from '../../kit/locale.ts'
+import type { UserRead } from '../../kit/schema/user.ts'
+import type { BrowserRequest } from '../browser-request.ts'
 import { ConfirmPassword, confirmPassword, REAUTHENTICATION } from '../components/confirm-password.tsx'
 import { AccountPage, Section } from '../components/document.tsx'
 import { CodeField, Field, Form, MailFolder, Sentence } from '../components/form.tsx'
 import { useRequest } from '../components/request-context.ts'
-import type { UserRead } from '../../kit/schema/user.ts'
-import { LOCALES } from '../../kit/locale.ts'
-import type { BrowserRequest } from '../browser-request.ts'
 import { type FormErrors, formErrors } from '../form-errors.ts'
 import type { Page } from '../page.ts'
 import { redirect, renderPage } from '../render.tsx'

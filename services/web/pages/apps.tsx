@@ -1,3 +1,5 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
 import { AccountPage } from '../components/document.tsx'
 import { useRequest } from '../components/request-context.ts'
 import type { Page } from '../page.ts'

@@ -1,8 +1,10 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
+import type { BrowserRequest } from '../browser-request.ts'
 import { ConfirmPassword, confirmPassword, REAUTHENTICATION } from '../components/confirm-password.tsx'
 import { AccountPage } from '../components/document.tsx'
 import { Form, Sentence } from '../components/form.tsx'
 import { useRequest } from '../components/request-context.ts'
-import type { BrowserRequest } from '../browser-request.ts'
 import { type FormErrors, formErrors } from '../form-errors.ts'
 import type { Page } from '../page.ts'
 import { redirect, renderPage } from '../render.tsx'

@@ -1,7 +1,7 @@
 import type { SessionRead } from '../../auth/schemas/sessions.ts'
-import type { Answer } from '../outcome.ts'
 import type { Api } from '../../peers/pages.ts'
 import type { BrowserRequest } from '../browser-request.ts'
+import type { Answer } from '../outcome.ts'
 import { expected } from '../outcome.ts'
 import type { Page } from '../page.ts'
 import { respond } from '../render.tsx'

@@ -1,7 +1,9 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
+import type { BrowserRequest } from '../browser-request.ts'
 import { CardPage } from '../components/document.tsx'
 import { Field, Form, MailFolder, Sentence } from '../components/form.tsx'
 import { useRequest } from '../components/request-context.ts'
-import type { BrowserRequest } from '../browser-request.ts'
 import { type FormErrors, formErrors } from '../form-errors.ts'
 import type { Page } from '../page.ts'
 import { renderPage } from '../render.tsx'

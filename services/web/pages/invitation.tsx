@@ -1,7 +1,9 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
+import type { BrowserRequest } from '../browser-request.ts'
 import { CardPage } from '../components/document.tsx'
 import { Field, Form, NewPasswordField } from '../components/form.tsx'
 import { useRequest } from '../components/request-context.ts'
-import type { BrowserRequest } from '../browser-request.ts'
 import { type FormErrors, formErrors } from '../form-errors.ts'
 import type { Page } from '../page.ts'
 import { redirect, renderPage } from '../render.tsx'
@@ -24,7 +26,10 @@ export const invitationPage: Page = {
     const next = openedSession(request, outcome, '')
     if (next) return next
     if (outcome.ok) return redirect(request, HOME)
-    const options = { fieldOf: { weak_password: 'new_password' }, wording: { invalid_challenge: 'invalid_link' } } as const
+    const options = {
+      fieldOf: { weak_password: 'new_password' },
+      wording: { invalid_challenge: 'invalid_link' },
+    } as const
     return show(request, formErrors(outcome.problem, request.texts, options), outcome.problem.status)
   },
 }

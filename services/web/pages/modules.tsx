@@ -1,8 +1,10 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
 import type { ModuleRead } from '../../modules/schemas/library.ts'
+import type { BrowserRequest } from '../browser-request.ts'
 import { AccountPage } from '../components/document.tsx'
 import { Form } from '../components/form.tsx'
 import { useRequest } from '../components/request-context.ts'
-import type { BrowserRequest } from '../browser-request.ts'
 import { type FormErrors, formErrors } from '../form-errors.ts'
 import { expected } from '../outcome.ts'
 import type { Page } from '../page.ts'
@@ -61,8 +63,7 @@ function Module({ all, module }: { all: readonly ModuleRead[]; module: ModuleRea
       <div class="row">
         <div>
           <p>
-            <strong>{name}</strong>{' '}
-            {enabled && <span class="tag good">{texts.modules.on}</span>}
+            <strong>{name}</strong> {enabled && <span class="tag good">{texts.modules.on}</span>}
           </p>
           {description && <p class="muted small">{description}</p>}
           {module.requires.length > 0 && (

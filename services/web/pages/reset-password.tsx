@@ -1,7 +1,9 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
+import type { BrowserRequest } from '../browser-request.ts'
 import { CardPage } from '../components/document.tsx'
 import { Form, NewPasswordField } from '../components/form.tsx'
 import { useRequest } from '../components/request-context.ts'
-import type { BrowserRequest } from '../browser-request.ts'
 import { type FormErrors, formErrors } from '../form-errors.ts'
 import type { Page } from '../page.ts'
 import { redirect, renderPage } from '../render.tsx'
@@ -35,7 +37,11 @@ function ResetPassword({ errors }: { errors: FormErrors | undefined }) {
   const { linkToken, texts } = useRequest()
   return (
     <CardPage title={texts.reset.title} after={<a href="/forgot-password">{texts.reset.again}</a>}>
-      <Form action="/reset-password" errors={linkErrors(errors, texts.problems.invalid_link)} hidden={{ token: linkToken }}>
+      <Form
+        action="/reset-password"
+        errors={linkErrors(errors, texts.problems.invalid_link)}
+        hidden={{ token: linkToken }}
+      >
         <NewPasswordField name="new_password" label={texts.fields.new_password} errors={errors} />
         <button type="submit" class="full">
           {texts.reset.submit}

@@ -1,10 +1,12 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
 import type { SessionRead } from '../../auth/schemas/sessions.ts'
 import { deviceName } from '../../kit/device-name.ts'
+import type { BrowserRequest } from '../browser-request.ts'
 import { AccountPage } from '../components/document.tsx'
 import { Form } from '../components/form.tsx'
 import { useRequest } from '../components/request-context.ts'
 import { Time } from '../components/time.tsx'
-import type { BrowserRequest } from '../browser-request.ts'
 import { type FormErrors, formErrors } from '../form-errors.ts'
 import { expected } from '../outcome.ts'
 import type { Page } from '../page.ts'
@@ -56,7 +58,15 @@ async function show(request: BrowserRequest, errors: FormErrors | undefined, sta
   return renderPage(request, content, { title: request.texts.sessions.title, status })
 }
 
-function Sessions({ errors, isCut, sessions }: { errors: FormErrors | undefined; isCut: boolean; sessions: SessionRead[] }) {
+function Sessions({
+  errors,
+  isCut,
+  sessions,
+}: {
+  errors: FormErrors | undefined
+  isCut: boolean
+  sessions: SessionRead[]
+}) {
   const { texts } = useRequest()
   return (
     <AccountPage title={texts.sessions.title} lead={texts.sessions.lead}>

@@ -1,7 +1,9 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
+import type { BrowserRequest, PendingCode } from '../browser-request.ts'
 import { CardPage, Done } from '../components/document.tsx'
 import { CodeField, Field, Form, MailFolder, Sentence } from '../components/form.tsx'
 import { useRequest } from '../components/request-context.ts'
-import type { BrowserRequest, PendingCode } from '../browser-request.ts'
 import { type FormErrors, formErrors } from '../form-errors.ts'
 import type { Outcome } from '../outcome.ts'
 import type { Page } from '../page.ts'
@@ -69,7 +71,9 @@ const STEPS: Record<Step, (request: BrowserRequest) => Promise<Response>> = {
     const code = request.code
     const missing = request.missing({ code })
     if (missing) return show(request, 'code', missing, 400)
-    const outcome = await request.callAnonymously<Token>(({ auth }) => auth['email-code-login'].post({ challenge_id, code }))
+    const outcome = await request.callAnonymously<Token>(({ auth }) =>
+      auth['email-code-login'].post({ challenge_id, code }),
+    )
     return await finish(request, 'code', outcome, email)
   },
 
@@ -85,12 +89,7 @@ const STEPS: Record<Step, (request: BrowserRequest) => Promise<Response>> = {
 }
 
 /** Opens the session, or goes to the step that the API asks for. */
-async function finish(
-  request: BrowserRequest,
-  step: Step,
-  outcome: Outcome<Token>,
-  email: string,
-): Promise<Response> {
+async function finish(request: BrowserRequest, step: Step, outcome: Outcome<Token>, email: string): Promise<Response> {
   const next = openedSession(request, outcome, email)
   if (next) return next
   if (outcome.ok) return redirect(request, request.returnTo.url)

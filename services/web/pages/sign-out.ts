@@ -7,8 +7,7 @@ export const signOutPage: Page = {
   signedIn: 'cookie',
   async post(request) {
     const refresh_token = request.session?.refreshToken
-    if (refresh_token !== undefined)
-      await request.callAnonymously(({ auth }) => auth.logout.post({ refresh_token }))
+    if (refresh_token !== undefined) await request.callAnonymously(({ auth }) => auth.logout.post({ refresh_token }))
     request.signOut()
     return redirect(request, '/sign-in?done=signed-out')
   },

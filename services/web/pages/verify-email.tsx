@@ -1,7 +1,9 @@
+/** @jsxRuntime automatic @jsxImportSource preact */
+
+import type { BrowserRequest } from '../browser-request.ts'
 import { CardPage, Done } from '../components/document.tsx'
 import { CodeField, Field, Form, MailFolder, Sentence } from '../components/form.tsx'
 import { useRequest } from '../components/request-context.ts'
-import type { BrowserRequest } from '../browser-request.ts'
 import { type FormErrors, formErrors } from '../form-errors.ts'
 import type { Page } from '../page.ts'
 import { redirect, renderPage } from '../render.tsx'
@@ -42,7 +44,8 @@ async function confirm(request: BrowserRequest): Promise<Response> {
   }
   request.endWait()
   const { url } = request.returnToAfter(waiting)
-  if (!request.session) return redirect(request, `/sign-in?done=verified${url === HOME ? '' : `&return_to=${encodeURIComponent(url)}`}`)
+  if (!request.session)
+    return redirect(request, `/sign-in?done=verified${url === HOME ? '' : `&return_to=${encodeURIComponent(url)}`}`)
   return redirect(request, url === HOME ? '/account?done=verified' : url)
 }
 
@@ -107,9 +110,7 @@ function ByCode({ email, errors }: { email: string; errors: FormErrors | undefin
     <CardPage title={texts.verify.title} after={session ? undefined : <Back />}>
       <Done />
       {isSigningIn && <p>{texts.verify.required}</p>}
-      <p>
-        {email.includes('@') ? <Sentence parts={texts.verify.sent(email)} /> : texts.verify.sentUnnamed}
-      </p>
+      <p>{email.includes('@') ? <Sentence parts={texts.verify.sent(email)} /> : texts.verify.sentUnnamed}</p>
       <MailFolder />
       <Form action="/verify-email" errors={errors}>
         <CodeField errors={errors} />

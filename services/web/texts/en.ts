@@ -29,7 +29,8 @@ export const en = {
     code: 'Code from the mail',
   },
   hints: {
-    password: (least: number) => `At least ${least} characters. A few unrelated words are easy to remember and hard to guess.`,
+    password: (least: number) =>
+      `At least ${least} characters. A few unrelated words are easy to remember and hard to guess.`,
     username: '3 to 32 letters, digits, dots, dashes or underscores',
     code: '6 digits',
     confirm_password: 'You signed in a while ago. Type your password again, so that we know it is you.',
@@ -107,7 +108,11 @@ export const en = {
     enterCode: 'Enter the code',
     codeSent: (email: string): Parts => ['If ', email, ' has an account, a mail with a code is on its way.'],
     deviceTitle: 'Is it you?',
-    deviceSent: (email: string): Parts => ['You have not signed in on this device before. We sent a code to ', email, '.'],
+    deviceSent: (email: string): Parts => [
+      'You have not signed in on this device before. We sent a code to ',
+      email,
+      '.',
+    ],
     deviceSentUnnamed: 'You have not signed in on this device before. We sent a code to the email of your account.',
     confirm: 'Continue',
     startOver: 'Start over',
@@ -125,8 +130,11 @@ export const en = {
     lead: 'Type the email of your account. We send a link with which you set a new password.',
     submit: 'Send the link',
     sentTitle: 'Look into your mail',
-    sent: (email: string): Parts =>
-      ['If ', email, ' has an account, a mail with a link is on its way. The link works for 30 minutes.'],
+    sent: (email: string): Parts => [
+      'If ',
+      email,
+      ' has an account, a mail with a link is on its way. The link works for 30 minutes.',
+    ],
     back: 'Back to sign-in',
   },
   reset: { title: 'Set a new password', submit: 'Set the password', again: 'Ask for a new link' },
@@ -151,12 +159,17 @@ export const en = {
   undo: {
     title: 'Restore your email',
     lead: 'Press the button if you did not change the email of your account.',
-    effects: 'Your earlier email comes back, every session ends, and the password no longer works. Another mail then lets you set a new password.',
+    effects:
+      'Your earlier email comes back, every session ends, and the password no longer works. Another mail then lets you set a new password.',
     submit: 'Restore the email',
     doneTitle: 'Your email was restored',
     done: 'Every session has ended. Look into your mail: with the link there you set a new password.',
   },
-  invitation: { title: 'Welcome', lead: 'Choose a password to accept the invitation.', submit: 'Accept the invitation' },
+  invitation: {
+    title: 'Welcome',
+    lead: 'Choose a password to accept the invitation.',
+    submit: 'Accept the invitation',
+  },
   nav: {
     label: 'Account',
     account: 'Profile',
@@ -224,7 +237,11 @@ export const en = {
     unavailable: 'Needs a role that you do not have.',
     requires: (names: string) => `Needs: ${names}`,
   },
-  apps: { title: 'Apps', lead: 'Apps of others that may use your account.', none: 'No app has access to your account.' },
+  apps: {
+    title: 'Apps',
+    lead: 'Apps of others that may use your account.',
+    none: 'No app has access to your account.',
+  },
   remove: {
     title: 'Delete your account',
     lead: 'This cannot be undone. Your profile, your sessions and your settings are deleted.',
@@ -236,7 +253,8 @@ export const en = {
     notFoundTitle: 'Page not found',
     notFound: 'There is no page at this address.',
     forbiddenTitle: 'This form could not be sent',
-    forbidden: 'The page was open for too long, or the form came from another site. Nothing was changed. Open the page again.',
+    forbidden:
+      'The page was open for too long, or the form came from another site. Nothing was changed. Open the page again.',
     unavailableTitle: 'Something is not working',
     unavailable: 'We could not reach a part of our system. Nothing was lost. Try again in a minute.',
     internalTitle: 'Something went wrong',
