@@ -1,4 +1,8 @@
-import type { Page } from './page.ts'
+import { Elysia } from 'elysia'
+import { requestLogger } from '../kit/http/request-log.ts'
+import type { Log } from '../kit/log.ts'
+import type { Metrics } from '../kit/process/metrics.ts'
+import { answerPage } from './answer.tsx'
 import { accountPage } from './pages/account.tsx'
 import { appsPage } from './pages/apps.tsx'
 import { confirmEmailPage } from './pages/confirm-email.tsx'
@@ -8,6 +12,7 @@ import { forgotPasswordPage } from './pages/forgot-password.tsx'
 import { changePasswordPage, homePage } from './pages/home.ts'
 import { invitationPage } from './pages/invitation.tsx'
 import { modulesPage } from './pages/modules.tsx'
+import type { Page } from './pages/page.ts'
 import { resetPasswordPage } from './pages/reset-password.tsx'
 import { securityPage } from './pages/security.tsx'
 import { sessionsPage } from './pages/sessions.tsx'
@@ -17,9 +22,10 @@ import { signOutPage } from './pages/sign-out.ts'
 import { signUpPage } from './pages/sign-up.tsx'
 import { undoEmailPage } from './pages/undo-email.tsx'
 import { verifyEmailPage } from './pages/verify-email.tsx'
+import type { PagesContext } from './request/browser-request.ts'
 
 /** Every page. */
-export const PAGES: readonly Page[] = [
+const PAGES: readonly Page[] = [
   homePage,
   signInPage,
   signInLinkPage,
@@ -40,3 +46,29 @@ export const PAGES: readonly Page[] = [
   exportPage,
   changePasswordPage,
 ]
+
+/** Builds the app of the pages: each page for every method, the files beside them, and a page for every other path. */
+export function pagesApp(context: PagesContext, { log, metrics }: { log: Log; metrics: Metrics }) {
+  const { clock } = context
+  const logRequest = requestLogger({ clock, log, metrics })
+
+  const answer = async (page: Page | undefined, received: Request): Promise<Response> => {
+    const startedAt = clock.monotonic()
+    const connection = app.server?.requestIP(received)?.address ?? null
+    const address = context.clientAddress.of(connection, () => received.headers.get('x-forwarded-for'))
+    const { requestId, response } = await answerPage(context, page, { received, address, log })
+    const { method } = received
+    logRequest({ requestId, startedAt, method, route: page?.path ?? '', status: response.status })
+    return response
+  }
+
+  const app = new Elysia({ normalize: false, handler: { standardHostname: false } })
+    // A page reads its form itself, after it has checked where the form comes from.
+    .onParse(() => ({}))
+    .onError(({ request }) => answer(undefined, request))
+    .get('/assets/*', ({ request }) => {
+      return context.assets.serve(new URL(request.url).pathname, request) ?? answer(undefined, request)
+    })
+  for (const page of PAGES) app.all(page.path, ({ request }) => answer(page, request))
+  return app
+}

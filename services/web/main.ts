@@ -7,11 +7,10 @@ import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.
 import { Problem } from '../kit/problem.ts'
 import { Codes, Sealing } from '../kit/tokens/sealing.ts'
 import type { PagesPeer } from '../peers/pages.ts'
-import { pagesApp } from './app.tsx'
-import { loadAssets } from './assets.ts'
-import { cookieNames } from './cookies.ts'
-import { PAGES } from './index.ts'
-import { SealedCookies } from './session-cookie.ts'
+import { loadAssets } from './assets/assets.ts'
+import { pagesApp } from './index.ts'
+import { cookieNames } from './request/cookies.ts'
+import { SealedCookies } from './request/session-cookie.ts'
 
 const NAME = 'web'
 
@@ -51,7 +50,7 @@ export async function webService(
   return {
     name: NAME,
     app,
-    pages: pagesApp({ context, log, metrics }, PAGES),
+    pages: pagesApp(context, { log, metrics }),
     guard: guarded,
     paths: () => documentedPaths({ routes }),
     // There is no database: a process of all services asks the others.

@@ -63,14 +63,18 @@ const kitRules: ImportRule[] = KIT_LAYERS.flatMap((folders, layer) =>
 const pureRules = (name: string) =>
   `services/${name}/{sessions/{rotation,ending},accounts/sync-rules,challenges/only-one,dependencies,last-admin,reservations}.ts`
 
+/** The public API as pages call it. Pages have no other way to a service. */
+const API_OF_PAGES = 'services/peers/pages.ts'
+
 const serviceRules: ImportRule[] = SERVICE_NAMES.flatMap((name): ImportRule[] => {
   const serviceFolder = `services/${name}`
   /** Another service's types: the shapes of its answers, and what it needs of others. */
-  const ofOthers = ['services/*/peers.ts', 'services/*/schemas/**']
+  const ofOthers = ['services/*/peers.ts', 'services/*/schemas/**', ...(name === 'web' ? [API_OF_PAGES] : [])]
   return [
     {
       files: `${serviceFolder}/main.ts`,
       values: [`${serviceFolder}/**`, KIT, `db/${name}/store.ts`, ...ELYSIA],
+      types: name === 'web' ? [API_OF_PAGES] : [],
       serves: true,
     },
     {

@@ -7,7 +7,9 @@ export type ImportKind = 'value' | 'type'
 const OPEN_FILE = 'package.json'
 
 const ROOT = join(import.meta.dir, '../..')
-const transpiler = new Bun.Transpiler({ loader: 'ts' })
+/** A file with markup needs another loader: in the others `<T>` begins the parameters of a type. */
+const loaderOf = (file: string) => (file.endsWith('.tsx') ? 'tsx' : 'ts')
+const transpilers = { ts: new Bun.Transpiler({ loader: 'ts' }), tsx: new Bun.Transpiler({ loader: 'tsx' }) }
 
 const matches = (patterns: string[], path: string) => patterns.some((pattern) => new Bun.Glob(pattern).match(path))
 const withoutHashbang = (code: string) => code.replace(/^#!.*/, '')
@@ -23,19 +25,22 @@ function readProgramFile(file: string): Promise<string> {
 }
 
 /** The specifiers in a file: those that Bun sees at run time are values, those that only the text names are types. */
-function specifiersOf(code: string): Map<string, ImportKind> {
+function specifiersOf(file: string, code: string): Map<string, ImportKind> {
   const specifiers = new Map<string, ImportKind>()
   for (const [, path] of code.matchAll(/^(?:import|export)\b[^'"]*?\bfrom\s+['"]([^'"]+)['"]/gm))
     specifiers.set(path as string, 'type')
   for (const [, path] of code.matchAll(/\bimport\(\s*['"]([^'"]+)['"]\s*\)/g)) specifiers.set(path as string, 'type')
-  for (const { path } of transpiler.scanImports(withoutHashbang(code))) specifiers.set(path, 'value')
+  for (const { path } of transpilers[loaderOf(file)].scanImports(withoutHashbang(code))) specifiers.set(path, 'value')
   return specifiers
 }
 
 /** The imports of a file: packages by name, files by their path from the root. */
 function importsOf(file: string, code: string): Map<string, ImportKind> {
   return new Map(
-    [...specifiersOf(code)].map(([path, kind]) => [path.startsWith('.') ? join(dirname(file), path) : path, kind]),
+    [...specifiersOf(file, code)].map(([path, kind]) => [
+      path.startsWith('.') ? join(dirname(file), path) : path,
+      kind,
+    ]),
   )
 }
 
@@ -48,17 +53,21 @@ const CLIENT_PACKAGES = ['http', 'https', 'http2', 'undici'].flatMap((name) => [
 const CALLS = ['fetch', 'WebSocket', 'EventSource', 'XMLHttpRequest', 'Bun.connect', 'Bun.FetchSession']
 const CALL_MARK = '__outgoing_call__'
 /** Replaces these names where they are the global ones, and not a method or a variable of the file. */
-const markCalls = new Bun.Transpiler({
-  loader: 'ts',
-  define: Object.fromEntries(
-    [...CALLS, 'globalThis.fetch', 'Bun.fetch', 'self.fetch'].map((name) => [name, CALL_MARK]),
-  ),
-})
+const define = Object.fromEntries(
+  [...CALLS, 'globalThis.fetch', 'Bun.fetch', 'self.fetch'].map((name) => [name, CALL_MARK]),
+)
+const markCalls = {
+  ts: new Bun.Transpiler({ loader: 'ts', define }),
+  tsx: new Bun.Transpiler({ loader: 'tsx', define }),
+}
 
 function callsOutside(file: string, code: string): boolean {
   if (file === OUTGOING) return false
-  const usesClient = [...specifiersOf(code).keys()].some((path) => CLIENT_PACKAGES.includes(path))
-  return (usesClient && file !== NODE_CLIENT) || markCalls.transformSync(withoutHashbang(code)).includes(CALL_MARK)
+  const usesClient = [...specifiersOf(file, code).keys()].some((path) => CLIENT_PACKAGES.includes(path))
+  return (
+    (usesClient && file !== NODE_CLIENT) ||
+    markCalls[loaderOf(file)].transformSync(withoutHashbang(code)).includes(CALL_MARK)
+  )
 }
 
 /** Imports of a file that break the table, one line each. */
@@ -74,7 +83,8 @@ export function offences(file: string, code: string): string[] {
     const allowed = kind === 'type' ? [...rule.values, ...(rule.types ?? [])] : rule.values
     return isOpen || matches(allowed, target) ? [] : [`${file} imports a ${kind} of ${target}`]
   })
-  const opensPort = !rule.serves && /\bBun\.serve\b/.test(transpiler.transformSync(withoutHashbang(code)))
+  const opensPort =
+    !rule.serves && /\bBun\.serve\b/.test(transpilers[loaderOf(file)].transformSync(withoutHashbang(code)))
   return [
     ...refused,
     ...(opensPort ? [`${file} opens a port`] : []),

@@ -36,23 +36,26 @@ const ready = strict({ status: STATUS })
 /** `GET /health/db`, and what `processHealth` has: the same on every service with a database. */
 export function health(options: HealthOptions) {
   const { clock } = options
-  return new Elysia().use(options.guard).use(processHealth(options)).get(
-    '/health/db',
-    async () => {
-      const startedAt = clock.monotonic()
-      try {
-        await options.probe()
-      } catch (cause) {
-        throw new Problem('database_unavailable', { cause })
-      }
-      return { status: 'ok' as const, latency_ms: Math.round((clock.monotonic() - startedAt) * 100) / 100 }
-    },
-    {
-      auth: ['anyone'],
-      response: database,
-      detail: operation('health', { summary: 'Check the database', description: 'Writes a row and reads it back.' }),
-    },
-  )
+  return new Elysia()
+    .use(options.guard)
+    .use(processHealth(options))
+    .get(
+      '/health/db',
+      async () => {
+        const startedAt = clock.monotonic()
+        try {
+          await options.probe()
+        } catch (cause) {
+          throw new Problem('database_unavailable', { cause })
+        }
+        return { status: 'ok' as const, latency_ms: Math.round((clock.monotonic() - startedAt) * 100) / 100 }
+      },
+      {
+        auth: ['anyone'],
+        response: database,
+        detail: operation('health', { summary: 'Check the database', description: 'Writes a row and reads it back.' }),
+      },
+    )
 }
 
 /** `GET /health`, `GET /health/ready` and `GET /metrics`, the same on every service. */

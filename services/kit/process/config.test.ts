@@ -43,6 +43,7 @@ test('with only the secrets set, the others have their defaults', () => {
     listenAll: 'http://127.0.0.1:3000',
     hosts: ['127.0.0.1'],
     publicUrl: 'http://127.0.0.1:3000',
+    publicUrlAtOneAddress: 'http://127.0.0.1:3000',
     issuer: undefined,
     audience: 'ch202',
     jwtExpire: 3600 * SECOND,
@@ -59,6 +60,7 @@ test('with only the secrets set, the others have their defaults', () => {
     hashQueue: 128,
     registrationOpen: true,
     corsOrigins: [],
+    returnOrigins: [],
     databaseUrl: undefined,
     smtpUrl: undefined,
     mailFrom: 'Ch202 <no-reply@localhost>',
@@ -346,6 +348,16 @@ describe('each setting', () => {
 
   test('the base of links in mails is the address of the services, unless set', () => {
     expect(read({ CH202_URL: 'http://one:1' }).publicUrl).toBe('http://one:1')
+  })
+
+  test('the pages have an address of their own, unless one process serves everything', () => {
+    const env = { CH202_URL: 'http://one:1', WEB_URL: 'http://pages:2' }
+    const config = readConfig({ ...SECRETS, ...env }, { ...SERVICES, web: { number: 0 } })
+    expect([config.publicUrl, atOneAddress(config).publicUrl]).toEqual(['http://pages:2', 'http://one:1'])
+    const PUBLIC_URL = 'https://id.example.org/'
+    const behindProxy = readConfig({ ...SECRETS, ...env, PUBLIC_URL }, { ...SERVICES, web: { number: 0 } })
+    expect(behindProxy.publicUrl).toBe('https://id.example.org')
+    expect(atOneAddress(behindProxy).publicUrl).toBe('https://id.example.org')
   })
 
   test('R1: calls to the hosts of all addresses go through no proxy', () => {

@@ -235,10 +235,7 @@ function readOrigins(name: string, settings: SettingReader, example: string): st
     const fault = originFault(origin)
     return fault === undefined ? [] : [`${origins.length > 1 ? `number ${index + 1}` : 'it'} is ${fault}`]
   })
-  if (faults.length > 0)
-    settings.faults.push(
-      `${name} must list origins such as ${example}: ${faults.join('; ')}`,
-    )
+  if (faults.length > 0) settings.faults.push(`${name} must list origins such as ${example}: ${faults.join('; ')}`)
   return origins
 }
 

@@ -142,6 +142,10 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
     group: 'Clients and limits',
     text: 'Origins whose pages may call the API, exactly as browsers send them, separated by commas (`https://app.example.org,capacitor://localhost`)',
   },
+  RETURN_ORIGINS: {
+    group: 'Clients and limits',
+    text: 'Origins to which the pages may send someone who has signed in (`/sign-in?return_to=https://app.example.org/start`), separated by commas',
+  },
   TRUSTED_PROXIES: {
     group: 'Clients and limits',
     text: 'Addresses or networks of proxies whose `X-Forwarded-For` is trusted, separated by commas',

@@ -1,7 +1,7 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
-import type { BrowserRequest } from '../browser-request.ts'
-import { type FormErrors, formErrors } from '../form-errors.ts'
+import type { BrowserRequest } from '../request/browser-request.ts'
+import { type FormErrors, formErrors } from '../request/form-errors.ts'
 import { Field } from './form.tsx'
 import { useRequest } from './request-context.ts'
 

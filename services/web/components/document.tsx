@@ -116,7 +116,7 @@ export function AccountPage({ children, lead, title }: PageProps & { lead?: stri
   )
 }
 
-/** A part of a page: what it is about beside what it holds. */
+/** A part of a page: its subject beside its content. */
 export function Section({ children, lead, title }: PageProps & { lead?: string | undefined }) {
   return (
     <section class="card section">

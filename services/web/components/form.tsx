@@ -1,7 +1,7 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
 import type { ComponentChildren } from 'preact'
-import type { FormErrors } from '../form-errors.ts'
+import type { FormErrors } from '../request/form-errors.ts'
 import type { Parts } from '../texts/en.ts'
 import { useRequest } from './request-context.ts'
 

@@ -1,6 +1,6 @@
 import { createContext } from 'preact'
 import { useContext } from 'preact/hooks'
-import type { BrowserRequest } from '../browser-request.ts'
+import type { BrowserRequest } from '../request/browser-request.ts'
 
 const Current = createContext<BrowserRequest | null>(null)
 

@@ -2,14 +2,14 @@
 
 import { LOCALES } from '../../kit/locale.ts'
 import type { UserRead } from '../../kit/schema/user.ts'
-import type { BrowserRequest } from '../browser-request.ts'
 import { ConfirmPassword, confirmPassword, REAUTHENTICATION } from '../components/confirm-password.tsx'
 import { AccountPage, Section } from '../components/document.tsx'
 import { CodeField, Field, Form, MailFolder, Sentence } from '../components/form.tsx'
+import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
-import { type FormErrors, formErrors } from '../form-errors.ts'
-import type { Page } from '../page.ts'
-import { redirect, renderPage } from '../render.tsx'
+import type { BrowserRequest } from '../request/browser-request.ts'
+import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import type { Page } from './page.ts'
 
 type Action = 'profile' | 'email' | 'code'
 
@@ -94,7 +94,7 @@ function Account({ sent, user }: { sent: Sent | undefined; user: UserRead }) {
         <Profile user={user} errors={errorsOf('profile')} />
       </Section>
       <Section title={texts.account.email} lead={texts.account.emailLead}>
-        <div id="email">
+        <div id="email" class="forms">
           <CurrentEmail user={user} />
           {waiting ? (
             <NewEmailCode email={waiting.email} errors={errorsOf('code')} />
@@ -104,7 +104,7 @@ function Account({ sent, user }: { sent: Sent | undefined; user: UserRead }) {
         </div>
       </Section>
       <Section title={texts.account.data} lead={texts.account.dataLead}>
-        <div class="row">
+        <div class="actions">
           <a class="button quiet" href="/account/export" download>
             {texts.account.export}
           </a>
@@ -119,13 +119,13 @@ function Account({ sent, user }: { sent: Sent | undefined; user: UserRead }) {
 
 function Profile({ errors, user }: { errors: FormErrors | undefined; user: UserRead }) {
   const { form, texts } = useRequest()
-  const valueOf = (field: 'name' | 'username' | 'locale') => (errors ? (form.get(field) ?? '') : (user[field] ?? ''))
+  const shownValue = (field: 'name' | 'username' | 'locale') => (errors ? (form.get(field) ?? '') : (user[field] ?? ''))
   return (
     <Form action="/account" errors={errors} hidden={{ action: 'profile' }}>
       <Field
         name="name"
         label={texts.fields.name}
-        value={valueOf('name')}
+        value={shownValue('name')}
         autocomplete="name"
         errors={errors}
         isOptional
@@ -133,7 +133,7 @@ function Profile({ errors, user }: { errors: FormErrors | undefined; user: UserR
       <Field
         name="username"
         label={texts.fields.username}
-        value={valueOf('username')}
+        value={shownValue('username')}
         autocomplete="username"
         hint={texts.hints.username}
         errors={errors}
@@ -144,7 +144,7 @@ function Profile({ errors, user }: { errors: FormErrors | undefined; user: UserR
         <select id="locale" name="locale" autocomplete="language">
           <option value="">{texts.account.anyLanguage}</option>
           {LOCALES.map((locale) => (
-            <option key={locale} value={locale} lang={locale} selected={valueOf('locale') === locale}>
+            <option key={locale} value={locale} lang={locale} selected={shownValue('locale') === locale}>
               {LANGUAGES[locale]}
             </option>
           ))}

@@ -1,11 +1,11 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
 import { AccountPage } from '../components/document.tsx'
+import { renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
-import type { Page } from '../page.ts'
-import { renderPage } from '../render.tsx'
+import type { Page } from './page.ts'
 
-/** `/account/apps`: the apps that may use the account. There are none before an app can ask for access. */
+/** `/account/apps`: the apps that may use the account. The list is empty until apps can ask for access. */
 export const appsPage: Page = {
   path: '/account/apps',
   signedIn: 'account',

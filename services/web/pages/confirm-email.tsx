@@ -1,12 +1,12 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
-import type { BrowserRequest } from '../browser-request.ts'
 import { CardPage } from '../components/document.tsx'
 import { Form } from '../components/form.tsx'
+import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
-import { type FormErrors, formErrors } from '../form-errors.ts'
-import type { Page } from '../page.ts'
-import { redirect, renderPage } from '../render.tsx'
+import type { BrowserRequest } from '../request/browser-request.ts'
+import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import type { Page } from './page.ts'
 
 /** `/confirm-email?token=`: the link in the mail to a new address. Only the person who asked for the change can use it. */
 export const confirmEmailPage: Page = {

@@ -1,13 +1,13 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
-import type { BrowserRequest } from '../browser-request.ts'
 import { ConfirmPassword, confirmPassword, REAUTHENTICATION } from '../components/confirm-password.tsx'
 import { AccountPage } from '../components/document.tsx'
 import { Form, Sentence } from '../components/form.tsx'
+import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
-import { type FormErrors, formErrors } from '../form-errors.ts'
-import type { Page } from '../page.ts'
-import { redirect, renderPage } from '../render.tsx'
+import type { BrowserRequest } from '../request/browser-request.ts'
+import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import type { Page } from './page.ts'
 
 /** `/account/delete`: deletes the account, after a confirmation and recent authentication. */
 export const deletePage: Page = {

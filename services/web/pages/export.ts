@@ -1,10 +1,10 @@
 import type { SessionRead } from '../../auth/schemas/sessions.ts'
 import type { Api } from '../../peers/pages.ts'
-import type { BrowserRequest } from '../browser-request.ts'
-import type { Answer } from '../outcome.ts'
-import { expected } from '../outcome.ts'
-import type { Page } from '../page.ts'
-import { respond } from '../render.tsx'
+import { respond } from '../components/render.tsx'
+import type { BrowserRequest } from '../request/browser-request.ts'
+import type { Answer } from '../request/outcome.ts'
+import { expected } from '../request/outcome.ts'
+import type { Page } from './page.ts'
 
 /** Rows that one call reads. */
 const SIZE = '200'

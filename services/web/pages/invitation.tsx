@@ -1,15 +1,15 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
-import type { BrowserRequest } from '../browser-request.ts'
 import { CardPage } from '../components/document.tsx'
 import { Field, Form, NewPasswordField } from '../components/form.tsx'
+import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
-import { type FormErrors, formErrors } from '../form-errors.ts'
-import type { Page } from '../page.ts'
-import { redirect, renderPage } from '../render.tsx'
-import { HOME } from '../return-to.ts'
-import { openedSession, type Token } from '../signing-in.ts'
+import type { BrowserRequest } from '../request/browser-request.ts'
+import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import { HOME } from '../request/return-to.ts'
+import type { Page } from './page.ts'
 import { linkErrors } from './reset-password.tsx'
+import { openedSession, type Token } from './signing-in.ts'
 
 /** `/invitation?token=`: sets the first password of an invited person, and signs them in. */
 export const invitationPage: Page = {

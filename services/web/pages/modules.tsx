@@ -1,14 +1,14 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
 import type { ModuleRead } from '../../modules/schemas/library.ts'
-import type { BrowserRequest } from '../browser-request.ts'
 import { AccountPage } from '../components/document.tsx'
 import { Form } from '../components/form.tsx'
+import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
-import { type FormErrors, formErrors } from '../form-errors.ts'
-import { expected } from '../outcome.ts'
-import type { Page } from '../page.ts'
-import { redirect, renderPage } from '../render.tsx'
+import type { BrowserRequest } from '../request/browser-request.ts'
+import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import { expected } from '../request/outcome.ts'
+import type { Page } from './page.ts'
 
 /** `/account/modules`: turns modules on and off. */
 export const modulesPage: Page = {

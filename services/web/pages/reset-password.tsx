@@ -1,12 +1,12 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
-import type { BrowserRequest } from '../browser-request.ts'
 import { CardPage } from '../components/document.tsx'
 import { Form, NewPasswordField } from '../components/form.tsx'
+import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
-import { type FormErrors, formErrors } from '../form-errors.ts'
-import type { Page } from '../page.ts'
-import { redirect, renderPage } from '../render.tsx'
+import type { BrowserRequest } from '../request/browser-request.ts'
+import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import type { Page } from './page.ts'
 
 /** `/reset-password?token=`: sets a password, by the link of a mail. Every session ends, the browser's own too. */
 export const resetPasswordPage: Page = {

@@ -1,12 +1,18 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
-import type { BrowserRequest } from '../browser-request.ts'
+import type { Activity } from '../../auth/schemas/audit.ts'
 import { AccountPage, Section } from '../components/document.tsx'
 import { Field, Form, NewPasswordField } from '../components/form.tsx'
+import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
-import { type FormErrors, formErrors } from '../form-errors.ts'
-import type { Page } from '../page.ts'
-import { redirect, renderPage } from '../render.tsx'
+import { Time } from '../components/time.tsx'
+import type { BrowserRequest } from '../request/browser-request.ts'
+import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import { expected } from '../request/outcome.ts'
+import type { Page } from './page.ts'
+
+/** Rows of the recent activity on one page. */
+const SHOWN = '20'
 
 /** `/account/security`: the password, and what happened lately. */
 export const securityPage: Page = {
@@ -32,17 +38,34 @@ export const securityPage: Page = {
 
 async function show(request: BrowserRequest, errors: FormErrors | undefined, status: number): Promise<Response> {
   const { email, has_password } = await request.user()
-  const content = <Security hasPassword={has_password} email={email} errors={errors} />
+  const activity = await activityOf(request)
+  const content = <Security hasPassword={has_password} email={email} activity={activity} errors={errors} />
   return renderPage(request, content, { title: request.texts.security.title, status })
 }
 
+interface Rows {
+  items: readonly Activity[]
+  next_cursor: string | null
+}
+
+/** A part of the recent activity: the newest rows, or those after the cursor in the address. */
+async function activityOf(request: BrowserRequest): Promise<Rows> {
+  const cursor = request.url.searchParams.get('cursor')
+  const query = { size: SHOWN, ...(cursor === null ? {} : { cursor }) }
+  const outcome = await request.call<Rows>(({ auth }) => auth.activity.get({ query: query as never }))
+  // A cursor that someone changed.
+  if (!outcome.ok && outcome.problem.status === 400) return { items: [], next_cursor: null }
+  return expected(outcome)
+}
+
 interface SecurityProps {
+  activity: Rows
   hasPassword: boolean
   email: string
   errors: FormErrors | undefined
 }
 
-function Security({ email, errors, hasPassword }: SecurityProps) {
+function Security({ activity, email, errors, hasPassword }: SecurityProps) {
   const { texts } = useRequest()
   return (
     <AccountPage title={texts.security.title}>
@@ -57,6 +80,9 @@ function Security({ email, errors, hasPassword }: SecurityProps) {
             </a>
           </>
         )}
+      </Section>
+      <Section title={texts.security.activity} lead={texts.security.activityLead}>
+        <RecentActivity rows={activity} />
       </Section>
     </AccountPage>
   )
@@ -78,5 +104,37 @@ function ChangePassword({ email, errors }: { email: string; errors: FormErrors |
       <NewPasswordField name="new_password" label={texts.fields.new_password} errors={errors} />
       <button type="submit">{texts.security.change}</button>
     </Form>
+  )
+}
+
+function RecentActivity({ rows }: { rows: Rows }) {
+  const { texts, url } = useRequest()
+  const isNewest = !url.searchParams.has('cursor')
+  return (
+    <div id="activity">
+      {rows.items.length === 0 ? (
+        <p>{texts.security.none}</p>
+      ) : (
+        <ul class="list">
+          {rows.items.map(({ at, id, ip, type }) => (
+            <li key={id}>
+              <p>{texts.activity[type as keyof typeof texts.activity] ?? type}</p>
+              <p class="muted small">
+                <Time at={at} />
+                {ip !== null && ` · ${ip}`}
+              </p>
+            </li>
+          ))}
+        </ul>
+      )}
+      <p class="row more">
+        {!isNewest && <a href="/account/security#activity">{texts.security.newest}</a>}
+        {rows.next_cursor !== null && (
+          <a href={`/account/security?cursor=${encodeURIComponent(rows.next_cursor)}#activity`}>
+            {texts.security.older}
+          </a>
+        )}
+      </p>
+    </div>
   )
 }

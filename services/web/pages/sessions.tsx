@@ -2,15 +2,15 @@
 
 import type { SessionRead } from '../../auth/schemas/sessions.ts'
 import { deviceName } from '../../kit/device-name.ts'
-import type { BrowserRequest } from '../browser-request.ts'
 import { AccountPage } from '../components/document.tsx'
 import { Form } from '../components/form.tsx'
+import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
 import { Time } from '../components/time.tsx'
-import { type FormErrors, formErrors } from '../form-errors.ts'
-import { expected } from '../outcome.ts'
-import type { Page } from '../page.ts'
-import { redirect, renderPage } from '../render.tsx'
+import type { BrowserRequest } from '../request/browser-request.ts'
+import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import { expected } from '../request/outcome.ts'
+import type { Page } from './page.ts'
 
 /** Rows of a page: the most that the API gives at once. */
 const SHOWN = 200

@@ -1,14 +1,14 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
-import type { BrowserRequest } from '../browser-request.ts'
 import { CardPage } from '../components/document.tsx'
 import { Form } from '../components/form.tsx'
+import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
-import { type FormErrors, formErrors } from '../form-errors.ts'
-import type { Page } from '../page.ts'
-import { redirect, renderPage } from '../render.tsx'
-import { HOME } from '../return-to.ts'
-import { openedSession, type Token } from '../signing-in.ts'
+import type { BrowserRequest } from '../request/browser-request.ts'
+import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import { HOME } from '../request/return-to.ts'
+import type { Page } from './page.ts'
+import { openedSession, type Token } from './signing-in.ts'
 
 /** `/sign-in-link?token=`: the link in the mail of a sign-in. Opening it changes nothing; its button does. */
 export const signInLinkPage: Page = {

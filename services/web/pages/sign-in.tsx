@@ -1,15 +1,15 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
-import type { BrowserRequest, PendingCode } from '../browser-request.ts'
 import { CardPage, Done } from '../components/document.tsx'
 import { CodeField, Field, Form, MailFolder, Sentence } from '../components/form.tsx'
+import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
-import { type FormErrors, formErrors } from '../form-errors.ts'
-import type { Outcome } from '../outcome.ts'
-import type { Page } from '../page.ts'
-import { redirect, renderPage } from '../render.tsx'
-import { HOME } from '../return-to.ts'
-import { openedSession, type Token } from '../signing-in.ts'
+import type { BrowserRequest, PendingCode } from '../request/browser-request.ts'
+import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import type { Outcome } from '../request/outcome.ts'
+import { HOME } from '../request/return-to.ts'
+import type { Page } from './page.ts'
+import { openedSession, type Token } from './signing-in.ts'
 
 /** The steps of the sign-in: each is a form, named in the address. */
 type Step = 'password' | 'email' | 'code' | 'device'

@@ -1,5 +1,5 @@
-import type { Page } from '../page.ts'
-import { redirect } from '../render.tsx'
+import { redirect } from '../components/render.tsx'
+import type { Page } from './page.ts'
 
 /** `/sign-out`: ends the session. The browser loses it even if the API cannot be reached. */
 export const signOutPage: Page = {

@@ -1,12 +1,12 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
-import type { BrowserRequest } from '../browser-request.ts'
 import { CardPage } from '../components/document.tsx'
 import { Form, MailFolder } from '../components/form.tsx'
+import { renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
-import { type FormErrors, formErrors } from '../form-errors.ts'
-import type { Page } from '../page.ts'
-import { renderPage } from '../render.tsx'
+import type { BrowserRequest } from '../request/browser-request.ts'
+import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import type { Page } from './page.ts'
 
 /** `/undo-email?token=`: the link in the mail to an earlier address. Its button restores that address. */
 export const undoEmailPage: Page = {

@@ -35,7 +35,7 @@ export const en = {
     code: '6 digits',
     confirm_password: 'You signed in a while ago. Type your password again, so that we know it is you.',
   },
-  /** What is wrong with a field, by the code of the API. */
+  /** The errors of a field, by the code of the API. */
   errors: {
     required: () => 'Fill in this field.',
     unknown: () => 'This field is not known.',
@@ -79,7 +79,7 @@ export const en = {
   },
   tryAgainIn: (seconds: number) =>
     seconds < 60 ? 'Try again in a minute.' : `Try again in ${minutes(Math.ceil(seconds / 60))}.`,
-  /** What was done, by the word in the address. */
+  /** Sentences about what was done, by the word in the address. */
   done: {
     'signed-out': 'You are signed out.',
     ended: 'Your session has ended. Sign in again.',
@@ -211,6 +211,42 @@ export const en = {
     older: 'Older',
     newest: 'Newest',
   },
+  /** Events of an account, by the type of the audit row. */
+  activity: {
+    'login.failed': 'A sign-in failed',
+    'login.paused': 'Sign-ins were paused after too many wrong passwords',
+    'session.created': 'Signed in',
+    'session.reauthenticated': 'Authenticated again',
+    'session.logout': 'Signed out',
+    'session.logout_all': 'Signed out everywhere',
+    'session.revoked': 'A session was ended',
+    'session.token_revoked': 'An app ended its session',
+    'session.reuse_detected': 'A session was ended because its key was used twice',
+    'session.ended_by_change': 'Sessions ended after a change of the account',
+    'device.confirmed': 'A new device was confirmed',
+    'password.changed': 'The password was changed',
+    'password.change_failed': 'A change of the password failed',
+    'password.set': 'An administrator set a password',
+    'password.set_by_invitation': 'The password was set by an invitation',
+    'password.reset_requested': 'A reset of the password was requested',
+    'password.reset': 'The password was reset',
+    'password.reset_confirmed': 'A new password was set by a mail',
+    'password.removed': 'The password was removed',
+    'email.verified': 'The email was verified',
+    'email.changed': 'The email was changed',
+    'email.restored': 'The earlier email was restored',
+    'invitation.accepted': 'The invitation was accepted',
+    'user.registered': 'The account was created',
+    'user.created': 'An administrator created the account',
+    'user.invited': 'An administrator sent an invitation',
+    'user.updated': 'The profile was changed',
+    'user.roles_changed': 'The roles were changed',
+    'user.disabled': 'The account was disabled',
+    'user.enabled': 'The account was enabled',
+    'user.recovered': 'An administrator recovered the account',
+    'module.enabled': 'A module was turned on',
+    'module.disabled': 'A module was turned off',
+  },
   sessions: {
     title: 'Sessions',
     lead: 'Where you are signed in. End what you do not recognise.',
@@ -267,3 +303,6 @@ export const en = {
     home: 'To the start page',
   },
 }
+
+/** The texts of all pages in one language. */
+export type Texts = typeof en

@@ -1,4 +1,4 @@
-import type { Texts } from './texts.ts'
+import type { Texts } from './en.ts'
 
 const rules = new Intl.PluralRules('ru')
 
@@ -206,6 +206,41 @@ export const ru: Texts = {
     none: 'Пока ничего нет.',
     older: 'Более ранние',
     newest: 'Последние',
+  },
+  activity: {
+    'login.failed': 'Неудачная попытка входа',
+    'login.paused': 'Вход приостановлен после множества неверных паролей',
+    'session.created': 'Вход',
+    'session.reauthenticated': 'Повторное подтверждение личности',
+    'session.logout': 'Выход',
+    'session.logout_all': 'Выход на всех устройствах',
+    'session.revoked': 'Сеанс завершён',
+    'session.token_revoked': 'Приложение завершило свой сеанс',
+    'session.reuse_detected': 'Сеанс завершён: его ключ использован дважды',
+    'session.ended_by_change': 'Сеансы завершены после изменения учётной записи',
+    'device.confirmed': 'Подтверждено новое устройство',
+    'password.changed': 'Пароль изменён',
+    'password.change_failed': 'Неудачная попытка сменить пароль',
+    'password.set': 'Администратор задал пароль',
+    'password.set_by_invitation': 'Пароль задан по приглашению',
+    'password.reset_requested': 'Запрошен сброс пароля',
+    'password.reset': 'Пароль сброшен',
+    'password.reset_confirmed': 'Новый пароль задан по ссылке из письма',
+    'password.removed': 'Пароль удалён',
+    'email.verified': 'Почта подтверждена',
+    'email.changed': 'Почта изменена',
+    'email.restored': 'Прежняя почта восстановлена',
+    'invitation.accepted': 'Приглашение принято',
+    'user.registered': 'Учётная запись создана',
+    'user.created': 'Администратор создал учётную запись',
+    'user.invited': 'Администратор отправил приглашение',
+    'user.updated': 'Профиль изменён',
+    'user.roles_changed': 'Роли изменены',
+    'user.disabled': 'Учётная запись отключена',
+    'user.enabled': 'Учётная запись включена',
+    'user.recovered': 'Администратор восстановил учётную запись',
+    'module.enabled': 'Модуль включён',
+    'module.disabled': 'Модуль выключен',
   },
   sessions: {
     title: 'Сеансы',

@@ -1,8 +1,8 @@
-import type { Token } from '../auth/schemas/tokens.ts'
-import type { BrowserRequest } from './browser-request.ts'
-import type { Outcome } from './outcome.ts'
-import { redirect } from './render.tsx'
-import { HOME } from './return-to.ts'
+import type { Token } from '../../auth/schemas/tokens.ts'
+import { redirect } from '../components/render.tsx'
+import type { BrowserRequest } from '../request/browser-request.ts'
+import type { Outcome } from '../request/outcome.ts'
+import { HOME } from '../request/return-to.ts'
 
 export type { Token }
 

@@ -3,7 +3,7 @@ export interface CookieNames {
   session: string
   /** The token of a device that its user has confirmed. */
   device: string
-  /** What a form token is bound to. */
+  /** The value that form tokens are bound to. */
   form: string
   /** The step of a way in that waits for a code. */
   step: string

@@ -1,8 +1,8 @@
+import type { Texts } from '../texts/en.ts'
 import type { ApiProblem } from './outcome.ts'
 import { UnexpectedProblem } from './outcome.ts'
-import type { Texts } from './texts/texts.ts'
 
-/** What is wrong with a form: texts by field, and one for the whole form. */
+/** The errors of a form: texts by field, and one for the whole form. */
 export interface FormErrors {
   fields: Readonly<Record<string, string>>
   summary?: string

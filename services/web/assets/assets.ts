@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type PageColors, pageColors } from '../kit/colors.ts'
-import style from './assets/page.css' with { type: 'text' }
-import script from './assets/page.js' with { type: 'text' }
+import { type PageColors, pageColors } from '../../kit/colors.ts'
+import style from './page.css' with { type: 'text' }
+import script from './page.js' with { type: 'text' }
 
 /** The files beside the pages, by the paths that the pages name. */
 export interface Assets {
   style: string
   script: string
   icon: string
-  /** The operator's own files: undefined if there are none. */
+  /** The operator's own files: undefined: there is no such file. */
   logo: string | undefined
   ownStyle: string | undefined
   /** Answers a request for one of them. */
@@ -33,7 +33,7 @@ export function loadAssets({ brandColor, dataDir }: { brandColor: string; dataDi
     files.set(path, { bytes, zipped: Bun.gzipSync(bytes, { level: 9 }), type })
     return path
   }
-  const own = (name: string, type: string) => {
+  const addOwn = (name: string, type: string) => {
     const path = join(dataDir, 'web', name)
     if (!existsSync(path)) return undefined
     const bytes = readFileSync(path)
@@ -44,8 +44,8 @@ export function loadAssets({ brandColor, dataDir }: { brandColor: string; dataDi
     style: add('page.css', 'text/css; charset=utf-8', colorsOf(brandColor) + style),
     script: add('page.js', 'text/javascript; charset=utf-8', script),
     icon: add('icon.svg', 'image/svg+xml', iconOf(brandColor)),
-    logo: own('logo.svg', 'image/svg+xml'),
-    ownStyle: own('style.css', 'text/css; charset=utf-8'),
+    logo: addOwn('logo.svg', 'image/svg+xml'),
+    ownStyle: addOwn('style.css', 'text/css; charset=utf-8'),
     serve(path, request) {
       const file = files.get(path)
       return file && respond(file, request)

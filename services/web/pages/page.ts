@@ -1,4 +1,4 @@
-import type { BrowserRequest } from './browser-request.ts'
+import type { BrowserRequest } from '../request/browser-request.ts'
 
 type Handler = (request: BrowserRequest) => Response | Promise<Response>
 

@@ -2,9 +2,9 @@
 
 import type { VNode } from 'preact'
 import { renderToString } from 'preact-render-to-string'
-import type { BrowserRequest } from './browser-request.ts'
-import { Document } from './components/document.tsx'
-import { RequestProvider } from './components/request-context.ts'
+import type { BrowserRequest } from '../request/browser-request.ts'
+import { Document } from './document.tsx'
+import { RequestProvider } from './request-context.ts'
 
 interface PageOptions {
   title: string
@@ -42,7 +42,7 @@ export function respond(
   request: BrowserRequest,
   body: string | null,
   {
-    headers: own,
+    headers: extraHeaders,
     returnOrigin,
     status,
   }: { status: number; headers: Readonly<Record<string, string>>; returnOrigin?: string | null | undefined },
@@ -56,7 +56,7 @@ export function respond(
     'x-content-type-options': 'nosniff',
     'x-frame-options': 'DENY',
     'x-request-id': request.requestId,
-    ...own,
+    ...extraHeaders,
   })
   for (const cookie of request.setCookies) headers.append('set-cookie', cookie)
   return new Response(body, { status, headers })

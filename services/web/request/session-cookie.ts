@@ -1,5 +1,5 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib'
-import type { Sealing } from '../kit/tokens/sealing.ts'
+import type { Sealing } from '../../kit/tokens/sealing.ts'
 
 /** The tokens of a browser's session. Times are milliseconds since the epoch. */
 export interface BrowserSession {
@@ -48,7 +48,7 @@ export function sealSession(cookies: SealedCookies, name: string, session: Brows
   return cookies.seal(name, { ...rest, access: null }, session.refreshExpiresAt)
 }
 
-/** Opens a session; null when there is none, or it has expired. */
+/** Opens a session; null when the cookie is missing, altered or expired. */
 export function openSession(
   cookies: SealedCookies,
   name: string,

@@ -1,4 +1,4 @@
-/** Where a person goes when nothing else was asked for. */
+/** The page to which a person goes when nothing else was asked for. */
 export const HOME = '/account'
 
 /** An address to which a person may be sent, and its origin if that is not the pages' own. */
@@ -18,10 +18,10 @@ export function returnTo(text: string | null, publicUrl: string, origins: readon
   const home: ReturnTo = { url: HOME, origin: null }
   // Browsers drop tabs and line breaks, and read a backslash as a slash: `/\evil.example` is another host.
   if (!text || text.length > 2000 || /[\\\s\p{Cc}]/u.test(text)) return home
-  const own = new URL(publicUrl).origin
-  const parsed = URL.parse(text, own)
+  const ownOrigin = new URL(publicUrl).origin
+  const parsed = URL.parse(text, ownOrigin)
   if (!parsed || parsed.username || parsed.password) return home
-  if (text.startsWith('/') && !text.startsWith('//') && parsed.origin === own)
+  if (text.startsWith('/') && !text.startsWith('//') && parsed.origin === ownOrigin)
     return { url: parsed.pathname.startsWith('//') ? HOME : `${parsed.pathname}${parsed.search}`, origin: null }
   // Compared to the letter with what was written: `HTTPS://App.example` and `https://app.example:443` are not listed.
   const origin = origins.find(

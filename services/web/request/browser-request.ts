@@ -1,24 +1,24 @@
 import { timingSafeEqual } from 'node:crypto'
-import type { Token } from '../auth/schemas/tokens.ts'
-import { BROWSER_HEADER, signBrowser } from '../kit/access/browser.ts'
-import type { ClientAddress } from '../kit/client-address.ts'
-import type { Clock } from '../kit/clock.ts'
-import type { Locale } from '../kit/locale.ts'
-import type { Config } from '../kit/process/config.ts'
-import type { Random } from '../kit/random.ts'
-import type { UserRead } from '../kit/schema/user.ts'
-import { authenticationIn } from '../kit/tokens/access-token.ts'
-import type { Codes } from '../kit/tokens/sealing.ts'
-import type { Api, PagesPeer } from '../peers/pages.ts'
-import type { Assets } from './assets.ts'
+import type { Token } from '../../auth/schemas/tokens.ts'
+import { BROWSER_HEADER, signBrowser } from '../../kit/access/browser.ts'
+import type { ClientAddress } from '../../kit/client-address.ts'
+import type { Clock } from '../../kit/clock.ts'
+import type { Locale } from '../../kit/locale.ts'
+import type { Config } from '../../kit/process/config.ts'
+import type { Random } from '../../kit/random.ts'
+import type { UserRead } from '../../kit/schema/user.ts'
+import { authenticationIn } from '../../kit/tokens/access-token.ts'
+import type { Codes } from '../../kit/tokens/sealing.ts'
+import type { Api, PagesPeer } from '../../peers/pages.ts'
+import type { Assets } from '../assets/assets.ts'
+import type { Texts } from '../texts/en.ts'
 import { type CookieNames, setCookie } from './cookies.ts'
 import type { FormErrors } from './form-errors.ts'
 import { type Answer, expected, type Outcome, outcomeOf } from './outcome.ts'
 import { type ReturnTo, returnTo } from './return-to.ts'
 import { type BrowserSession, openSession, type SealedCookies, sealSession } from './session-cookie.ts'
-import type { Texts } from './texts/texts.ts'
 
-/** What every page needs. */
+/** The parts of the service that every page needs. */
 export interface PagesContext {
   config: Pick<
     Config,
@@ -139,13 +139,13 @@ export class BrowserRequest {
     return this.form.get('token') ?? this.url.searchParams.get('token') ?? ''
   }
 
-  /** Where the person wants to go next. */
+  /** The address to which the person wants to go next. */
   get returnTo(): ReturnTo {
     const { publicUrl, returnOrigins } = this.context.config
     return returnTo(this.form.get('return_to') ?? this.url.searchParams.get('return_to'), publicUrl, returnOrigins)
   }
 
-  /** Where the person wanted to go when a code was sent to them. */
+  /** The address to which the person wanted to go when a code was sent to them. */
   returnToAfter(code: PendingCode | null): ReturnTo {
     const { publicUrl, returnOrigins } = this.context.config
     return returnTo(code?.returnTo ?? null, publicUrl, returnOrigins)

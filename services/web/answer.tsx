@@ -1,72 +1,40 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
-import { Elysia } from 'elysia'
-import { requestLogger } from '../kit/http/request-log.ts'
 import { type Locale, preferredLocale } from '../kit/locale.ts'
 import type { Log } from '../kit/log.ts'
 import { encodingProblem, mediaType, readBytes } from '../kit/messages/body.ts'
 import { requestIdOf } from '../kit/messages/problem-response.ts'
-import type { Metrics } from '../kit/process/metrics.ts'
-import { BrowserRequest, type PagesContext, SignInNeeded } from './browser-request.ts'
 import { Failure, type FailureKind, failureTitle } from './components/failure.tsx'
-import { readCookies } from './cookies.ts'
-import { UnexpectedProblem } from './outcome.ts'
-import type { Page } from './page.ts'
-import { redirect, renderPage } from './render.tsx'
-import { HOME } from './return-to.ts'
+import { redirect, renderPage } from './components/render.tsx'
+import type { Page } from './pages/page.ts'
+import { BrowserRequest, type PagesContext, SignInNeeded } from './request/browser-request.ts'
+import { readCookies } from './request/cookies.ts'
+import { UnexpectedProblem } from './request/outcome.ts'
+import { HOME } from './request/return-to.ts'
 import { TEXTS } from './texts/texts.ts'
 
 /** Bytes of a form. */
 const FORM_MAX = 64 * 1024
 
-interface PagesAppOptions {
-  context: PagesContext
-  log: Log
-  metrics: Metrics
-}
-
-/** Builds the app of the pages: each page for every method, the assets, and a page for every other path. */
-export function pagesApp({ context, log, metrics }: PagesAppOptions, pages: readonly Page[]) {
-  const { clock } = context
-  const logRequest = requestLogger({ clock, log, metrics })
-
-  const answer = async (page: Page | undefined, received: Request): Promise<Response> => {
-    const startedAt = clock.monotonic()
-    const peer = app.server?.requestIP(received)?.address ?? null
-    const address = context.clientAddress.of(peer, () => received.headers.get('x-forwarded-for'))
-    const request = await read(context, received, address)
-    const response = await respondTo(page, request, log)
-    logRequest({
-      requestId: request.requestId,
-      startedAt,
-      method: received.method,
-      route: page?.path ?? '',
-      status: response.status,
-    })
-    return response
-  }
-
-  const app = new Elysia({ normalize: false, handler: { standardHostname: false } })
-    // The pages read their forms themselves.
-    .onParse(() => ({}))
-    .onError(({ request }) => answer(undefined, request))
-  for (const page of pages) app.all(page.path, ({ request }) => answer(page, request))
-  app.get('/assets/*', ({ request }) => {
-    return context.assets.serve(new URL(request.url).pathname, request) ?? answer(undefined, request)
-  })
-  return app
-}
-
-/** The request of a browser, whose form may be unreadable: then it has none. */
-async function read(context: PagesContext, received: Request, address: string | null): Promise<BrowserRequest> {
+/**
+ * Answers a request of a browser. Every answer is a page, a redirect or a file: errors too.
+ * @param page undefined: no page has the path
+ * @param address the browser's address; null: unknown
+ */
+export async function answerPage(
+  context: PagesContext,
+  page: Page | undefined,
+  { address, log, received }: { received: Request; address: string | null; log: Log },
+): Promise<{ requestId: string; response: Response }> {
   const locale: Locale = preferredLocale(received.headers.get('accept-language')) ?? context.config.locale
-  return new BrowserRequest(context, received, {
+  const request = new BrowserRequest(context, received, {
     requestId: requestIdOf(received.headers, context.random),
     locale,
     texts: TEXTS[locale],
     cookies: readCookies(received.headers.get('cookie')),
     address,
   })
+  return { requestId: request.requestId, response: await respondTo(page, request, log) }
 }
 
 async function respondTo(page: Page | undefined, request: BrowserRequest, log: Log): Promise<Response> {
@@ -121,8 +89,8 @@ function signInFirst(request: BrowserRequest, page: Page | undefined): Response 
   const { pathname, search } = request.url
   const query = new URLSearchParams()
   if (request.hadSession) query.set('done', 'ended')
-  const wanted = request.request.method === 'POST' ? pathname : pathname + search
-  if (page?.get && page.path !== '/sign-in' && wanted !== HOME) query.set('return_to', wanted)
+  const target = request.request.method === 'POST' ? pathname : pathname + search
+  if (page?.get && page.path !== '/sign-in' && target !== HOME) query.set('return_to', target)
   return redirect(request, query.size > 0 ? `/sign-in?${query}` : '/sign-in')
 }
 

@@ -1,4 +1,4 @@
-import type { FieldError } from '../kit/field-errors.ts'
+import type { FieldError } from '../../kit/field-errors.ts'
 
 /** A problem that the API answered with, or that stood in for its answer. */
 export interface ApiProblem {
@@ -12,7 +12,7 @@ export interface ApiProblem {
   requestId: string | undefined
 }
 
-/** What a call of the API ended with. */
+/** The end of a call of the API. */
 export type Outcome<T> = { ok: true; data: T } | { ok: false; problem: ApiProblem }
 
 /** An answer, as the client of Eden returns it. */
