@@ -228,9 +228,10 @@ export class BrowserRequest {
     return this.session?.accessToken ? authenticationIn(this.session.accessToken).authTime * 1000 : 0
   }
 
-  /** The token of this device, if its user has confirmed it. */
+  /** The token of this device, if its user has confirmed it. A cookie that holds no token counts as none. */
   get deviceToken(): string | undefined {
-    return this.arrival.cookies.get(this.context.names.device)
+    const token = this.arrival.cookies.get(this.context.names.device)
+    return token !== undefined && /^[\w-]{1,512}$/.test(token) ? token : undefined
   }
 
   keepDevice(token: string): void {
