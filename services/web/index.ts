@@ -47,6 +47,9 @@ export const PAGES: readonly Page[] = [
   changePasswordPage,
 ]
 
+/** The paths of the pages and of the files beside them; `*` stands for any part. */
+export const PAGE_PATHS: readonly string[] = [...PAGES.map(({ path }) => path), '/assets/*']
+
 /** Builds the app of the pages: each page for every method, the files beside them, and a page for every other path. */
 export function pagesApp(context: PagesContext, { log, metrics }: { log: Log; metrics: Metrics }) {
   const { clock } = context

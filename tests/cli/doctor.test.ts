@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { SERVICE_NAMES } from '../../services/registry.ts'
+import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { call } from '../support/http.ts'
 import { launch, ownSettings, ROOT, type Running, runTool, temporary } from '../support/tool.ts'
@@ -513,7 +513,9 @@ describe('with the services up', () => {
     running.signal('SIGKILL')
     await running.ended
     const killed = snapshot(dataDir)
-    expect(killed.filter((line) => /^\S+\.sqlite-(wal|shm) /.test(line))).toHaveLength(2 * SERVICE_NAMES.length)
+    expect(killed.filter((line) => /^\S+\.sqlite-(wal|shm) /.test(line))).toHaveLength(
+      2 * SERVICES_WITH_DATABASE.length,
+    )
     const after = await examine(env)
     // Only the write-ahead log contains the row that makes the cache agree again.
     expect(changes(first.statuses, after.statuses)).toEqual({
@@ -531,7 +533,7 @@ describe('the checks', () => {
     const docs = readFileSync(join(ROOT, 'docs/operate/monitoring.md'), 'utf8')
     const [, chapter = ''] = docs.split(/^## Doctor$/m)
     const listed = [...chapter.matchAll(/^\| `([a-z_.<>]+)` +\|/gm)].flatMap(([, id = '']) =>
-      id.includes('<') ? SERVICE_NAMES.map((name) => id.replace('<service>', name)) : [id],
+      id.includes('<') ? SERVICES_WITH_DATABASE.map((name) => id.replace('<service>', name)) : [id],
     )
     // The checks of PostgreSQL are there with the address of a server, also of one that is away.
     const away = await examine(settings(template, { DATABASE_URL: 'postgres://ch202@127.0.0.1:9/ch202' }))
