@@ -122,6 +122,12 @@ export class BrowserRequest {
     return this.form.get(name) ?? ''
   }
 
+  /** An id of the form; undefined when it is not one. Ids become parts of paths of the API, so `..` is refused. */
+  id(name: string): string | undefined {
+    const text = this.field(name)
+    return /^[\w-]{1,64}$/.test(text) ? text : undefined
+  }
+
   /** The code that was typed, without the spaces in which mails group its digits. */
   get code(): string {
     return this.secret('code').replaceAll(/\s/g, '')
