@@ -202,10 +202,11 @@ export class BrowserRequest {
     this.#user = undefined
   }
 
-  /** Keeps the tokens of a session that was opened, as the browser's session. */
-  signIn(token: Token): void {
-    this.session = this.sessionOf(token)
-    this.keepSession()
+  /** Keeps the tokens of a session that was opened, as the browser's session. A session that it replaces ends. */
+  async signIn(token: Token): Promise<void> {
+    const refresh_token = this.session?.refreshToken
+    this.takeSession(token)
+    if (refresh_token !== undefined) await this.callAnonymously(({ auth }) => auth.logout.post({ refresh_token }))
   }
 
   /** Keeps a new access token of the session. */
@@ -270,7 +271,7 @@ export class BrowserRequest {
     const refresh_token = this.session?.refreshToken ?? ''
     const outcome = await this.callAnonymously<Token>(({ auth }) => auth.refresh.post({ refresh_token }) as never)
     if (!outcome.ok && [400, 401, 403].includes(outcome.problem.status)) this.endSession()
-    this.signIn(expected(outcome))
+    this.takeSession(expected(outcome))
   }
 
   private endSession(): never {
@@ -278,15 +279,16 @@ export class BrowserRequest {
     throw new SignInNeeded()
   }
 
-  private sessionOf(token: Token): BrowserSession {
+  private takeSession(token: Token): void {
     const now = this.context.clock.now()
-    return {
+    this.session = {
       id: token.session_id,
       accessToken: token.access_token,
       accessExpiresAt: now + token.expires_in * 1000,
       refreshToken: token.refresh_token,
       refreshExpiresAt: now + token.refresh_expires_in * 1000,
     }
+    this.keepSession()
   }
 
   private keepSession(): void {
