@@ -146,6 +146,11 @@ export function descriptorOf(name: ServiceName): ServiceDescriptor {
 /** The services that keep data. */
 export const SERVICES_WITH_DATABASE = SERVICE_NAMES.filter((name) => descriptorOf(name).database !== undefined)
 
+/** Whether a process with these services has the whole API, at one address. The pages may run elsewhere, or not at all. */
+export function isWholeApi(names: readonly ServiceName[]): boolean {
+  return SERVICES_WITH_DATABASE.every((name) => names.includes(name))
+}
+
 /** Builds a record with a value for each service. */
 export function ofEachService<T>(read: (name: ServiceName) => T): Record<ServiceName, T> {
   return Object.fromEntries(SERVICE_NAMES.map((name) => [name, read(name)])) as Record<ServiceName, T>
