@@ -66,6 +66,36 @@ describe('odd requests to the pages', () => {
     },
   )
 
+  test('check 48: every answer of the pages has the headers that protect it', async () => {
+    const protects = {
+      'cache-control': 'no-store',
+      'content-security-policy':
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+      'cross-origin-opener-policy': 'same-origin',
+      'referrer-policy': 'same-origin',
+      'x-content-type-options': 'nosniff',
+      'x-frame-options': 'DENY',
+    }
+    const anyone = new Visitor(here.system)
+    const answers = [
+      ...PAGES.flatMap(({ path }) => [person.visitor, anyone].map((visitor) => visitor.copy().get(path))),
+      person.visitor.copy().get('/nowhere'),
+      person.visitor.copy().post('/account', {}, { 'sec-fetch-site': 'cross-site' }),
+      person.visitor.copy().post('/account', { form_token: '' }),
+      person.visitor.copy().send('PUT', '/account'),
+      anyone.copy().send('POST', '/sign-in', { ...OWN_FORM, 'content-type': 'text/plain' }, 'a'),
+      anyone.copy().send('POST', '/sign-in', { ...OWN_FORM, 'content-type': FORM_TYPE }, 'a'.repeat(FORM_MAX + 1)),
+      anyone.copy().post('/account', {}),
+    ]
+    const statuses = new Set<number>()
+    for (const { headers, status } of await Promise.all(answers)) {
+      statuses.add(status)
+      for (const [name, value] of Object.entries(protects))
+        expect([status, name, headers.get(name)]).toEqual([status, name, value])
+    }
+    expect([...statuses].toSorted()).toEqual([200, 302, 303, 403, 404, 405, 413, 415])
+  })
+
   test('check 48: GET and HEAD change nothing, on any page and with any fields in the address', async () => {
     const { visitor } = await newPerson(here.system)
     await visitor.get('/account')
