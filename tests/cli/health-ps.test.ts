@@ -78,6 +78,10 @@ describe('three services that start, stop, are killed and hang', () => {
     expect(states(swapped.body.items)).toEqual({ ...ofEachService(() => 'ok'), users: 'failed' })
     expect(swapped.body.items[1].message).toBe('the service at this address is auth')
 
+    const some = await json(bare, 'health', '--only', 'modules, auth')
+    expect(some.body.items.map(({ service }: { service: string }) => service)).toEqual(['modules', 'auth'])
+    expect((await runTool(['health', '--only', 'auth,nope'], { env: bare })).status).toBe(2)
+
     const up = await json(bare, 'ps')
     expect(up.body.items).toEqual(
       SERVICE_NAMES.map((service) => ({
