@@ -100,7 +100,7 @@ test('S2: the tour begins on the pages: create an account, find the mail, verify
     const { stdout } = Bun.spawnSync(['bash', '-c', find.replace('data/', `${dataDir}/`)], { cwd: ROOT, env })
     return stdout.toString().includes(email) ? stdout.toString() : undefined
   })
-  const [code = ''] = /^\d{3} ?\d{3}$/m.exec(mail.replaceAll('\r', '')) ?? []
+  const [, code = ''] = /^\s*(\d{3} ?\d{3})\s*$/m.exec(mail.replaceAll('\r', '')) ?? []
   const verified = await visitor.fillIn('/verify-email', { code })
   expect([verified.at, verified.status]).toEqual(['/account?done=verified', 200])
   expect((await visitor.signOut()).at).toStartWith('/sign-in')

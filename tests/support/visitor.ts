@@ -1,4 +1,4 @@
-/** What a visitor sees after a request, and after the redirects that follow it. */
+/** The answer that a visitor sees, after the redirects that precede it. */
 export interface Seen {
   status: number
   /** The path and the query at which the redirects ended. */
@@ -94,7 +94,7 @@ export async function openSignIn(base: string): Promise<{ text: string; answers:
 /** The answers of `openSignIn`. */
 export const SIGN_IN_ANSWERS: readonly string[] = [
   '200 text/html; charset=utf-8',
-  '200 text/css; charset=utf-8',
   '200 image/svg+xml',
+  '200 text/css; charset=utf-8',
   '200 text/javascript; charset=utf-8',
 ]
