@@ -25,7 +25,7 @@ import { verifyEmailPage } from './pages/verify-email.tsx'
 import type { PagesContext } from './request/browser-request.ts'
 
 /** Every page. */
-const PAGES: readonly Page[] = [
+export const PAGES: readonly Page[] = [
   homePage,
   signInPage,
   signInLinkPage,

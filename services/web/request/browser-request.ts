@@ -122,6 +122,12 @@ export class BrowserRequest {
     return this.form.get(name) ?? ''
   }
 
+  /** An id of the form; undefined when it is not one. Ids become parts of paths of the API, so `..` is refused. */
+  id(name: string): string | undefined {
+    const text = this.field(name)
+    return /^[\w-]{1,64}$/.test(text) ? text : undefined
+  }
+
   /** The code that was typed, without the spaces in which mails group its digits. */
   get code(): string {
     return this.secret('code').replaceAll(/\s/g, '')
@@ -229,9 +235,10 @@ export class BrowserRequest {
     return this.session?.accessToken ? authenticationIn(this.session.accessToken).authTime * 1000 : 0
   }
 
-  /** The token of this device, if its user has confirmed it. */
+  /** The token of this device, if its user has confirmed it. A cookie that holds no token counts as none. */
   get deviceToken(): string | undefined {
-    return this.arrival.cookies.get(this.context.names.device)
+    const token = this.arrival.cookies.get(this.context.names.device)
+    return token !== undefined && /^[\w-]{1,512}$/.test(token) ? token : undefined
   }
 
   keepDevice(token: string): void {
