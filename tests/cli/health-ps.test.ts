@@ -35,7 +35,7 @@ function byNotes({ CH202_DATA_DIR = '', HOME = '', PATH = '' }: Record<string, s
   return { CH202_DATA_DIR, HOME, PATH, XDG_CONFIG_HOME: folder.path }
 }
 
-describe('three services that start, stop, are killed and hang', () => {
+describe('services that start, stop, are killed and hang', () => {
   test('have the right state in health and ps at each moment, without a key', async () => {
     const dataDir = folder.fresh()
     const env = ownSettings(dataDir)
