@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { betterAuth } from './cases/better-auth.ts'
 import { nodes } from './cases/nodes.ts'
+import { pages } from './cases/pages.ts'
 import { postgres } from './cases/postgres.ts'
 import { processes } from './cases/processes.ts'
 import { requests } from './cases/requests.ts'
@@ -14,9 +15,9 @@ import { CORES, run } from './processes.ts'
 import { markdownOf, missed, tableOf, withTable } from './table.ts'
 
 // Measures Ch202 against the limits of this machine, in the same run:
-//   bun run bench [--quick] [--only requests,processes,scale,postgres,nodes,better-auth] [--rounds 5] [--seconds 3]
+//   bun run bench [--quick] [--only requests,processes,scale,pages,postgres,nodes,better-auth] [--rounds 5] [--seconds 3]
 
-const CASES = { requests, processes, scale, postgres, nodes, 'better-auth': betterAuth }
+const CASES = { requests, processes, scale, pages, postgres, nodes, 'better-auth': betterAuth }
 /** The cases of a quick run, which takes a minute. */
 const QUICK = ['requests']
 

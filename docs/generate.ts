@@ -7,7 +7,7 @@ import { PROBLEM_CODES, Problem } from '../services/kit/problem.ts'
 import { readConfig, settingDefaults } from '../services/kit/process/config.ts'
 import { settingDescriptions } from '../services/kit/process/setting-descriptions.ts'
 import { MESSAGE_SCHEMAS } from '../services/kit/schema/events.ts'
-import { SERVICE_NAMES, SERVICES } from '../services/registry.ts'
+import { SERVICE_NAMES, SERVICES, SERVICES_WITH_DATABASE } from '../services/registry.ts'
 import { serve } from '../services/serve.ts'
 import { mailSections } from './mails.ts'
 
@@ -85,7 +85,7 @@ function eventSchemas(): Record<string, () => string> {
 /** The checks of `ch202 doctor`. The checks that every database has are one row each, for all services. */
 function doctorChecks(): string {
   const anyService = (text: string) =>
-    SERVICE_NAMES.reduce(
+    SERVICES_WITH_DATABASE.reduce(
       (row, name) => row.replace(`db.${name}.`, 'db.<service>.').replace(`${name}.sqlite`, '<service>.sqlite'),
       text,
     )

@@ -21,8 +21,11 @@ export interface ServiceDescriptor extends NumberedService {
    * `ch202 package caddy` opens nothing else. A parameter `<word>_id` that is not listed is a UUID.
    */
   pathParameters?: Record<string, string>
+  /** The paths of pages for browsers, which are no part of the API; `*` stands for any part. */
+  pagePaths?(): Promise<readonly string[]>
   /** The notices that users delivers to the service, at `POST /<name>/sync/user-deleted`. */
   subscribesTo?: readonly 'user.deleted'[]
+  /** Absent: the service keeps nothing. */
   database?: ServiceDatabase
   /** Loads the function that builds the service. Lazy: the tool starts without the services. */
   load(): Promise<(runtime: Runtime, peers: Peers) => Service | Promise<Service>>
@@ -126,6 +129,7 @@ export const SERVICES = {
   web: {
     number: 0,
     tags: {},
+    pagePaths: async () => (await import('./web/index.ts')).PAGE_PATHS,
     load: async () => (await import('./web/main.ts')).webService,
   },
 } as const satisfies Record<string, ServiceDescriptor>
@@ -137,6 +141,14 @@ export const SERVICE_NAMES = Object.keys(SERVICES) as ServiceName[]
 /** The descriptor of a service, with the fields that only some services have. */
 export function descriptorOf(name: ServiceName): ServiceDescriptor {
   return SERVICES[name]
+}
+
+/** The services that keep data. */
+export const SERVICES_WITH_DATABASE = SERVICE_NAMES.filter((name) => descriptorOf(name).database !== undefined)
+
+/** Whether a process with these services has the whole API, at one address. The pages may run elsewhere, or not at all. */
+export function isWholeApi(names: readonly ServiceName[]): boolean {
+  return SERVICES_WITH_DATABASE.every((name) => names.includes(name))
 }
 
 /** Builds a record with a value for each service. */

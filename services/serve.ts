@@ -14,7 +14,14 @@ import { MetricsRegistry } from './kit/process/metrics.ts'
 import { systemRandom } from './kit/random.ts'
 import type { Link } from './peers/link.ts'
 import { createPeers, type Peers } from './peers/peers.ts'
-import { DELETION_SUBSCRIBERS, SERVICE_NAMES, SERVICE_TAGS, SERVICES, type ServiceName } from './registry.ts'
+import {
+  DELETION_SUBSCRIBERS,
+  isWholeApi,
+  SERVICE_NAMES,
+  SERVICE_TAGS,
+  SERVICES,
+  type ServiceName,
+} from './registry.ts'
 import { router } from './router.ts'
 import { writeRunFiles } from './run-files.ts'
 
@@ -47,7 +54,7 @@ export async function serve(
   names: readonly ServiceName[] = SERVICE_NAMES,
   { runtime: overrides = {}, mailer }: ServeOptions = {},
 ): Promise<Served> {
-  const config = names.length === SERVICE_NAMES.length ? atOneAddress(settings) : settings
+  const config = isWholeApi(names) ? atOneAddress(settings, names) : settings
   const address = names.length === 1 && names[0] ? config.listen[names[0]] : config.listenAll
   // Only the owner may read the files that a service creates, those that SQLite creates beside its database included.
   process.umask(0o077)

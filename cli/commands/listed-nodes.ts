@@ -2,7 +2,7 @@ import { hostname } from 'node:os'
 import type { ListedNode, NodeList } from '../../db/postgres/inspect/nodes.ts'
 import type { ConnectedNode } from '../../db/postgres/inspect/server.ts'
 import { hasWildcardHost } from '../../services/kit/outgoing.ts'
-import { SERVICE_NAMES } from '../../services/registry.ts'
+import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { isLocal } from '../client/connection.ts'
 import { isService, type ProbeResult, probe } from '../client/instance/probe.ts'
 
@@ -36,7 +36,7 @@ export async function seeNodes(databaseUrl: string, debug: boolean): Promise<See
     import('../../db/postgres/inspect/server.ts'),
   ])
   const [list, connected] = await inspecting(databaseUrl, async (tx) => [
-    await listNodes(tx, SERVICE_NAMES),
+    await listNodes(tx, SERVICES_WITH_DATABASE),
     await connectedNodes(tx),
   ])
   return { ...list, connected, nodes: await Promise.all(list.nodes.map((node) => see(node, debug))) }

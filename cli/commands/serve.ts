@@ -1,4 +1,4 @@
-import { SERVICE_NAMES } from '../../services/registry.ts'
+import { isWholeApi, SERVICE_NAMES } from '../../services/registry.ts'
 import { EXIT, usage } from '../exit.ts'
 import { refuseUnreachable } from '../runner/issuer.ts'
 import { printNextSteps } from '../runner/next-steps.ts'
@@ -26,11 +26,10 @@ async function serve({ env }: Tool, _: object, names: string[]): Promise<void> {
   onRunnerGone(stopped.resolve)
 
   const config = await settingsToServe(env)
-  if (selected.includes('auth'))
-    await refuseUnreachable(config, selected.length === SERVICE_NAMES.length ? 'CH202_URL' : 'AUTH_URL')
+  if (selected.includes('auth')) await refuseUnreachable(config, isWholeApi(selected) ? 'CH202_URL' : 'AUTH_URL')
   const running = await serveServices(config, selected)
   await write(`${running.services.join(', ')} ready at ${running.url}`)
-  if (selected.length === SERVICE_NAMES.length) await printNextSteps(config, new Map([['ch202', running.url]]))
+  if (isWholeApi(selected)) await printNextSteps(config, new Map(selected.map((name) => [name, running.url])))
   await stopped.promise
   await running.stop()
   process.exitCode = EXIT.done

@@ -44,24 +44,28 @@ async function start({ env, globals }: Tool, { only }: { only?: string }): Promi
   }
 }
 
-/** Watches the output of the processes, and calls `onAllReady` with their addresses once every service is ready. */
+/**
+ * Watches the output of the processes, and calls `onAllReady` with the addresses of the services once all of them are ready.
+ */
 function readinessWatcher(lines: readonly Line[], onAllReady: (addresses: Map<string, string>) => void) {
   const waiting = new Set(
     lines.filter(({ command }) => toolArguments(command)?.startsWith('serve')).map(({ name }) => name),
   )
-  const addresses = new Map<string, string>()
+  const ready = new Map<string, [service: string, url: string][]>()
   return (name: string, text: string) => {
-    const [, url] = READY.exec(text) ?? []
+    const [, services = '', url] = READY.exec(text) ?? []
     if (url === undefined || !waiting.delete(name)) return
-    addresses.set(name, url)
+    ready.set(
+      name,
+      services.split(', ').map((service) => [service, url]),
+    )
     // In the order of the Procfile, whichever was ready first.
-    const ordered = lines.flatMap((line) => [...addresses].filter(([ready]) => ready === line.name))
-    if (waiting.size === 0) onAllReady(new Map(ordered))
+    if (waiting.size === 0) onAllReady(new Map(lines.flatMap((line) => ready.get(line.name) ?? [])))
   }
 }
 
 /** The line that a process prints when its services accept requests. */
-const READY = /^[a-z, -]+ ready at (https?:\/\/\S+)$/
+const READY = /^([a-z, -]+) ready at (https?:\/\/\S+)$/
 
 /** The setting for auth's address if a Procfile line runs auth, alone or with all others. */
 function authAddressSetting({ command }: Line): AuthAddressSetting | undefined {

@@ -1,27 +1,33 @@
 import { hasWildcardHost } from '../../services/kit/outgoing.ts'
+import { descriptorOf, SERVICE_NAMES } from '../../services/registry.ts'
 import { compiled } from '../executable.ts'
 import { note } from '../terminal/terminal.ts'
 import { readStored, type Storage } from './stored-data.ts'
 
 const LABEL_WIDTH = 'Documentation'.length + 2
+/** The names of the services of pages. */
+const PAGES: readonly string[] = SERVICE_NAMES.filter((name) => descriptorOf(name).pagePaths !== undefined)
 const FLAGS = '    --role USER --role ADMIN --generate'
 
 /**
- * Prints on a terminal, once everything is ready, the addresses and how to create the first administrator if there is
- * none. Prints nothing elsewhere, where the services' own lines contain what is needed.
- * @param addresses by the name of the service, or `ch202` for all in one process
+ * Prints on a terminal, once everything is ready, the addresses of the pages and of the API, and how to create the first
+ * administrator if there is none. Prints nothing elsewhere, where the services' own lines contain what is needed.
+ * @param addresses by the name of the service, the same address for those of one process
  */
 export async function printNextSteps(storage: Storage, addresses: ReadonlyMap<string, string>): Promise<void> {
   if (process.stdout.isTTY !== true || process.stderr.isTTY !== true) return
   const services = [...addresses].map(([name, url]) => ({ name, url: reachable(url) }))
-  const [first] = services
+  const api = services.filter(({ name }) => !PAGES.includes(name))
+  const [first] = api
   if (!first) return
-  const width = Math.max(...services.map(({ url }) => url.length))
-  const suffix = (name: string) => (services.length > 1 ? `  ${name}` : '')
-  const lines = services.map(
-    ({ name, url }, at) => (at === 0 ? 'API' : '').padEnd(LABEL_WIDTH) + url.padEnd(width) + suffix(name),
-  )
-  lines.push(`${'Documentation'.padEnd(LABEL_WIDTH)}${first.url}/swagger`)
+  const labelled = (label: string, text: string) => label.padEnd(LABEL_WIDTH) + text
+  const lines = services.filter(({ name }) => PAGES.includes(name)).map(({ url }) => labelled('Pages', url))
+  if (api.every(({ url }) => url === first.url)) lines.push(labelled('API', first.url))
+  else {
+    const width = Math.max(...api.map(({ url }) => url.length))
+    lines.push(...api.map(({ name, url }, at) => labelled(at === 0 ? 'API' : '', `${url.padEnd(width)}  ${name}`)))
+  }
+  lines.push(labelled('Documentation', `${first.url}/swagger`))
   if (!(await adminExists(storage)))
     lines.push(
       'There is no administrator yet. In another terminal, run:',

@@ -2,7 +2,7 @@
 
 import { type Locale, preferredLocale } from '../kit/locale.ts'
 import type { Log } from '../kit/log.ts'
-import { encodingProblem, mediaType, readBytes } from '../kit/messages/body.ts'
+import { decode, encodingProblem, mediaType, readBytes } from '../kit/messages/body.ts'
 import { requestIdOf } from '../kit/messages/problem-response.ts'
 import { Failure, type FailureKind, failureTitle } from './components/failure.tsx'
 import { redirect, renderPage } from './components/render.tsx'
@@ -111,8 +111,21 @@ async function readForm(
   const { headers } = request.request
   const isForm = mediaType(headers.get('content-type')) === 'application/x-www-form-urlencoded'
   if (!isForm || encodingProblem(headers)) return { kind: 'wrongType', status: 415 }
-  const bytes = await readBytes(request.request, FORM_MAX)
+  // Undefined: the browser has broken off, and reads no answer.
+  const bytes = await readBytes(request.request, FORM_MAX).catch(() => undefined)
   if (bytes === null) return { kind: 'tooLarge', status: 413 }
-  request.form = new URLSearchParams(new TextDecoder().decode(bytes))
+  const text = bytes && decode(bytes)
+  if (typeof text !== 'string' || !hasUtf8Escapes(text)) return { kind: 'wrongType', status: 400 }
+  request.form = new URLSearchParams(text)
   return undefined
+}
+
+/** Whether the escapes of a form are UTF-8. `URLSearchParams` replaces those that are not: two passwords could be equal. */
+function hasUtf8Escapes(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
 }

@@ -25,7 +25,7 @@ import { verifyEmailPage } from './pages/verify-email.tsx'
 import type { PagesContext } from './request/browser-request.ts'
 
 /** Every page. */
-const PAGES: readonly Page[] = [
+export const PAGES: readonly Page[] = [
   homePage,
   signInPage,
   signInLinkPage,
@@ -46,6 +46,9 @@ const PAGES: readonly Page[] = [
   exportPage,
   changePasswordPage,
 ]
+
+/** The paths of the pages and of the files beside them; `*` stands for any part. */
+export const PAGE_PATHS: readonly string[] = [...PAGES.map(({ path }) => path), '/assets/*']
 
 /** Builds the app of the pages: each page for every method, the files beside them, and a page for every other path. */
 export function pagesApp(context: PagesContext, { log, metrics }: { log: Log; metrics: Metrics }) {

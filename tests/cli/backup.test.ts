@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { version } from '../../package.json'
-import { SERVICE_NAMES } from '../../services/registry.ts'
+import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { createUser, logIn, PASSWORD } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
@@ -100,13 +100,13 @@ describe('backup create', () => {
       changed: true,
     })
     const files = readdirSync(backup.path).sort()
-    expect(files).toEqual(['manifest.json', ...SERVICE_NAMES.map((name) => `${name}.sqlite`)].sort())
+    expect(files).toEqual(['manifest.json', ...SERVICES_WITH_DATABASE.map((name) => `${name}.sqlite`)].sort())
     expect([mode(join(system.dataDir, 'backups')), mode(backup.path)]).toEqual([0o700, 0o700])
     for (const file of files) expect([file, mode(join(backup.path, file))]).toEqual([file, 0o600])
     const manifest = manifestOf(backup.path)
     expect(manifest).toMatchObject({ format: 1, name: backup.name, ch202_version: version })
     let bytes = 0
-    for (const name of SERVICE_NAMES) {
+    for (const name of SERVICES_WITH_DATABASE) {
       const file = join(backup.path, `${name}.sqlite`)
       bytes += statSync(file).size
       expect(manifest.services[name]).toMatchObject({
@@ -213,7 +213,7 @@ describe('backup create', () => {
     // Two directories, an empty file for each database, what is flushed, the manifest, the name.
     const changes = 'mkdirSync,writeFileSync,renameSync'
     const calls = await fileCalls(changes, ['backup', 'create', '--out', folder.fresh()], env)
-    expect(calls).toBe(4 + SERVICE_NAMES.length)
+    expect(calls).toBe(4 + SERVICES_WITH_DATABASE.length)
     await inPairs([2, 5, calls], async (at) => {
       const directory = join(out, String(at))
       expect((await killedAt(changes, at, ['backup', 'create', '--out', directory], env)).status).not.toBe(0)
@@ -328,7 +328,7 @@ describe('backup verify', () => {
       'auth.file',
       'auth.database',
       'signing_key',
-      ...SERVICE_NAMES.slice(1).flatMap((name) => [`${name}.file`, `${name}.database`]),
+      ...SERVICES_WITH_DATABASE.slice(1).flatMap((name) => [`${name}.file`, `${name}.database`]),
       'restore',
       'audit',
     ])
@@ -562,7 +562,8 @@ describe('restore', () => {
       expect(done.status).toBe(0)
       const { aside } = JSON.parse(done.stdout)
       expect(JSON.parse(done.stdout)).toMatchObject({ ok: true, name, path: ownSystem.dataDir, changed: true })
-      for (const service of SERVICE_NAMES) expect(mode(join(ownSystem.dataDir, `${service}.sqlite`))).toBe(0o600)
+      for (const service of SERVICES_WITH_DATABASE)
+        expect(mode(join(ownSystem.dataDir, `${service}.sqlite`))).toBe(0o600)
       expect(readdirSync(ownSystem.dataDir).filter((file) => /-(wal|shm|journal)$|draft/.test(file))).toEqual([])
       // The files put aside are complete, with the last write before the crash.
       const emailsAside = rows<{ email: string }>(join(aside, 'users.sqlite'), 'SELECT email FROM users')
@@ -571,7 +572,7 @@ describe('restore', () => {
       await ownSystem.start('auth')
       for (const tokens of [changed.tokens, idle.tokens, deleted.tokens, late.tokens, afterBackup, afterRotation]) {
         const bearer = { headers: as.bearer(tokens.access_token) }
-        for (const place of SERVICE_NAMES)
+        for (const place of SERVICES_WITH_DATABASE)
           expect(
             (await call(ownSystem.url[place], place === 'modules' ? 'GET /modules/' : 'GET /auth/me', bearer)).status,
           ).toBe(401)
@@ -679,13 +680,13 @@ describe('restore', () => {
   test('leaves the old data, or data that refuses to start, when killed, and completes when repeated', async () => {
     const original = folder.fresh()
     await run(`restore ${sample} --to ${original}`)
-    for (const service of SERVICE_NAMES) {
+    for (const service of SERVICES_WITH_DATABASE) {
       const raw = new Database(join(original, `${service}.sqlite`))
       raw.run('PRAGMA user_version = 7')
       raw.close()
     }
     const states = (directory: string) =>
-      SERVICE_NAMES.map((service) => {
+      SERVICES_WITH_DATABASE.map((service) => {
         const file = join(directory, `${service}.sqlite`)
         if (!existsSync(file)) return 'missing'
         if (!readFileSync(file).toString('latin1', 0, 15).startsWith('SQLite format 3')) return 'closed'
@@ -698,7 +699,7 @@ describe('restore', () => {
     }
     const words = (to: string) => ['restore', sample, '--to', to, '--yes']
     // All copies are written first; then all old files are put aside and closed, and all copies moved into place.
-    const each = SERVICE_NAMES.length
+    const each = SERVICES_WITH_DATABASE.length
     const changes = 'linkSync,renameSync'
     expect(await fileCalls(changes, words(copy()), env)).toBe(4 * each)
     const seen = new Set<string>()
@@ -715,12 +716,12 @@ describe('restore', () => {
       const again = await run(`restore ${sample} --to ${to} --yes`)
       expect([at, again.status]).toEqual([at, 0])
       expect([at, readdirSync(to).filter((file) => /^\.|-(wal|shm|journal)$/.test(file))]).toEqual([at, []])
-      expect([at, states(to)]).toEqual([at, SERVICE_NAMES.map(() => 'new')])
+      expect([at, states(to)]).toEqual([at, SERVICES_WITH_DATABASE.map(() => 'new')])
       // The old data is kept in one of the directories.
       const asides = readdirSync(to).filter((file) => file.startsWith('before-restore-'))
-      for (const service of SERVICE_NAMES) {
+      for (const service of SERVICES_WITH_DATABASE) {
         const asidesWithOld = asides.filter(
-          (aside) => states(join(to, aside))[SERVICE_NAMES.indexOf(service)] === 'old',
+          (aside) => states(join(to, aside))[SERVICES_WITH_DATABASE.indexOf(service)] === 'old',
         )
         expect([at, service, asidesWithOld.length > 0]).toEqual([at, service, true])
       }
@@ -732,11 +733,11 @@ describe('restore', () => {
     const to = folder.fresh()
     const words = ['restore', sample, '--to', to]
     // Between the first and the second of the databases.
-    await killedAt('renameSync', SERVICE_NAMES.length + 2, words, env)
-    const closed = SERVICE_NAMES.filter((name) =>
+    await killedAt('renameSync', SERVICES_WITH_DATABASE.length + 2, words, env)
+    const closed = SERVICES_WITH_DATABASE.filter((name) =>
       readFileSync(join(to, `${name}.sqlite`), 'latin1').startsWith('Ch202 restore'),
     )
-    expect(closed.length).toBe(SERVICE_NAMES.length - 1)
+    expect(closed.length).toBe(SERVICES_WITH_DATABASE.length - 1)
     const { status, stderr } = await launch([process.execPath, 'cli/main.ts', 'serve'], { env: ownSettings(to) }).ended
     expect([status, stderr]).toEqual([1, expect.stringContaining('Restore it from a backup')])
     const backup = await run('backup create', { CH202_DATA_DIR: to })

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { SERVICE_NAMES } from '../../services/registry.ts'
+import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { call } from '../support/http.ts'
 import { launch, ownSettings, ROOT, type Running, runTool, temporary } from '../support/tool.ts'
@@ -69,8 +69,9 @@ function snapshot(directory: string, part = ''): string[] {
     })
 }
 
-async function served(env: Env): Promise<Running> {
-  const running = launch([process.execPath, 'cli/main.ts', 'serve'], { env })
+/** Starts `ch202 serve`. @param names all services if there is none */
+async function served(env: Env, ...names: string[]): Promise<Running> {
+  const running = launch([process.execPath, 'cli/main.ts', 'serve', ...names], { env })
   started.add(running)
   running.ended.finally(() => started.delete(running))
   await running.printed(/ready at/)
@@ -126,7 +127,13 @@ function change(path: string, ...statements: string[]): void {
 
 test('an instance that was stopped in order has no problem except its backups', () => {
   const skipped = Object.keys(before).filter((id) => before[id] === 'skipped')
-  expect(skipped).toEqual(['services.answer', 'services.version', 'clock.services'])
+  expect(skipped).toEqual([
+    'services.answer',
+    'services.version',
+    'pages.address',
+    'pages.reset_password',
+    'clock.services',
+  ])
   expect(changes(Object.fromEntries(Object.keys(before).map((id) => [id, 'ok'])), before)).toEqual({
     'backup.age': 'warning',
     ...Object.fromEntries(skipped.map((id) => [id, 'skipped'])),
@@ -484,7 +491,8 @@ describe('with the services up', () => {
     const running = await served(env)
     const first = await examine(env)
     expect([first.status, first.stderr]).toEqual([0, ''])
-    const up = { 'services.answer': 'ok', 'services.version': 'ok', 'clock.services': 'ok' }
+    const pages = { 'pages.address': 'ok', 'pages.reset_password': 'ok' }
+    const up = { 'services.answer': 'ok', 'services.version': 'ok', ...pages, 'clock.services': 'ok' }
     expect(changes(before, first.statuses)).toEqual(up)
 
     change(join(dataDir, 'auth.sqlite'), 'UPDATE accounts SET version = version - 1')
@@ -513,16 +521,73 @@ describe('with the services up', () => {
     running.signal('SIGKILL')
     await running.ended
     const killed = snapshot(dataDir)
-    expect(killed.filter((line) => /^\S+\.sqlite-(wal|shm) /.test(line))).toHaveLength(2 * SERVICE_NAMES.length)
+    expect(killed.filter((line) => /^\S+\.sqlite-(wal|shm) /.test(line))).toHaveLength(
+      2 * SERVICES_WITH_DATABASE.length,
+    )
     const after = await examine(env)
     // Only the write-ahead log contains the row that makes the cache agree again.
     expect(changes(first.statuses, after.statuses)).toEqual({
       'services.answer': 'warning',
       'services.version': 'skipped',
+      'pages.address': 'skipped',
+      'pages.reset_password': 'skipped',
       'clock.services': 'skipped',
       'outbox.users': 'warning',
     })
     expect(snapshot(dataDir)).toEqual(killed)
+  })
+})
+
+describe('14: the pages to which mails lead', () => {
+  const ONLY = ['--only', 'pages,services.answer,mail.device_trust']
+  const types = { own: 'text/html', api: 'application/json' }
+  const servers = Object.entries(types).map(([kind, type]) => {
+    const headers = { 'content-type': type }
+    return [kind, Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response('', { headers }) })] as const
+  })
+  const address = (kind: keyof typeof types) => String(new Map(servers).get(kind)?.url.origin)
+  afterAll(() => {
+    for (const [, server] of servers) server.stop(true)
+  })
+  const messages = (items: Item[]) => items.map(({ id, message, suggestion }) => `${id}: ${message} → ${suggestion}`)
+
+  test('are looked for where PUBLIC_URL says, which has no path', async () => {
+    const env = settings(instance(), { SMTP_URL: 'smtp://127.0.0.1:9' })
+    const running = await served(env)
+    const { items, statuses } = await examine(env, ...ONLY)
+    expect(new Set(Object.values(statuses))).toEqual(new Set(['ok']))
+    expect(messages(items)[2]).toContain(`${env.CH202_URL}/reset-password`)
+
+    const withPath = await examine({ ...env, PUBLIC_URL: `${env.CH202_URL}/account` }, ...ONLY)
+    expect(withPath.statuses).toMatchObject({ 'pages.address': 'warning', 'pages.reset_password': 'warning' })
+    expect(messages(withPath.items).join('\n')).toContain(`→ PUBLIC_URL=${env.CH202_URL}`)
+    expect(messages(withPath.items).join('\n')).toContain('/account/reset-password answers with status 404')
+    const elsewhere = await examine({ ...env, PUBLIC_URL: address('api') }, ...ONLY)
+    expect(elsewhere.statuses).toMatchObject({ 'pages.address': 'ok', 'pages.reset_password': 'warning' })
+    expect(messages(elsewhere.items).join('\n')).toContain('answers with application/json → PUBLIC_URL=https://…')
+    running.signal('SIGTERM')
+    await running.ended
+  })
+
+  test('may be pages of your own: then the service of the pages is not missed', async () => {
+    const env = settings(instance(), { SMTP_URL: 'smtp://127.0.0.1:9', PUBLIC_URL: address('own') })
+    const running = await served(env, 'auth', 'users', 'modules')
+    const { items, statuses } = await examine(env, ...ONLY)
+    expect(statuses).toEqual({
+      'services.answer': 'ok',
+      'pages.address': 'skipped',
+      'pages.reset_password': 'ok',
+      'mail.device_trust': 'ok',
+    })
+    expect(items.at(-1)?.message).toBe('DEVICE_TRUST is pages, but no pages run: no new device is confirmed')
+
+    const { PUBLIC_URL: _, ...withoutPages } = env
+    const none = await examine(withoutPages, ...ONLY)
+    expect(none.statuses).toMatchObject({ 'services.answer': 'warning', 'pages.reset_password': 'warning' })
+    expect(messages(none.items).join('\n')).toContain('Not running: web → ch202 start')
+    expect(messages(none.items).join('\n')).toContain('/reset-password cannot be reached (')
+    running.signal('SIGTERM')
+    await running.ended
   })
 })
 
@@ -531,7 +596,7 @@ describe('the checks', () => {
     const docs = readFileSync(join(ROOT, 'docs/operate/monitoring.md'), 'utf8')
     const [, chapter = ''] = docs.split(/^## Doctor$/m)
     const listed = [...chapter.matchAll(/^\| `([a-z_.<>]+)` +\|/gm)].flatMap(([, id = '']) =>
-      id.includes('<') ? SERVICE_NAMES.map((name) => id.replace('<service>', name)) : [id],
+      id.includes('<') ? SERVICES_WITH_DATABASE.map((name) => id.replace('<service>', name)) : [id],
     )
     // The checks of PostgreSQL are there with the address of a server, also of one that is away.
     const away = await examine(settings(template, { DATABASE_URL: 'postgres://ch202@127.0.0.1:9/ch202' }))

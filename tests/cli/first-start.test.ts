@@ -59,6 +59,8 @@ describe('S2: the first output on a terminal', () => {
     const urls = verb === 'start' ? SERVICE_NAMES.map((name) => env[`${name.toUpperCase()}_URL`]) : [env.CH202_URL]
     for (const url of urls) expect(steps).toContain(url ?? '')
     expect(steps).toContain(`Documentation  ${urls[0]}/swagger\n`)
+    expect(steps).toMatch(new RegExp(`^Pages +${verb === 'start' ? env.WEB_URL : env.CH202_URL}$`, 'm'))
+    expect(steps).toMatch(new RegExp(`^API +${urls[0]}( |$)`, 'm'))
     const lines = steps.split('\n').slice(1)
     expect(lines.filter((line) => line.length > 60)).toEqual([])
 

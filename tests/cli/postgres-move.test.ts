@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { SQL } from 'bun'
 import { writeStub } from '../../db/sqlite/backup/interrupted.ts'
-import { SERVICE_NAMES } from '../../services/registry.ts'
+import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { createUser, logIn, newEmail, type TestUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, byOperator, call } from '../support/http.ts'
@@ -77,7 +77,7 @@ const change = (path: string, sql: string) => {
 
 /** Everything that the files of an installation hold, without the times of migrations and the index of searches. */
 function contents(directory: string) {
-  return SERVICE_NAMES.map((name) => {
+  return SERVICES_WITH_DATABASE.map((name) => {
     const path = join(directory, `${name}.sqlite`)
     const tables = rowsOf(
       path,
@@ -129,7 +129,7 @@ test('move copies an installation to PostgreSQL and back: every row, and the num
   const { status, stdout, stderr } = await move(folder.fresh(), `sqlite:${back}`, { DATABASE_URL: url })
   expect([status, stderr]).toEqual([0, ''])
   const { items } = JSON.parse(stdout)
-  expect(items.map(({ service }: { service: string }) => service)).toEqual([...SERVICE_NAMES])
+  expect(items.map(({ service }: { service: string }) => service)).toEqual([...SERVICES_WITH_DATABASE])
   for (const { rows, verified } of items) expect([rows > 0, verified]).toEqual([true, rows])
   expect(readdirSync(back).sort()).toEqual(['auth.sqlite', 'modules.sqlite', 'users.sqlite'])
   expect(contents(back)).toEqual(contents(original))
@@ -187,7 +187,7 @@ const FORMER: unknown[] = ['password_resets']
 test('both kinds of database have the same tables: a table that only one has would not be moved', async () => {
   const url = await server.newDatabase()
   expect((await runTool(['migrate'], { env: ownSettings(folder.fresh(), { DATABASE_URL: url }) })).status).toBe(0)
-  for (const name of SERVICE_NAMES) {
+  for (const name of SERVICES_WITH_DATABASE) {
     const tables = rowsOf(
       join(original, `${name}.sqlite`),
       "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1",
@@ -370,12 +370,12 @@ describe('a move that fails leaves nothing', () => {
     await eventually(() => readdirSync(target).some((name) => name.startsWith('.move-draft-')) || undefined)
     moving.signal('SIGKILL')
     await moving.ended
-    const files = () => SERVICE_NAMES.filter((name) => existsSync(join(target, `${name}.sqlite`)))
-    expect([0, SERVICE_NAMES.length]).toContain(files().length)
+    const files = () => SERVICES_WITH_DATABASE.filter((name) => existsSync(join(target, `${name}.sqlite`)))
+    expect([0, SERVICES_WITH_DATABASE.length]).toContain(files().length)
     if (files().length === 0)
       expect((await move(folder.fresh(), `sqlite:${target}`, { DATABASE_URL: url })).status).toBe(0)
     expect(contents(target)).toEqual(contents(original))
-    expect(readdirSync(target)).toHaveLength(SERVICE_NAMES.length)
+    expect(readdirSync(target)).toHaveLength(SERVICES_WITH_DATABASE.length)
   })
 
   test('when it is interrupted while the files get their names: no service starts, the same move completes it', async () => {

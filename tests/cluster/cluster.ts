@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { listenSetting } from '../../services/kit/process/service-address.ts'
-import { ofEachService, SERVICE_NAMES } from '../../services/registry.ts'
+import { ofEachService, SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { type PostgresLine, startPostgresLine } from '../faults/postgres-line.ts'
 import { freePort } from '../support/ports.ts'
 import { addressSettings, type Name, newAddresses, systemSettings } from '../support/settings.ts'
@@ -113,13 +113,18 @@ export async function cluster(
     url: addresses.url,
     nodes,
     output: () => printed,
-    all: () => SERVICE_NAMES.flatMap((service) => nodes[service]),
+    all: () => SERVICES_WITH_DATABASE.flatMap((service) => nodes[service]),
     node(service, number) {
       const node = nodes[service][number - 1]
       if (!node) throw new Error(`There is no node ${service}-${number}`)
       return node
     },
-    at: (number) => ({ url: ofEachService((service) => system.node(service, number).url) }),
+    at: (number) => ({
+      // A service without a database has no nodes here.
+      url: ofEachService((service) =>
+        nodes[service].length === 0 ? addresses.url[service] : system.node(service, number).url,
+      ),
+    }),
     async add(service) {
       const node = await newNode(service)
       await node.start()
@@ -145,7 +150,7 @@ export async function cluster(
     },
     async stop() {
       for (const node of system.all()) if (lines) node.rejoin()
-      await Promise.all(SERVICE_NAMES.map(system.terminate))
+      await Promise.all(SERVICES_WITH_DATABASE.map(system.terminate))
       await Promise.all(Object.values(balancers).map((balancer) => balancer.stop()))
       for (const line of openLines) line.stop()
       if (!options.database) await database.remove()
@@ -153,9 +158,9 @@ export async function cluster(
     },
   }
   try {
-    for (const service of SERVICE_NAMES) for (let n = 0; n < count; n++) await newNode(service)
-    await Promise.all(SERVICE_NAMES.map(balance))
-    await Promise.all(SERVICE_NAMES.map((service) => system.start(service)))
+    for (const service of SERVICES_WITH_DATABASE) for (let n = 0; n < count; n++) await newNode(service)
+    await Promise.all(SERVICES_WITH_DATABASE.map(balance))
+    await Promise.all(SERVICES_WITH_DATABASE.map((service) => system.start(service)))
   } catch (error) {
     await system.stop()
     throw error
@@ -166,6 +171,7 @@ export async function cluster(
 async function startBalancers(url: Record<Name, string>, directory: string): Promise<Record<Name, Balancer>> {
   const start = process.env.CH202_TEST_BALANCER === 'caddy' ? startCaddy : startBalancer
   const balancers: Partial<Record<Name, Balancer>> = {}
-  for (const service of SERVICE_NAMES) balancers[service] = await start(Number(new URL(url[service]).port), directory)
+  for (const service of SERVICES_WITH_DATABASE)
+    balancers[service] = await start(Number(new URL(url[service]).port), directory)
   return balancers as Record<Name, Balancer>
 }

@@ -1,6 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
-import { ofEachService } from '../../services/registry.ts'
+import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { ADDED_SERVICES } from '../support/added-services.ts'
 import type { Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
@@ -18,7 +18,8 @@ export class Databases {
   private readonly files: Record<Name, Database>
 
   constructor({ dataDir }: System) {
-    this.files = ofEachService((name) => new Database(join(dataDir, `${name}.sqlite`), { readonly: true }))
+    const open = (name: string) => new Database(join(dataDir, `${name}.sqlite`), { readonly: true })
+    this.files = Object.fromEntries(SERVICES_WITH_DATABASE.map((name) => [name, open(name)])) as typeof this.files
   }
 
   /** All tables as text, for comparisons. Of the tables that notices change later, only the rows about `subjects`. */

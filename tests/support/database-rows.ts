@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { SERVICE_NAMES } from '../../services/registry.ts'
+import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { eventually } from './eventually.ts'
 import type { Name } from './settings.ts'
 import { runStatements } from './shared-postgres.ts'
@@ -45,7 +45,7 @@ export async function storedBytes(system: System): Promise<Buffer[]> {
     return readdirSync(dataDir)
       .filter((name) => name.includes('.sqlite'))
       .map((name) => readFileSync(join(dataDir, name)))
-  const schemas = SERVICE_NAMES.map((name) => `'${name}'`).join()
+  const schemas = SERVICES_WITH_DATABASE.map((name) => `'${name}'`).join()
   const tables = (await runStatements(
     database.adminUrl,
     `SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname IN (${schemas})`,

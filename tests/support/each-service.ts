@@ -1,5 +1,5 @@
 import { decodeJwt } from 'jose'
-import { SERVICE_NAMES } from '../../services/registry.ts'
+import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { as, call } from './http.ts'
 import type { Name } from './settings.ts'
 import type { System } from './system.ts'
@@ -14,7 +14,7 @@ type Results = Record<string, number | string>
 export async function askEach(
   system: Pick<System, 'url'>,
   token: string,
-  names: readonly Name[] = SERVICE_NAMES,
+  names: readonly Name[] = SERVICES_WITH_DATABASE,
 ): Promise<Results> {
   const user = subjectOf(token)
   const requests: Partial<Record<Name, string>> = { auth: 'GET /auth/sessions', users: `GET /users/${user}` }
@@ -29,7 +29,7 @@ export async function askEach(
 }
 
 /** The same result for each service, to compare with that of `askEach`. */
-export function all(result: number | string, names: readonly Name[] = SERVICE_NAMES): Results {
+export function all(result: number | string, names: readonly Name[] = SERVICES_WITH_DATABASE): Results {
   return Object.fromEntries(names.map((name) => [name, result]))
 }
 

@@ -1,4 +1,4 @@
-import { SERVICE_NAMES, type ServiceName } from '../../../services/registry.ts'
+import { SERVICE_NAMES, SERVICES_WITH_DATABASE, type ServiceName } from '../../../services/registry.ts'
 import { COMBINED_APP, type ProbeResult, probe } from './probe.ts'
 
 type Addresses = Record<ServiceName, { value: string }>
@@ -11,7 +11,7 @@ export interface Health extends Record<string, unknown> {
   uptime_s: number | null
   /** Response time in milliseconds. */
   latency_ms: number | null
-  /** Milliseconds for a write and a read in the database, measured by the service. */
+  /** Milliseconds for a write and a read in the database, measured by the service; null for a service without one. */
   db_latency_ms: number | null
   address: string
   message: string
@@ -27,15 +27,22 @@ export function healthOfAll(addresses: Addresses, debug: boolean): Promise<Healt
 }
 
 async function healthOf(service: ServiceName, address: string, isShared: boolean, debug: boolean): Promise<Health> {
-  const paths = ['/health', '/health/db', ...(service === 'auth' ? ['/health/cache'] : [])]
-  const [process, database, cache] = await Promise.all(paths.map((path) => probe(address + path, debug)))
+  const probeIf = async (applies: boolean, path: string) => (applies ? await probe(address + path, debug) : undefined)
+  const hasDatabase = SERVICES_WITH_DATABASE.includes(service)
+  const [process, database, cache, readiness] = await Promise.all([
+    probe(`${address}/health`, debug),
+    probeIf(hasDatabase, '/health/db'),
+    probeIf(service === 'auth', '/health/cache'),
+    probeIf(!hasDatabase, '/health/ready'),
+  ])
   const faults = [
     processFault(process, service, isShared),
     partFault(database, 'the database'),
     partFault(cache, 'the password cache'),
+    partFault(readiness, 'not ready'),
   ]
   const failure = faults.find((fault) => fault !== undefined)
-  const { body = {}, status = 0, latencyMs = null } = process ?? {}
+  const { body, latencyMs, status } = process
   return {
     service,
     status: failure === undefined ? 'ok' : 'failed',
@@ -49,11 +56,11 @@ async function healthOf(service: ServiceName, address: string, isShared: boolean
   }
 }
 
-function processFault(answer: ProbeResult | undefined, service: ServiceName, isShared: boolean): string | undefined {
-  if (answer?.status === 0) return answer.failure
-  const name = answer?.body.service
-  if (answer?.status !== 200 || answer.body.status !== 'ok' || typeof name !== 'string')
-    return `not a Ch202 service (status ${answer?.status})`
+function processFault(answer: ProbeResult, service: ServiceName, isShared: boolean): string | undefined {
+  if (answer.status === 0) return answer.failure
+  const name = answer.body.service
+  if (answer.status !== 200 || answer.body.status !== 'ok' || typeof name !== 'string')
+    return `not a Ch202 service (status ${answer.status})`
   return name === service || name === COMBINED_APP || isShared ? undefined : `the service at this address is ${name}`
 }
 

@@ -4,6 +4,7 @@ import { clockChecks } from './clock.ts'
 import { databasesChecks } from './databases.ts'
 import { filesChecks } from './files.ts'
 import { nodesChecks } from './nodes.ts'
+import { pagesChecks } from './pages.ts'
 import { portsChecks } from './ports.ts'
 import { postgresChecks } from './postgres.ts'
 import { propagationChecks } from './propagation.ts'
@@ -17,6 +18,7 @@ export const CHECKS: readonly Check[] = [
   ...secretsChecks,
   ...filesChecks,
   ...portsChecks,
+  ...pagesChecks,
   ...clockChecks,
   ...postgresChecks,
   ...nodesChecks,

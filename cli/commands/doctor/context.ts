@@ -3,7 +3,7 @@ import { type Drift, drifts, InspectedDatabase } from '../../../db/sqlite/inspec
 import { mailTexts } from '../../../services/auth/mail/texts/texts.ts'
 import { databases } from '../../../services/databases.ts'
 import { type Config, ConfigError, readConfig } from '../../../services/kit/process/config.ts'
-import { SERVICES, type ServiceName } from '../../../services/registry.ts'
+import { SERVICES, SERVICES_WITH_DATABASE, type ServiceName } from '../../../services/registry.ts'
 import { probe } from '../../client/instance/probe.ts'
 import { runningServices } from '../../client/instance/running.ts'
 import {
@@ -103,10 +103,9 @@ async function probeAll(dataDir: string, debug: boolean) {
   return Promise.all(
     runningServices(dataDir).map(async (running) => {
       if (!running.process) return { running, health: undefined }
-      const [health, database] = await Promise.all(
-        ['/health', '/health/db'].map((path) => probe(running.url + path, debug)),
-      )
-      return { running, health: health?.status === 200 && database?.status !== 200 ? database : health }
+      const needed = SERVICES_WITH_DATABASE.includes(running.service) ? '/health/db' : '/health/ready'
+      const [health, part] = await Promise.all(['/health', needed].map((path) => probe(running.url + path, debug)))
+      return { running, health: health?.status === 200 && part?.status !== 200 ? part : health }
     }),
   )
 }

@@ -4,7 +4,7 @@ import { PostgresFailure } from '../../../db/postgres/failure.ts'
 import { NO_TABLE } from '../../../db/postgres/inspect/data.ts'
 import { type InspectedDatabase, InspectionUnavailable } from '../../../db/sqlite/inspect/database.ts'
 import { readDatabaseUrl } from '../../../services/kit/process/database-url.ts'
-import { SERVICE_NAMES, type ServiceName } from '../../../services/registry.ts'
+import { SERVICES_WITH_DATABASE, type ServiceName } from '../../../services/registry.ts'
 import type { StoredData } from '../../runner/stored-data.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { count } from '../../terminal/terminal.ts'
@@ -15,7 +15,7 @@ const MIB = 1024 * 1024
 /** The code of SQL for a user who may not read a table. */
 const NO_RIGHT = '42501'
 
-export const databasesChecks: Check[] = SERVICE_NAMES.flatMap((name): Check[] => [
+export const databasesChecks: Check[] = SERVICES_WITH_DATABASE.flatMap((name): Check[] => [
   {
     id: `db.${name}.file`,
     describes: `\`${name}.sqlite\` exists and belongs to this service`,

@@ -3,6 +3,7 @@ import { toTheSecond } from '../../terminal/times.ts'
 import { MAIL_PROBLEMS, type Problem } from '../mail/problems.ts'
 import { type Check, type DoctorContext, ok, skipped, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
+import { pagesAreAway } from './pages.ts'
 
 const LATE_AFTER = 600_000
 
@@ -67,11 +68,16 @@ export const mailSettingsChecks: Check[] = [
   {
     id: 'mail.device_trust',
     describes: 'emails are sent if `DEVICE_TRUST` is not `off`, and what it covers',
-    run: neededFor(({ deviceTrust }) => ({
-      needed: deviceTrust !== 'off',
-      warns: `DEVICE_TRUST is ${deviceTrust}, and the code that confirms a new device does not arrive`,
-      says: DEVICE_TRUST[deviceTrust],
-    })),
+    async run(context) {
+      const areAway = context.config?.deviceTrust === 'pages' && (await pagesAreAway(context))
+      return await neededFor(({ deviceTrust }) => ({
+        needed: deviceTrust !== 'off' && !areAway,
+        warns: `DEVICE_TRUST is ${deviceTrust}, and the code that confirms a new device does not arrive`,
+        says: areAway
+          ? 'DEVICE_TRUST is pages, but no pages run: no new device is confirmed'
+          : DEVICE_TRUST[deviceTrust],
+      }))(context)
+    },
   },
 ]
 

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { SERVICE_NAMES } from '../../../services/registry.ts'
+import { descriptorOf, SERVICE_NAMES, type ServiceName } from '../../../services/registry.ts'
 import { isService } from '../../client/instance/probe.ts'
 import { nameOf } from '../../client/instance/process.ts'
 import { type Check, type DoctorContext, failed, ok, skipped, warning } from './check.ts'
@@ -41,7 +41,9 @@ export const portsChecks: Check[] = [
           'ch202 logs --level warn',
         )
       if (crashedServices.length > 0) return warning(`Ended unexpectedly: ${crashedServices.join(', ')}`, 'ch202 start')
-      const missing = SERVICE_NAMES.filter((service) => !all.some(({ running }) => running.service === service))
+      const missing = SERVICE_NAMES.filter(
+        (service) => isExpected(service, context) && !all.some(({ running }) => running.service === service),
+      )
       if (missing.length > 0) return warning(`Not running: ${missing.join(', ')}`, 'ch202 start')
       return ok('Every service is healthy')
     },
@@ -60,6 +62,11 @@ export const portsChecks: Check[] = [
     },
   },
 ]
+
+/** Whether an installation lacks something without this service: with PUBLIC_URL the pages may be someone's own. */
+function isExpected(service: ServiceName, { env }: DoctorContext): boolean {
+  return descriptorOf(service).pagePaths === undefined || !env.PUBLIC_URL?.trim()
+}
 
 type Health = Awaited<ReturnType<DoctorContext['services']>>[number]['health']
 

@@ -1,7 +1,7 @@
 import { PostgresFailure } from '../../../db/postgres/failure.ts'
 import { inspecting, type ServerState, type Standby, serverState } from '../../../db/postgres/inspect/server.ts'
 import { readDatabaseUrl } from '../../../services/kit/process/database-url.ts'
-import { SERVICE_NAMES } from '../../../services/registry.ts'
+import { SERVICES_WITH_DATABASE } from '../../../services/registry.ts'
 import { count, counted } from '../../terminal/terminal.ts'
 import { type Check, type DoctorContext, type Finding, failed, ok, skipped, UNREACHABLE, warning } from './check.ts'
 
@@ -155,7 +155,7 @@ async function readState(url: string): Promise<ServerState | PostgresFailure> {
   if (typeof readDatabaseUrl(url) === 'string')
     return new PostgresFailure('DATABASE_URL is not valid: see settings.valid', 'INVALID_URL')
   try {
-    return await inspecting(url, (tx) => serverState(tx, url, SERVICE_NAMES))
+    return await inspecting(url, (tx) => serverState(tx, url, SERVICES_WITH_DATABASE))
   } catch (error) {
     if (error instanceof PostgresFailure) return error
     throw error

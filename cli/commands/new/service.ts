@@ -9,7 +9,7 @@ import type { Names } from './names.ts'
 import { directoriesOf, filesFor } from './templates.ts'
 
 /** The services that Ch202 consists of. */
-const BUILT_IN = ['auth', 'users', 'modules']
+const BUILT_IN = ['auth', 'users', 'modules', 'web']
 
 /** All changes that add a service. @throws Failure when a file has no place for its entry */
 export function additions(root: string, names: Names): Change[] {

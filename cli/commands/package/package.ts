@@ -36,7 +36,7 @@ export function packageCommand() {
       'the name of this machine’s nodes, with a DATABASE_URL (default: the name of the host)',
     )
     .action(withTool(systemd))
-  addCommand(packaging, 'caddy', 'Write a Caddyfile that publishes only the public API, on one origin', [
+  addCommand(packaging, 'caddy', 'Write a Caddyfile that publishes only the public API and the pages, on one origin', [
     'ch202 package caddy --domain id.example.org',
     'ch202 package caddy --domain id.example.org --admin --url http://127.0.0.1:3000',
     'DATABASE_URL=postgres://ch202@127.0.0.1:5432/ch202 ch202 package caddy --hosts 10.0.0.1,10.0.0.2,10.0.0.3',
@@ -45,6 +45,7 @@ export function packageCommand() {
     .option('--domain <name>', 'the public host name', 'localhost')
     .option('--hosts <names>', 'the machines with nodes of every service, separated by commas; needs a DATABASE_URL')
     .option('--admin', 'publish the operators’ API too, so that `ch202 login` works from other machines')
+    .option('--no-pages', 'leave out the pages, if your product has its own')
     .action(withTool(caddy))
   return packaging
 }
@@ -94,9 +95,10 @@ interface CaddyOptions {
   domain: string
   hosts?: string
   admin?: boolean
+  pages: boolean
 }
 
-async function caddy(tool: Tool, { admin = false, domain, hosts, out }: CaddyOptions): Promise<void> {
+async function caddy(tool: Tool, { admin = false, domain, hosts, out, pages }: CaddyOptions): Promise<void> {
   const [{ caddyfile, upstreamsOf }, { checkedHost, nodesOn }] = await Promise.all([
     import('./caddy.ts'),
     import('./nodes.ts'),
@@ -107,6 +109,7 @@ async function caddy(tool: Tool, { admin = false, domain, hosts, out }: CaddyOpt
   const content = await caddyfile({
     domain,
     admin,
+    pages,
     upstreams: upstreamsOf(url, tool.env),
     ...(machines && { nodes: nodesOn(machines, url, tool.env) }),
   })

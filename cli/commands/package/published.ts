@@ -1,12 +1,13 @@
 import type { OpenApiDocument } from '../../../services/kit/http/openapi/document.ts'
-import { pathParameter, type ServiceName } from '../../../services/registry.ts'
+import { descriptorOf, pathParameter, SERVICE_NAMES, type ServiceName } from '../../../services/registry.ts'
 import { serviceForPath } from '../../client/routing.ts'
 
 /** A public path with its public methods. */
 export interface Published {
   upstream: ServiceName
+  /** All of them, HEAD and OPTIONS too. */
   methods: string[]
-  /** A regular expression (RE2) for the whole path. */
+  /** A regular expression (RE2) for the whole path; empty for `/`. */
   path: string
 }
 
@@ -50,9 +51,27 @@ export function publishedPaths({ paths }: OpenApiDocument, admin: boolean): Publ
     .map(([path, methods]) => {
       // Also served at the root, unless another operation has that path.
       const alsoAtRoot = !(path.replace(VERSIONED, '') in paths)
-      return { upstream: upstreamOf(path), methods: methods.map(upperCase), path: pattern(path, alsoAtRoot) }
+      return { upstream: upstreamOf(path), methods: withImplied(methods), path: pattern(path, alsoAtRoot) }
     })
     .sort((a, b) => a.upstream.localeCompare(b.upstream) || a.path.localeCompare(b.path))
+}
+
+/** Finds the paths of the pages for browsers. */
+export async function publishedPages(): Promise<Published[]> {
+  const pages = await Promise.all(
+    SERVICE_NAMES.map(async (upstream) => {
+      const paths = (await descriptorOf(upstream).pagePaths?.()) ?? []
+      return paths.map((path) => ({ upstream, methods: PAGE_METHODS, path: pagePattern(path) }))
+    }),
+  )
+  return pages.flat()
+}
+
+/** A page itself refuses a form that it has no use for. */
+const PAGE_METHODS = ['GET', 'HEAD', 'POST']
+
+function pagePattern(path: string): string {
+  return path.replaceAll('.', '\\.').replaceAll('*', '[\\w.-]+').replace(/\/$/, '')
 }
 
 function isPublic(path: string, operation: Operation | undefined, admin: boolean): boolean {
@@ -68,8 +87,10 @@ function isEmpty(way: object): boolean {
   return Object.keys(way).length === 0
 }
 
-function upperCase(method: string): string {
-  return method.toUpperCase()
+/** Adds HEAD to GET, and OPTIONS for the CORS preflight of browsers. */
+function withImplied(methods: readonly string[]): string[] {
+  const upper = methods.map((method) => method.toUpperCase())
+  return [...upper, ...(upper.includes('GET') ? ['HEAD'] : []), 'OPTIONS']
 }
 
 function upstreamOf(path: string): ServiceName {

@@ -338,10 +338,18 @@ function isAddressOrNetwork(text: string): boolean {
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128))
 }
 
-/** The settings of a process that serves all services: every service has the same address. */
-export function atOneAddress<Name extends string>(config: Config<Name>): Config<Name> {
-  const { publicUrlAtOneAddress: publicUrl, url } = config
-  return { ...config, addresses: mapValues(config.addresses, () => url), publicUrl }
+/**
+ * The settings of a process that serves the API: its services have the same address.
+ * @param names the services of the process; the others, such as pages that run elsewhere, keep their addresses
+ */
+export function atOneAddress<Name extends string>(
+  config: Config<Name>,
+  names: readonly Name[] = Object.keys(config.addresses) as Name[],
+): Config<Name> {
+  const { publicUrlAtOneAddress, url } = config
+  const addresses = mapValues(config.addresses, (address, name) => (names.includes(name as Name) ? url : address))
+  const hasAll = names.length === Object.keys(addresses).length
+  return { ...config, addresses, publicUrl: hasAll ? publicUrlAtOneAddress : config.publicUrl }
 }
 
 function mapValues<T extends Record<string, unknown>, R>(

@@ -122,7 +122,7 @@ export function Section({ children, lead, title }: PageProps & { lead?: string |
     <section class="card section">
       <div>
         <h2>{title}</h2>
-        {lead && <p>{lead}</p>}
+        {lead && <p class="lead">{lead}</p>}
       </div>
       <div>{children}</div>
     </section>

@@ -209,7 +209,7 @@ function NewEmailCode({ email, errors }: { email: string; errors: FormErrors | u
       <MailFolder />
       <Form action="/account#email" errors={errors} hidden={{ action: 'code' }}>
         <CodeField errors={errors} />
-        <div class="row">
+        <div class="actions">
           <button type="submit">{texts.account.confirm}</button>
           <a href="/account">{texts.cancel}</a>
         </div>

@@ -65,7 +65,7 @@ function Delete({ email, errors }: { email: string; errors: FormErrors | undefin
             )}
           </div>
           <ConfirmPassword errors={errors} id="confirm_password" />
-          <div class="row">
+          <div class="actions">
             <button type="submit" class="danger">
               {texts.remove.submit}
             </button>

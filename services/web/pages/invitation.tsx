@@ -23,7 +23,7 @@ export const invitationPage: Page = {
     if (missing) return show(request, missing, 400)
     const body = { token, new_password, ...(name === '' ? {} : { name }) }
     const outcome = await request.callAnonymously<Token>(({ auth }) => auth['invitation-accept'].post(body))
-    const next = openedSession(request, outcome, '')
+    const next = await openedSession(request, outcome, '')
     if (next) return next
     if (outcome.ok) return redirect(request, HOME)
     const options = {

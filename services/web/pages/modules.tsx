@@ -16,7 +16,9 @@ export const modulesPage: Page = {
   signedIn: 'account',
   get: (request) => show(request, undefined, 200),
   async post(request) {
-    const module_id = request.field('module_id')
+    const module_id = request.id('module_id')
+    if (module_id === undefined)
+      return show(request, { fields: {}, summary: request.texts.problems.module_not_found }, 404)
     const action = request.field('action') === 'enable' ? 'enable' : 'disable'
     const outcome = await request.call(({ modules }) => modules({ module_id })[action].post({}))
     if (outcome.ok) return redirect(request, '/account/modules?done=module')

@@ -127,14 +127,16 @@ function RecentActivity({ rows }: { rows: Rows }) {
           ))}
         </ul>
       )}
-      <p class="row more">
-        {!isNewest && <a href="/account/security#activity">{texts.security.newest}</a>}
-        {rows.next_cursor !== null && (
-          <a href={`/account/security?cursor=${encodeURIComponent(rows.next_cursor)}#activity`}>
-            {texts.security.older}
-          </a>
-        )}
-      </p>
+      {(!isNewest || rows.next_cursor !== null) && (
+        <p class="actions more">
+          {!isNewest && <a href="/account/security#activity">{texts.security.newest}</a>}
+          {rows.next_cursor !== null && (
+            <a href={`/account/security?cursor=${encodeURIComponent(rows.next_cursor)}#activity`}>
+              {texts.security.older}
+            </a>
+          )}
+        </p>
+      )}
     </div>
   )
 }

@@ -21,8 +21,10 @@ export const sessionsPage: Page = {
   signedIn: 'account',
   get: (request) => show(request, undefined, 200),
   async post(request) {
-    const session_id = request.field('session_id')
-    if (session_id === '') return await endOthers(request)
+    if (request.field('session_id') === '') return await endOthers(request)
+    const session_id = request.id('session_id')
+    if (session_id === undefined)
+      return show(request, { fields: {}, summary: request.texts.problems.session_not_found }, 404)
     const outcome = await request.call(({ auth }) => auth.sessions({ session_id }).delete())
     if (!outcome.ok) return show(request, formErrors(outcome.problem, request.texts), outcome.problem.status)
     if (session_id !== request.session?.id) return redirect(request, '/account/sessions?done=session')

@@ -17,7 +17,7 @@ export const signInLinkPage: Page = {
   async post(request) {
     const token = request.linkToken
     const outcome = await request.callAnonymously<Token>(({ auth }) => auth['email-code-login'].post({ token }))
-    const next = openedSession(request, outcome, '')
+    const next = await openedSession(request, outcome, '')
     if (next) return next
     if (outcome.ok) return redirect(request, HOME)
     const wording = { invalid_challenge: 'invalid_link', validation_failed: 'invalid_link' } as const

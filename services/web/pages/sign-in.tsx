@@ -90,7 +90,7 @@ const STEPS: Record<Step, (request: BrowserRequest) => Promise<Response>> = {
 
 /** Opens the session, or goes to the step that the API asks for. */
 async function finish(request: BrowserRequest, step: Step, outcome: Outcome<Token>, email: string): Promise<Response> {
-  const next = openedSession(request, outcome, email)
+  const next = await openedSession(request, outcome, email)
   if (next) return next
   if (outcome.ok) return redirect(request, request.returnTo.url)
   const { problem } = outcome

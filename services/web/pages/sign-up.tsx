@@ -29,7 +29,7 @@ export const signUpPage: Page = {
     const { challenge_id: challengeId, tokens } = outcome.data
     const returnTo = request.returnTo.url
     if (challengeId !== null) request.waitForCode({ kind: 'verification', challengeId, email, returnTo })
-    if (tokens) request.signIn(tokens)
+    if (tokens) await request.signIn(tokens)
     if (challengeId !== null) return redirect(request, '/verify-email')
     return redirect(request, tokens ? returnTo : '/sign-in')
   },

@@ -11,10 +11,14 @@ export type { Token }
  * @param email what the person typed: the mail of the step goes to that account
  * @returns the next step; undefined when the session is open, or the way in has failed
  */
-export function openedSession(request: BrowserRequest, outcome: Outcome<Token>, email: string): Response | undefined {
+export async function openedSession(
+  request: BrowserRequest,
+  outcome: Outcome<Token>,
+  email: string,
+): Promise<Response | undefined> {
   if (outcome.ok) {
     request.endWait()
-    request.signIn(outcome.data)
+    await request.signIn(outcome.data)
     return undefined
   }
   const { code, details } = outcome.problem

@@ -20,9 +20,9 @@ export const verifyEmailPage: Page = {
     const action = request.field('action')
     if (action === 'send') return await send(request)
     if (action === 'later') {
-      const returnTo = request.pendingCode('verification')?.returnTo ?? HOME
+      const { url } = request.returnToAfter(request.pendingCode('verification'))
       request.endWait()
-      return redirect(request, returnTo)
+      return redirect(request, url)
     }
     return await confirm(request)
   },
@@ -81,7 +81,8 @@ function show(request: BrowserRequest, errors: FormErrors | undefined, status: n
     ) : (
       <Ask errors={errors} />
     )
-  return renderPage(request, content, { title: request.texts.verify.title, status })
+  const { origin } = request.returnToAfter(waiting)
+  return renderPage(request, content, { title: request.texts.verify.title, status, returnOrigin: origin })
 }
 
 function Back() {

@@ -122,6 +122,12 @@ export class BrowserRequest {
     return this.form.get(name) ?? ''
   }
 
+  /** An id of the form; undefined when it is not one. Ids become parts of paths of the API, so `..` is refused. */
+  id(name: string): string | undefined {
+    const text = this.field(name)
+    return /^[\w-]{1,64}$/.test(text) ? text : undefined
+  }
+
   /** The code that was typed, without the spaces in which mails group its digits. */
   get code(): string {
     return this.secret('code').replaceAll(/\s/g, '')
@@ -202,10 +208,11 @@ export class BrowserRequest {
     this.#user = undefined
   }
 
-  /** Keeps the tokens of a session that was opened, as the browser's session. */
-  signIn(token: Token): void {
-    this.session = this.sessionOf(token)
-    this.keepSession()
+  /** Keeps the tokens of a session that was opened, as the browser's session. A session that it replaces ends. */
+  async signIn(token: Token): Promise<void> {
+    const refresh_token = this.session?.refreshToken
+    this.takeSession(token)
+    if (refresh_token !== undefined) await this.callAnonymously(({ auth }) => auth.logout.post({ refresh_token }))
   }
 
   /** Keeps a new access token of the session. */
@@ -228,9 +235,10 @@ export class BrowserRequest {
     return this.session?.accessToken ? authenticationIn(this.session.accessToken).authTime * 1000 : 0
   }
 
-  /** The token of this device, if its user has confirmed it. */
+  /** The token of this device, if its user has confirmed it. A cookie that holds no token counts as none. */
   get deviceToken(): string | undefined {
-    return this.arrival.cookies.get(this.context.names.device)
+    const token = this.arrival.cookies.get(this.context.names.device)
+    return token !== undefined && /^[\w-]{1,512}$/.test(token) ? token : undefined
   }
 
   keepDevice(token: string): void {
@@ -270,7 +278,7 @@ export class BrowserRequest {
     const refresh_token = this.session?.refreshToken ?? ''
     const outcome = await this.callAnonymously<Token>(({ auth }) => auth.refresh.post({ refresh_token }) as never)
     if (!outcome.ok && [400, 401, 403].includes(outcome.problem.status)) this.endSession()
-    this.signIn(expected(outcome))
+    this.takeSession(expected(outcome))
   }
 
   private endSession(): never {
@@ -278,15 +286,16 @@ export class BrowserRequest {
     throw new SignInNeeded()
   }
 
-  private sessionOf(token: Token): BrowserSession {
+  private takeSession(token: Token): void {
     const now = this.context.clock.now()
-    return {
+    this.session = {
       id: token.session_id,
       accessToken: token.access_token,
       accessExpiresAt: now + token.expires_in * 1000,
       refreshToken: token.refresh_token,
       refreshExpiresAt: now + token.refresh_expires_in * 1000,
     }
+    this.keepSession()
   }
 
   private keepSession(): void {

@@ -28,13 +28,16 @@ export function cookieNames(publicUrl: string): CookieNames {
   }
 }
 
+/** The blanks that may stand around a pair. Others are a part of it: a no-break space before `__Host-` makes another name. */
+const BLANKS = /^[ \t]+|[ \t]+$/g
+
 /** Reads the cookies of a request. If a name is repeated, the first one counts: browsers send the most specific one first. */
 export function readCookies(header: string | null): Map<string, string> {
   const cookies = new Map<string, string>()
   for (const pair of (header ?? '').split(';')) {
     const equals = pair.indexOf('=')
-    const name = pair.slice(0, equals).trim()
-    if (equals > 0 && !cookies.has(name)) cookies.set(name, pair.slice(equals + 1).trim())
+    const name = pair.slice(0, equals).replaceAll(BLANKS, '')
+    if (equals > 0 && !cookies.has(name)) cookies.set(name, pair.slice(equals + 1).replaceAll(BLANKS, ''))
   }
   return cookies
 }

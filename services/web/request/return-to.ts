@@ -1,6 +1,9 @@
 /** The page to which a person goes when nothing else was asked for. */
 export const HOME = '/account'
 
+/** Characters of an address as browsers get it, in percent encoding: the cookie of a step must have room for it. */
+const LONGEST = 2000
+
 /** An address to which a person may be sent, and its origin if that is not the pages' own. */
 export interface ReturnTo {
   url: string
@@ -17,10 +20,10 @@ export interface ReturnTo {
 export function returnTo(text: string | null, publicUrl: string, origins: readonly string[]): ReturnTo {
   const home: ReturnTo = { url: HOME, origin: null }
   // Browsers drop tabs and line breaks, and read a backslash as a slash: `/\evil.example` is another host.
-  if (!text || text.length > 2000 || /[\\\s\p{Cc}]/u.test(text)) return home
+  if (!text || /[\\\s\p{Cc}]/u.test(text)) return home
   const ownOrigin = new URL(publicUrl).origin
   const parsed = URL.parse(text, ownOrigin)
-  if (!parsed || parsed.username || parsed.password) return home
+  if (!parsed || parsed.username || parsed.password || parsed.href.length > LONGEST) return home
   if (text.startsWith('/') && !text.startsWith('//') && parsed.origin === ownOrigin)
     return { url: parsed.pathname.startsWith('//') ? HOME : `${parsed.pathname}${parsed.search}`, origin: null }
   // Compared to the letter with what was written: `HTTPS://App.example` and `https://app.example:443` are not listed.

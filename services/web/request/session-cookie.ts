@@ -34,7 +34,10 @@ export class SealedCookies {
   open(name: string, sealed: string | undefined, now: number): unknown {
     const [, expiry = '', value = ''] = /^([0-9a-z]{1,9})\.([\w-]+)$/.exec(sealed ?? '') ?? []
     if (expiry === '' || Number.parseInt(expiry, 36) * 1000 <= now) return undefined
-    const plain = this.sealing.open(Buffer.from(value, 'base64url'), `${name} ${expiry}`)
+    const bytes = Buffer.from(value, 'base64url')
+    // A value has one spelling: characters whose bits do not count are refused too.
+    if (bytes.toString('base64url') !== value) return undefined
+    const plain = this.sealing.open(bytes, `${name} ${expiry}`)
     if (!plain) return undefined
     return JSON.parse(inflateRawSync(plain, { maxOutputLength: PLAIN_MAX }).toString())
   }

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { join } from 'node:path'
-import { ofEachService, SERVICE_NAMES, SERVICES } from '../../../services/registry.ts'
+import { descriptorOf, ofEachService, SERVICE_NAMES, SERVICES } from '../../../services/registry.ts'
 import { CONTRACT, DOUBLED } from '../../openapi/operations.ts'
 import { createUser, newEmail, PASSWORD, registerUser } from '../../support/actors.ts'
 import { type Answer, as, call } from '../../support/http.ts'
@@ -13,6 +13,7 @@ import { addressSettings, INTERNAL_KEY, OPERATOR_KEY } from '../../support/setti
 import { exchange, request } from '../../support/sockets.ts'
 import type { System } from '../../support/system.ts'
 import { launch, type Running, runTool, temporary } from '../../support/tool.ts'
+import { Visitor } from '../../support/visitor.ts'
 import { need, run } from './programs.ts'
 
 const folder = temporary('package-caddy')
@@ -61,12 +62,14 @@ describe('the Caddyfile', () => {
 
   test('takes the addresses of the services from their settings, or one for all from --url', async () => {
     const env = addressSettings((name) => `http://127.0.0.1:${SERVICES[name].number}`)
-    const proxied = async (...options: string[]) =>
-      [...(await runTool(['package', 'caddy', ...options], { env })).stdout.matchAll(/reverse_proxy (\S+)/g)]
-        .map((match) => match[1])
-        .sort()
+    const proxied = async (...options: string[]) => {
+      const { stdout } = await runTool(['package', 'caddy', ...options], { env })
+      return [...new Set([...stdout.matchAll(/reverse_proxy (\S+)/g)].map((match) => match[1]))].sort()
+    }
     expect(await proxied()).toEqual(Object.values(env).sort())
-    expect(await proxied('--url', 'http://127.0.0.1:3000')).toEqual(SERVICE_NAMES.map(() => 'http://127.0.0.1:3000'))
+    expect(await proxied('--url', 'http://127.0.0.1:3000')).toEqual(['http://127.0.0.1:3000'])
+    const { WEB_URL, ...withoutPages } = env
+    expect(await proxied('--no-pages')).toEqual(Object.values(withoutPages).sort())
   })
 
   describe('in front of the services', () => {
@@ -255,7 +258,16 @@ describe('the Caddyfile', () => {
       '/modules/BILLING',
       '*',
       '',
-      '/',
+      '/assets',
+      '/assets/',
+      '/assets/../metrics',
+      '/assets/page.css/../../metrics',
+      '/assets/a/b',
+      '/sign-in/x',
+      '/sign-in%2f..%2fmetrics',
+      '/SIGN-IN',
+      '/account/..',
+      '/not-found',
     ]
     test.each(tricks)('%j reaches no service', async (target) => {
       reached = []
@@ -267,6 +279,56 @@ describe('the Caddyfile', () => {
       }
       // The path is closed for every method.
       expect(reached.map(({ method, service, url }) => `${method} ${service} ${url}`)).toEqual([])
+    })
+
+    test.each([
+      ['without --admin', plain],
+      ['with --admin', forAdmins],
+    ])('every page is reached, and nothing else of its service, %s', async (_, base) => {
+      const service = 'web'
+      const paths = (await descriptorOf(service).pagePaths?.()) ?? []
+      expect(paths.length).toBeGreaterThan(15)
+      for (const path of paths) {
+        const target = `${path.replace('*', 'page-0123456789.css')}?token=a%2Fb`
+        for (const method of ['GET', 'HEAD', 'POST']) {
+          reached = []
+          await call(base, `${method} ${target}`)
+          expect(reached.map((one) => [one.service, one.method, one.url])).toEqual([[service, method, target]])
+        }
+        for (const method of ['PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
+          reached = []
+          expect((await call(base, `${method} ${target}`)).body.code).toBe('not_found')
+          expect(reached).toEqual([])
+        }
+      }
+    })
+
+    test('a browser gets a page for a path that is closed, and the path reaches no service', async () => {
+      for (const target of ['/metrics', '/admin/keys?search=x', '/users/export', '/nope', '/health/db']) {
+        reached = []
+        await call(plain, `GET ${target}`, { headers: { accept: 'text/html,*/*;q=0.8' } })
+        expect(reached.map(({ service, url }) => [service, url])).toEqual([['web', '/not-found']])
+        reached = []
+        await call(plain, `POST ${target}`, { headers: { accept: 'text/html' } })
+        expect(reached).toEqual([])
+      }
+      for (const target of ['/nope', '/metrics']) {
+        const page = await call(real, `GET ${target}`, { headers: { accept: 'text/html' } })
+        expect([page.status, page.headers.get('content-type')]).toEqual([404, 'text/html; charset=utf-8'])
+        expect(page.text).toContain('</html>')
+      }
+    })
+
+    test('a person registers on the pages: their session has the address of their browser', async () => {
+      const email = newEmail()
+      // Only the last address of the header is from Caddy.
+      const visitor = new Visitor(real, { 'x-forwarded-for': '6.6.6.6' })
+      const { at, status } = await visitor.fillIn('/sign-up', { email, password: PASSWORD })
+      expect([status, at]).toEqual([200, '/verify-email'])
+      const { text } = await visitor.open('/account/sessions')
+      expect(text).toContain('127.0.0.1')
+      expect(text).not.toContain('6.6.6.6')
+      expect((await visitor.open('/account')).text).toContain(email)
     })
 
     test('two requests in one do not make a third', async () => {
