@@ -12,7 +12,8 @@ interface BrowserGlobals {
 
 /** `navigator.locks` (Web Locks API). */
 export interface Locks {
-  request<T>(name: string, options: { signal: AbortSignal }, work: () => Promise<T>): Promise<T>
+  request<T>(name: string, options: { signal?: AbortSignal; mode?: 'shared' }, work: () => Promise<T>): Promise<T>
+  query(): Promise<{ held?: { name?: string }[] }>
 }
 
 export interface Channel {

@@ -93,7 +93,7 @@ export function openSessions(api: Api, store: Store): Sessions {
       const session = await read()
       return session?.refresh && (!only || session.refresh === only) ? session : null
     }
-    if (await needed()) await exclusively(store, { needed, work: renew })
+    if (await needed()) await exclusively(store, { read, needed, work: renew })
   }
 
   function isValid(session: Session, refused: string | undefined): boolean {
@@ -119,8 +119,7 @@ export function openSessions(api: Api, store: Store): Sessions {
       const session = await read()
       return session && !isValid(session, refused) ? session : null
     }
-    const result = await exclusively(store, { needed, work: renew })
-    return result === undefined ? await read() : result
+    return await exclusively(store, { read, needed, work: renew })
   }
 
   /** Refreshes the tokens. @throws Ch202Error if the server gave no answer, or one that says nothing about the session */

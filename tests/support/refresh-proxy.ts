@@ -17,9 +17,11 @@ export interface RefreshProxy {
   url: string
   /** Refreshes that arrived, in the order of their answers. */
   refreshes: Refresh[]
+  /** The most refreshes that were under way at once. */
+  mostAtOnce: number
   /** Paths of all requests that arrived. */
   paths: string[]
-  /** Decides about a request. Its answer waits for the promise. */
+  /** Decides about a request that is no preflight. Its answer waits for the promise. */
   fate(path: string): Fate | Promise<Fate>
   /** Sends this instead of `expires_in`, in seconds. */
   expiresIn: number | undefined
@@ -31,15 +33,18 @@ export interface RefreshProxy {
 /** @param target the base address of the system */
 export async function refreshProxy(target: () => string): Promise<RefreshProxy> {
   const pass = () => 'pass' as const
+  let underWay = 0
   const server = createServer(async (request, response) => {
     const path = request.url ?? '/'
     const body = await textOf(request)
     const headers = new Headers(request.headers as Record<string, string>)
     // Held until it is decided, so that a test can close a tab meanwhile.
-    const fate = proxy.fate(path)
+    const fate = request.method === 'OPTIONS' ? 'pass' : proxy.fate(path)
     if (fate === 'cut') return void request.socket.destroy()
     proxy.paths.push(path)
     const method = request.method ?? 'GET'
+    const isRefresh = path.endsWith('/auth/refresh') && method === 'POST'
+    if (isRefresh) proxy.mostAtOnce = Math.max(proxy.mostAtOnce, ++underWay)
     const answer = await fetch(target() + path, {
       method,
       headers,
@@ -49,12 +54,14 @@ export async function refreshProxy(target: () => string): Promise<RefreshProxy> 
     let text = await answer.text()
     if (text.includes('"refresh_token"') && proxy.expiresIn !== undefined)
       text = text.replace(/"expires_in":\d+/, `"expires_in":${proxy.expiresIn}`)
-    if (path.endsWith('/auth/refresh') && method === 'POST')
+    if (isRefresh) {
+      underWay--
       proxy.refreshes.push({
         sent: JSON.parse(body).refresh_token,
         received: JSON.parse(text).refresh_token,
         status: answer.status,
       })
+    }
     if ((await fate) !== 'pass') return void request.socket.destroy()
     const sent = Object.fromEntries(
       [...answer.headers].filter(([name]) => !/^(content-|transfer-|connection)/.test(name)),
@@ -67,12 +74,14 @@ export async function refreshProxy(target: () => string): Promise<RefreshProxy> 
   const proxy: RefreshProxy = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     refreshes: [],
+    mostAtOnce: 0,
     paths: [],
     fate: pass,
     expiresIn: undefined,
     reset() {
       proxy.fate = pass
       proxy.expiresIn = undefined
+      proxy.mostAtOnce = 0
       proxy.refreshes.length = 0
       proxy.paths.length = 0
     },
