@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
 import { newEmail, PASSWORD, registerUser } from '../tests/support/actors.ts'
 import { nextMail } from '../tests/support/challenges.ts'
+import { changesOf, newClient, storage } from '../tests/support/clients.ts'
 import { eventually } from '../tests/support/eventually.ts'
 import { as } from '../tests/support/http.ts'
 import { freePort } from '../tests/support/ports.ts'
 import { lineage, type RefreshProxy, refreshProxy } from '../tests/support/refresh-proxy.ts'
 import { running } from '../tests/support/running.ts'
 import { inProcess } from '../tests/support/system.ts'
-import { type Change, type Client, type ClientStorage, createClient, type SignInResult } from './index.ts'
+import { type Change, type Client, type ClientOptions, createClient, type SignInResult } from './index.ts'
 
 const here = running(inProcess, { RATE_LIMIT: 'off', DEVICE_TRUST: 'all' })
 let proxy: RefreshProxy
@@ -17,34 +18,11 @@ beforeAll(async () => {
 beforeEach(() => proxy.reset())
 afterAll(() => proxy?.stop())
 
-/** A storage that answers later, as that of a mobile app does. */
-function storage(): ClientStorage & { items: Map<string, string> } {
-  const items = new Map<string, string>()
-  return {
-    items,
-    getItem: async (key) => items.get(key) ?? null,
-    setItem: async (key, value) => void items.set(key, value),
-    removeItem: async (key) => void items.delete(key),
-  }
-}
-
-/** A client of a new user who is signed in. */
-async function signedIn(options: Partial<Parameters<typeof createClient>[0]> = {}) {
-  const client = createClient({ url: proxy.url, ...options })
-  const email = newEmail()
-  expect(await client.signUp({ email, password: PASSWORD })).toMatchObject({ status: 'complete' })
-  return { client, email }
-}
+const signedIn = (options: Partial<ClientOptions> = {}) => newClient({ url: proxy.url, ...options })
 
 const sessionsOf = async (client: Client) => {
   const response = await client.fetch('/api/v1/auth/sessions')
   return ((await response.json()) as { items: unknown[] }).items
-}
-
-function changesOf(client: Client): Change[] {
-  const changes: Change[] = []
-  client.on('change', (change) => changes.push(change))
-  return changes
 }
 
 const SIGNED_IN: Change = { signedIn: true, reason: 'signed_in' }
@@ -370,54 +348,6 @@ describe('a refresh', () => {
     expect(proxy.refreshes).toHaveLength(3)
     expect(lineage(proxy.refreshes)).toEqual({ tokens: 1, strays: [] })
     expect(await sessionsOf(client)).toHaveLength(1)
-  })
-
-  test('whose answer never comes is repeated early enough', async () => {
-    const { client } = await signedIn()
-    const token = (await client.accessToken()) as string
-    let holds = 1
-    proxy.fate = (path) => (path.endsWith('/refresh') && holds-- > 0 ? new Promise(() => undefined) : 'pass')
-    expect(await client.accessToken(token)).not.toBe(token)
-    expect(lineage(proxy.refreshes)).toEqual({ tokens: 1, strays: [] })
-  })
-
-  test('without a connection fails, signs nobody out, and works again later', async () => {
-    const ownStorage = storage()
-    const { client } = await signedIn({ storage: ownStorage })
-    const changes = changesOf(client)
-    const token = (await client.accessToken()) as string
-    proxy.fate = () => 'cut'
-    expect(await client.accessToken()).toBe(token)
-    expect(client.accessToken(token)).rejects.toMatchObject({ code: 'network_error' })
-    expect(await client.signedIn()).toBe(true)
-    proxy.reset()
-    expect(await client.accessToken(token)).not.toBe(token)
-    expect(changes).toEqual([])
-  })
-
-  test.each([
-    [503, 'database_unavailable'],
-    [502, undefined],
-    [429, 'rate_limited'],
-    [401, undefined],
-  ])('refused with %d %p signs nobody out', async (status, code) => {
-    let refusals = true
-    const front = Bun.serve({
-      port: 0,
-      hostname: '127.0.0.1',
-      async fetch(request) {
-        const { pathname } = new URL(request.url)
-        if (refusals && pathname.endsWith('/refresh')) return Response.json(code ? { code } : {}, { status })
-        return await fetch(here.system.url.auth + pathname, request)
-      },
-    })
-    const { client } = await signedIn({ url: front.url.origin })
-    const token = (await client.accessToken()) as string
-    expect(client.accessToken(token)).rejects.toMatchObject({ status, code: code ?? 'unexpected_answer' })
-    expect(await client.signedIn()).toBe(true)
-    refusals = false
-    expect(await client.accessToken(token)).not.toBe(token)
-    front.stop(true)
   })
 
   test('of a session that was ended elsewhere signs out', async () => {

@@ -42,6 +42,8 @@ export function openSessions(api: Api, store: Store): Sessions {
   /** Why a session ended, as another tab reported it: its storage may tell later, and without a reason. */
   let lastReason: Change['reason'] = 'signed_out'
   let refreshing: Promise<Session | null> | undefined
+  let isRepairing = false
+  let isRepairWanted = false
 
   const tabs = openTabs(
     store,
@@ -87,13 +89,27 @@ export function openSessions(api: Api, store: Store): Sessions {
     await repair('sent')
   }
 
-  /** Repeats a refresh whose answer is not known. */
+  /**
+   * Repeats a refresh whose answer is not known, once at a time: a refresh that waits for a slow server is announced too.
+   * @param only leaves those alone that failed before
+   */
   async function repair(only?: 'sent'): Promise<void> {
     const needed = async () => {
       const session = await read()
       return session?.refresh && (!only || session.refresh === only) ? session : null
     }
-    if (await needed()) await exclusively(store, { read, needed, work: renew })
+    isRepairWanted = true
+    // The refresh of this client does the same.
+    if (isRepairing || refreshing) return
+    isRepairing = true
+    try {
+      while (isRepairWanted) {
+        isRepairWanted = false
+        if (await needed()) await exclusively(store, { read, needed, work: renew })
+      }
+    } finally {
+      isRepairing = false
+    }
   }
 
   function isValid(session: Session, refused: string | undefined): boolean {

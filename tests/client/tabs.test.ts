@@ -237,3 +237,29 @@ test(
     expect(lineage(proxy.refreshes)).toEqual({ tokens: 1, strays: [] })
   }),
 )
+
+test(
+  'a page sends the token to no other origin, by an address or by a redirect',
+  withTabs(1, EVERYTHING, async (pages) => {
+    const [page] = pages as [Page]
+    const tokens: (string | null)[] = []
+    const other = Bun.serve({
+      port: 0,
+      hostname: '127.0.0.1',
+      fetch(request) {
+        if (request.method !== 'OPTIONS') tokens.push(request.headers.get('authorization'))
+        const headers = {
+          'access-control-allow-origin': request.headers.get('origin') ?? '*',
+          'access-control-allow-headers': 'authorization',
+        }
+        return new Response('', { headers })
+      },
+    })
+    await page.evaluate((url) => window.client.fetch(url), other.url.href)
+    proxy.redirect = other.url.href
+    await page.evaluate(() => window.client.fetch('/api/v1/auth/me').catch(() => undefined))
+    proxy.redirect = undefined
+    other.stop(true)
+    expect(tokens).toEqual([null, null])
+  }),
+)

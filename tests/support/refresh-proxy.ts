@@ -23,6 +23,8 @@ export interface RefreshProxy {
   paths: string[]
   /** Decides about a request that is no preflight. Its answer waits for the promise. */
   fate(path: string): Fate | Promise<Fate>
+  /** Redirects all requests but preflights to this address. */
+  redirect: string | undefined
   /** Sends this instead of `expires_in`, in seconds. */
   expiresIn: number | undefined
   /** Sets `fate` back: everything passes. */
@@ -67,6 +69,8 @@ export async function refreshProxy(target: () => string): Promise<RefreshProxy> 
       [...answer.headers].filter(([name]) => !/^(content-|transfer-|connection)/.test(name)),
     )
     const type = answer.headers.get('content-type')
+    if (proxy.redirect !== undefined && method !== 'OPTIONS')
+      return void response.writeHead(307, { ...sent, location: proxy.redirect }).end()
     response.writeHead(answer.status, { ...sent, ...(type ? { 'content-type': type } : {}) })
     response.end(answer.status === 204 ? undefined : text)
   })
@@ -77,6 +81,7 @@ export async function refreshProxy(target: () => string): Promise<RefreshProxy> 
     mostAtOnce: 0,
     paths: [],
     fate: pass,
+    redirect: undefined,
     expiresIn: undefined,
     reset() {
       proxy.fate = pass
