@@ -2,10 +2,10 @@ import type { AnyElysia } from 'elysia'
 import { pathOf } from './kit/http/request-url.ts'
 
 /**
- * Routes each request to an app. A single app takes every request, if there are no pages. Of several, the first is the combined app: it takes
- * the paths that every service has (health, metrics, the document), and every path that no other app has. Each other app
- * takes the paths whose first part, such as `/users`, no earlier app has. The pages take their own paths, and those that
- * nobody has when a browser asks for one.
+ * Routes each request to an app. A single app takes every request, if there are no pages. Of several, the first is the
+ * combined app: it takes the paths that every service has (health, metrics, the document), and every path that no other
+ * app has. Each other app takes the paths whose first part, such as `/users`, no earlier app has.
+ * @param pages the app of the pages. It takes its own paths, and those that nobody has if a browser asks for one
  */
 export function router(
   apps: readonly AnyElysia[],
@@ -25,16 +25,18 @@ export function router(
   const byPath = new Map(others.flatMap((app) => app.routes.map(({ path }) => [path, app] as const)))
   for (const { path } of first.routes) byPath.set(path, first)
   const pagePaths = new Set(pages?.routes.map(({ path }) => path))
+  const isPage = (path: string) => pagePaths.has(withoutSlash(path)) || path.startsWith('/assets/')
   return (request) => {
     const path = pathOf(request.url)
     const app = byPath.get(path) ?? byFirstPart.get(firstPart(path))
-    if (pages && (pagePaths.has(path) || isAsset(path) || (!app && wantsPage(request)))) return pages.fetch(request)
+    if (pages && (isPage(path) || (!app && wantsPage(request)))) return pages.fetch(request)
     return (app ?? first).fetch(request)
   }
 }
 
-function isAsset(path: string): boolean {
-  return path.startsWith('/assets/')
+/** A slash at the end makes no difference, as in the paths of the API. */
+function withoutSlash(path: string): string {
+  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
 }
 
 /** Whether a browser shows the answer to a request as a page. */

@@ -11,7 +11,7 @@ const FLAGS = '    --role USER --role ADMIN --generate'
 
 /**
  * Prints on a terminal, once everything is ready, the addresses of the pages and of the API, and how to create the first
- * administrator if there is none. Prints nothing elsewhere, where the services' own lines contain what is needed.
+ * administrator as long as nobody is one. Prints nothing elsewhere, where the services' own lines contain what is needed.
  * @param addresses by the name of the service, the same address for those of one process
  */
 export async function printNextSteps(storage: Storage, addresses: ReadonlyMap<string, string>): Promise<void> {

@@ -69,7 +69,7 @@ function snapshot(directory: string, part = ''): string[] {
     })
 }
 
-/** Starts `ch202 serve`. @param names all services if there is none */
+/** Starts `ch202 serve`. @param names by default all services */
 async function served(env: Env, ...names: string[]): Promise<Running> {
   const running = launch([process.execPath, 'cli/main.ts', 'serve', ...names], { env })
   started.add(running)

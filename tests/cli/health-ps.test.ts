@@ -35,7 +35,7 @@ function byNotes({ CH202_DATA_DIR = '', HOME = '', PATH = '' }: Record<string, s
   return { CH202_DATA_DIR, HOME, PATH, XDG_CONFIG_HOME: folder.path }
 }
 
-describe('three services that start, stop, are killed and hang', () => {
+describe('services that start, stop, are killed and hang', () => {
   test('have the right state in health and ps at each moment, without a key', async () => {
     const dataDir = folder.fresh()
     const env = ownSettings(dataDir)
@@ -77,6 +77,10 @@ describe('three services that start, stop, are killed and hang', () => {
     const swapped = await json({ ...keyless, USERS_URL: env.AUTH_URL ?? '' }, 'health')
     expect(states(swapped.body.items)).toEqual({ ...ofEachService(() => 'ok'), users: 'failed' })
     expect(swapped.body.items[1].message).toBe('the service at this address is auth')
+
+    const some = await json(bare, 'health', '--only', 'modules, auth')
+    expect(some.body.items.map(({ service }: { service: string }) => service)).toEqual(['modules', 'auth'])
+    expect((await runTool(['health', '--only', 'auth,nope'], { env: bare })).status).toBe(2)
 
     const up = await json(bare, 'ps')
     expect(up.body.items).toEqual(

@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { SQL } from 'bun'
 import { version } from '../../package.json'
-import { SERVICE_NAMES } from '../../services/registry.ts'
+import { SERVICE_NAMES, SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { freePort } from '../support/ports.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { type ProcessSystem, processes } from '../support/processes.ts'
@@ -171,10 +171,17 @@ describe('two machines with every service', () => {
 
   test('ps lists each node of each service, with the process of those of this machine', async () => {
     const { items } = await tool.items('ps')
-    expect(items.map(({ node, reachable, service, state }) => [service, node, state, reachable])).toEqual(
-      SERVICE_NAMES.flatMap((service) => ['node-a', 'node-b'].map((node) => [service, node, 'up', true])),
+    const row = ({ node, reachable, service, state }: (typeof items)[number]) => [service, node, state, reachable]
+    const listed = items.filter(({ node }) => ['node-a', 'node-b'].includes(String(node)))
+    expect(listed.map(row)).toEqual(
+      SERVICES_WITH_DATABASE.flatMap((service) => ['node-a', 'node-b'].map((node) => [service, node, 'up', true])),
     )
-    for (const item of items) {
+    // A service without a database is in no list: of those, only the processes of this machine are known.
+    const others = SERVICE_NAMES.filter((service) => !SERVICES_WITH_DATABASE.includes(service))
+    expect(items.filter((item) => !listed.includes(item)).map(row)).toEqual(
+      others.map((service) => [service, expect.stringMatching(/:\d+$/), 'up', null]),
+    )
+    for (const item of listed) {
       const isHere = item.node === 'node-a'
       const address = machines[isHere ? 0 : 1]?.url[item.service as 'auth']
       expect(item).toMatchObject({ address, version, pid: isHere ? expect.any(Number) : null })
@@ -205,7 +212,8 @@ describe('two machines with every service', () => {
     try {
       await sql.unsafe('SELECT 1')
       const { items } = await tool.items('ps')
-      expect(items).toHaveLength(7)
+      // The nodes of both machines, the processes of this one without a database, and that connection.
+      expect(items).toHaveLength(SERVICE_NAMES.length + SERVICES_WITH_DATABASE.length + 1)
       expect(items.at(-1)).toMatchObject({ node: 'old-node', service: null, state: 'connected', address: '127.0.0.1' })
     } finally {
       await sql.close()

@@ -28,7 +28,7 @@ async function locked(system: System, email: string): Promise<void> {
 const patch = (system: System, id: string, body: object) =>
   call(system.url.users, `PATCH /users/${id}`, { headers: as.operator, body })
 
-describe('recover, with three processes up', () => {
+describe('recover, with four processes up', () => {
   let system: System
   // The first test of each layout starts the system.
   const running = async () => {

@@ -673,7 +673,7 @@ test('trap 20: within one second a change of roles revokes the older token, and 
   expect(same).toBeGreaterThan(0)
 })
 
-test('trap 21: three services that start together on an empty directory share the same secrets', async () => {
+test('trap 21: four services that start together on an empty directory share the same secrets', async () => {
   const dataDir = folder.fresh()
   const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...env } = ownSettings(dataDir)
   const running = SERVICE_NAMES.map((name) => launch([process.execPath, 'cli/main.ts', 'serve', name], { env }))

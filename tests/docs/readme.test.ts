@@ -2,7 +2,9 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { eventually } from '../support/eventually.ts'
 import { freePort } from '../support/ports.ts'
+import { Visitor } from '../support/visitor.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
@@ -34,13 +36,13 @@ function pathWithNodeOnly(): string {
   return bin
 }
 
-const address = { AUTH: freePort(), USERS: freePort(), MODULES: freePort() }
 const env = {
   ...process.env,
   CH202_DATA_DIR: dataDir,
-  AUTH_URL: `http://127.0.0.1:${address.AUTH}`,
-  USERS_URL: `http://127.0.0.1:${address.USERS}`,
-  MODULES_URL: `http://127.0.0.1:${address.MODULES}`,
+  AUTH_URL: `http://127.0.0.1:${freePort()}`,
+  USERS_URL: `http://127.0.0.1:${freePort()}`,
+  MODULES_URL: `http://127.0.0.1:${freePort()}`,
+  WEB_URL: `http://127.0.0.1:${freePort()}`,
   PATH: pathWithNodeOnly(),
 }
 let services: Bun.Subprocess<'ignore', 'pipe', 'inherit'>
@@ -56,7 +58,7 @@ beforeAll(async () => {
     const decoder = new TextDecoder()
     for await (const chunk of services.stdout) {
       printed += decoder.decode(chunk, { stream: true })
-      if (printed.match(/ ready at /g)?.length === 3) ready.resolve()
+      if (printed.match(/ ready at /g)?.length === 4) ready.resolve()
     }
     ready.reject(new Error(`The start ended before the services were ready:\n${printed}`))
   }
@@ -82,8 +84,33 @@ test('S1: every command works on a machine with Node only, where only npx finds 
   expect(commandsInText.filter((command) => !command.startsWith('npx '))).toEqual(['bun start'])
 })
 
+test('S2: the tour begins on the pages: create an account, find the mail, verify the email, sign in', async () => {
+  expect(readme).toContain('open <http://127.0.0.1:3000> and create an account')
+  const [find = ''] = commandsOf('Tour')
+  const [email, password] = ['eva@example.org', 'correct horse battery']
+  const visitor = new Visitor(env.WEB_URL)
+  const start = await visitor.open('/')
+  expect(start.at).toBe('/sign-in')
+  expect(start.text).toContain('href="/sign-up"')
+  const registered = await visitor.fillIn('/sign-up', { email, password })
+  expect(registered.at).toBe('/verify-email')
+  // The page says where the mail is.
+  expect(registered.text).toContain(`${dataDir}/mail/`)
+  const mail = await eventually(async () => {
+    const { stdout } = Bun.spawnSync(['bash', '-c', find.replace('data/', `${dataDir}/`)], { cwd: ROOT, env })
+    return stdout.toString().includes(email) ? stdout.toString() : undefined
+  })
+  const [, code = ''] = /^\s*(\d{3} ?\d{3})\s*$/m.exec(mail.replaceAll('\r', '')) ?? []
+  const verified = await visitor.fillIn('/verify-email', { code })
+  expect([verified.at, verified.status]).toEqual(['/account?done=verified', 200])
+  expect((await visitor.signOut()).at).toStartWith('/sign-in')
+  expect((await visitor.open('/account')).at).toStartWith('/sign-in')
+  const back = await visitor.fillIn('/sign-in', { login: email, password })
+  expect([back.at, back.text.includes(email)]).toEqual(['/account', true])
+}, 600_000)
+
 test('S1: the tour works as printed', async () => {
-  const blocks = commandsOf('Tour')
+  const blocks = commandsOf('Tour').slice(1)
   expect(blocks.length).toBeGreaterThanOrEqual(4)
   const script = blocks
     .map((block, index) => `printf "\\n--- ${index}\\n"\n${block}`)

@@ -35,7 +35,7 @@ function expectError({ body, headers, status }: Answer, statusCode: number, erro
 }
 
 /** `002_9e1c49b8e4c1bd3d.txt`, «API Version 0.0.1». A test's name begins with the line that it proves. */
-describe('002, over three processes', () => {
+describe('002, over four processes', () => {
   // The example of a short password shows 6.
   const here = serving({ PASSWORD_MIN_LENGTH: '6' })
   const { auth, users } = here

@@ -11,7 +11,7 @@ import { forgeriesOf, linkMailedTo, serving } from './serving.ts'
 const NEW_PASSWORD = 'another horse battery'
 
 /** `003_074b1feaa1c3ecfd.txt`, «Обзор auth_service». A test's name begins with the line that it proves. */
-describe('003, over three processes', () => {
+describe('003, over four processes', () => {
   const here = serving()
   const { auth, modules, users } = here
 

@@ -10,7 +10,7 @@ const NEW_PASSWORD = 'another horse battery'
 const NOBODY = '00000000-0000-4000-8000-000000000000'
 
 /** `004_746a467ce1b763d7.txt`, «Распределение эндпоинтов». A test's name begins with the line that it proves. */
-describe('004, over three processes', () => {
+describe('004, over four processes', () => {
   const here = serving()
   const { auth, users } = here
 

@@ -6,7 +6,7 @@ import { as } from '../support/http.ts'
 import { DAY, forgeriesOf, serving } from './serving.ts'
 
 /** `000_5140ed870c4d37f3.txt`, «Введение». A test's name begins with the line that it proves. */
-describe('000, over three processes', () => {
+describe('000, over four processes', () => {
   const here = serving()
   const { auth, modules } = here
 

@@ -9,7 +9,7 @@ const NEW_PASSWORD = 'another horse battery'
 const USER_READ = FIELDS.user.toSorted()
 
 /** `001_809414c4ffa9b022.txt`, «Микросервисы Бэкенда». A test's name begins with the line that it proves. */
-describe('001, over three processes', () => {
+describe('001, over four processes', () => {
   const here = serving()
   const { auth, users } = here
 

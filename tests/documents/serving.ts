@@ -9,7 +9,7 @@ import type { Name } from '../support/settings.ts'
 import { replaceable, type System } from '../support/system.ts'
 
 /**
- * Starts three processes for the `describe` that calls it, or what replaces systems of tests, with a client for each service that sends paths as the
+ * Starts four processes for the `describe` that calls it, or what replaces systems of tests, with a client for each service that sends paths as the
  * documents print them.
  */
 export function serving(env: Record<string, string> = {}) {

@@ -63,7 +63,7 @@ function inOrder(times: number[]): { at(share: number): string } {
   return { at: (share) => `${sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]?.toFixed(1)} ms` }
 }
 
-describe('check 16: from the answer on, no service accepts the token, three processes', () => {
+describe('check 16: from the answer on, no service accepts the token, four processes', () => {
   let system: System
   beforeAll(async () => {
     system = await processes('apart', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })

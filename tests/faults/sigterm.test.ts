@@ -1,5 +1,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { cpSync, readdirSync } from 'node:fs'
+import { addressSetting } from '../../services/kit/process/service-address.ts'
+import { SERVICE_NAMES, type ServiceName } from '../../services/registry.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { arrived, as, call } from '../support/http.ts'
@@ -24,20 +26,22 @@ interface Instance {
   env: Record<string, string>
   auth: string
   users: string
+  web: string
   processes: Running[]
 }
 
 const WAYS: [way: string, commands: string[][], together: boolean][] = [
   ['ch202 serve', [tool('serve')], true],
-  ['three processes', [tool('serve', 'auth'), tool('serve', 'users'), tool('serve', 'modules')], false],
+  ['a process each', SERVICE_NAMES.map((name) => tool('serve', name)), false],
   ['ch202 start', [tool('start')], false],
 ]
 
 async function start(commands: string[][], together: boolean, env: Record<string, string>): Promise<Instance> {
   const processes = commands.map((command) => launch(command, { env }))
-  await Promise.all(processes.map((running) => running.printed(/ready at/, commands.length === 1 && !together ? 3 : 1)))
-  const [auth = '', users = ''] = together ? [env.CH202_URL, env.CH202_URL] : [env.AUTH_URL, env.USERS_URL]
-  return { env, auth, users, processes }
+  const lines = commands.length === 1 && !together ? SERVICE_NAMES.length : 1
+  await Promise.all(processes.map((running) => running.printed(/ready at/, lines)))
+  const of = (name: ServiceName) => (together ? env.CH202_URL : env[addressSetting(name)]) ?? ''
+  return { env, auth: of('auth'), users: of('users'), web: of('web'), processes }
 }
 
 /** A request to create a user, with its outcome. */
@@ -62,11 +66,16 @@ async function make(instance: Instance, requests: CreateRequest[]): Promise<void
 }
 
 /** Logs in over one connection until the connection ends: nearly all the time a login waits for its hash. */
-async function logInRepeatedly(instance: Instance, login: string, outcomes: Outcome[]): Promise<void> {
-  const client = new KeepAlive(instance.auth)
+function logInRepeatedly(instance: Instance, login: string, outcomes: Outcome[]): Promise<void> {
   const body = JSON.stringify({ login, password: PASSWORD })
+  return repeat(instance.auth, { method: 'POST', path: '/api/v1/auth/login', body }, outcomes)
+}
+
+/** Sends a request over one connection until the connection ends. */
+async function repeat(base: string, request: Parameters<KeepAlive['ask']>[0], outcomes: Outcome[]): Promise<void> {
+  const client = new KeepAlive(base)
   for (;;) {
-    const outcome = await client.ask({ method: 'POST', path: '/api/v1/auth/login', body })
+    const outcome = await client.ask(request)
     outcomes.push(outcome)
     if (endsConnection(outcome)) break
   }
@@ -119,6 +128,8 @@ describe.each(WAYS)('%s: SIGTERM under load', (_, commands, together) => {
     const makers = Array.from({ length: CLIENTS }, () => make(instance, requests))
     const logins: Outcome[] = []
     const loggingIn = Array.from({ length: LOGINS }, (_, n) => logInRepeatedly(instance, `n${n}@example.org`, logins))
+    const pages: Outcome[] = []
+    const opening = repeat(instance.web, { method: 'GET', path: '/sign-in' }, pages)
     // Half a body, and an answer that is read slowly.
     const slow = new KeepAlive(instance.users)
     const slowly = newEmail()
@@ -134,7 +145,7 @@ describe.each(WAYS)('%s: SIGTERM under load', (_, commands, together) => {
     await reader.open()
     reader.send(KeepAlive.bytes({ method: 'GET', path: '/users/export', headers: as.operator }))
     reader.pause()
-    await eventually(() => requests.length > 2 * CLIENTS && logins.length > LOGINS)
+    await eventually(() => requests.length > 2 * CLIENTS && logins.length > LOGINS && pages.length > 1)
     await arrived(instance.users)
 
     const stoppedAt = performance.now()
@@ -145,7 +156,7 @@ describe.each(WAYS)('%s: SIGTERM under load', (_, commands, together) => {
     slow.send(bytes.slice(-30))
     reader.resume()
     const slowest = await Promise.all([slow.answer(), reader.answer()])
-    await Promise.all([...makers, ...loggingIn])
+    await Promise.all([...makers, ...loggingIn, opening])
     const ended = await Promise.all(instance.processes.map((running) => running.ended))
     const took = performance.now() - stoppedAt
     expect(ended.map(({ status, stderr }) => [status, stderr])).toEqual(commands.map(() => [0, '']))
@@ -176,6 +187,9 @@ describe.each(WAYS)('%s: SIGTERM under load', (_, commands, together) => {
     const lastLogins = logins.filter(({ headers }) => headers.get('connection') === 'close')
     expect(lastLogins.length).toBeGreaterThan(0)
     expect(lastLogins.length + loginOutcomes.filter((one) => one === 'closed 0').length).toBe(LOGINS)
+
+    const pageOutcomes = pages.map(({ kind, status }) => `${kind} ${status}`)
+    expect(new Set(pageOutcomes.filter((one) => one !== 'closed 0'))).toEqual(new Set(['answered 200']))
 
     const again = await start([tool('serve')], true, env)
     const exists = async ({ email }: { email: string }) =>

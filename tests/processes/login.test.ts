@@ -2,4 +2,4 @@ import { describe } from 'bun:test'
 import { loginContract } from '../contract/suites/login.ts'
 import { overProcesses } from '../support/processes.ts'
 
-describe('logging in, over three processes', () => loginContract(overProcesses('apart')))
+describe('logging in, over four processes', () => loginContract(overProcesses('apart')))

@@ -2,4 +2,4 @@ import { describe } from 'bun:test'
 import { modulesContract } from '../contract/suites/modules.ts'
 import { overProcesses } from '../support/processes.ts'
 
-describe('modules, over three processes', () => modulesContract(overProcesses('apart')))
+describe('modules, over four processes', () => modulesContract(overProcesses('apart')))

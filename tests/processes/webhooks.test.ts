@@ -14,7 +14,7 @@ const ADMIN = '/api/v1/admin/webhooks'
 
 const receiver = receivers()
 
-describe('webhooks of services in three processes', () => {
+describe('webhooks of services in four processes', () => {
   const here = running(overProcesses('apart'), { RATE_LIMIT: 'off', LOG_LEVEL: 'debug' })
 
   const addWebhook = async (url: string, more: object = {}) => {

@@ -324,7 +324,7 @@ describe('check 5', () => {
   })
 })
 
-describe('check 6, over three processes', () => {
+describe('check 6, over four processes', () => {
   const SECRETS = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET'] as const
   const GUESSES = ['admin', 'root', 'ch202', 'operator', 'internal', 'secret', 'password', 'changeme', 'test']
 

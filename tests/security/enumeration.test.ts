@@ -23,7 +23,7 @@ const DOORS = [
 const usernameOf = (kind: Kind, person: number) => `${kind}.${person}`
 const emailOf = (kind: Kind, person: number) => `${usernameOf(kind, person)}@example.org`
 
-describe('the existence of an account, over three processes', () => {
+describe('the existence of an account, over four processes', () => {
   // The cheapest hash hides timing the least. Rate limits are on: their counters must not reveal anything either.
   const here = running(overProcesses('apart'), { TRUSTED_PROXIES: '127.0.0.1' })
 

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, te
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { addressSetting } from '../../services/kit/process/service-address.ts'
-import { SERVICE_NAMES } from '../../services/registry.ts'
+import { ofEachService, SERVICE_NAMES } from '../../services/registry.ts'
 import { createUser, PASSWORD } from '../support/actors.ts'
 import { as, call } from '../support/http.ts'
 import { RecordingProxy } from '../support/recording-proxy.ts'
@@ -10,6 +10,7 @@ import { OPERATOR_KEY } from '../support/settings.ts'
 import { openShell } from '../support/shell.ts'
 import type { System } from '../support/system.ts'
 import { launch, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
+import { openSignIn, SIGN_IN_ANSWERS } from '../support/visitor.ts'
 import { openUnder } from './canaries.ts'
 import { programsOfEachTest } from './started-programs.ts'
 
@@ -99,8 +100,8 @@ describe.each(Object.entries(ENVIRONMENTS))('hostile: %s', (_, environment) => {
     const here = prepareRun(environment, command === 'start' ? [] : APART)
     const running = here.run(program, command)
     await running.printed(/ready at/, command === 'start' ? SERVICE_NAMES.length : 1)
-    const { AUTH_URL, CH202_URL, MODULES_URL, USERS_URL } = here.settings
-    const url = command === 'start' ? { auth: AUTH_URL, users: USERS_URL, modules: MODULES_URL } : ofAll(CH202_URL)
+    const url =
+      command === 'start' ? ofEachService((name) => here.settings[VARIABLES[name]]) : ofAll(here.settings.CH202_URL)
     await lifeOf({ url } as System)
     for (const runtime of RUNTIMES)
       expect(await here.run([runtime, guard], url.auth ?? '').ended).toMatchObject({
@@ -123,8 +124,9 @@ describe.each(Object.entries(ENVIRONMENTS))('hostile: %s', (_, environment) => {
 })
 
 /** Address settings to leave out if all services run in one process. */
-const APART = SERVICE_NAMES.map(addressSetting)
-const ofAll = (url: string | undefined) => ({ auth: url, users: url, modules: url })
+const VARIABLES = ofEachService(addressSetting)
+const APART = Object.values(VARIABLES)
+const ofAll = (url: string | undefined) => ofEachService(() => url)
 
 /** Commands that read, and one that writes, each with its expected output. */
 const TOOL: { words: string[]; says: RegExp }[] = [
@@ -163,7 +165,8 @@ function prepareRun({ cwd, env, first }: HostileEnvironment, without: readonly s
 
 /** Calls of a user from registration to logout. */
 async function lifeOf(system: System): Promise<void> {
-  const { auth, modules, users } = system.url
+  const { auth, modules, users, web } = system.url
+  expect((await openSignIn(web)).answers).toEqual(SIGN_IN_ANSWERS as string[])
   const admin = await createUser(system, { name: 'INGRID Iğdır', roles: ['USER', 'ADMIN'] })
   const bearer = { headers: as.bearer(admin.tokens.access_token) }
   const search = await call(users, `GET ${V1}/users?search=ingrid`, bearer)

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SERVICE_NAMES } from '../../services/registry.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
@@ -8,6 +8,7 @@ import { call } from '../support/http.ts'
 import { RecordingProxy } from '../support/recording-proxy.ts'
 import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { launch, ownSettings, ROOT, temporary } from '../support/tool.ts'
+import { openSignIn, SIGN_IN_ANSWERS } from '../support/visitor.ts'
 import { programsOfEachTest } from './started-programs.ts'
 
 setDefaultTimeout(120_000)
@@ -53,6 +54,16 @@ describe('R2: a directory that someone else has written into', () => {
     'node_modules/pino-pretty/index.js': springs,
     'node_modules/elysia/index.js': springs,
   }
+  // Bun compiles the pages of a checkout by the tsconfig.json of the working directory, unless they say how.
+  const jsx = {
+    'tsconfig.json': JSON.stringify({
+      compilerOptions: { jsx: 'react', jsxFactory: 'trap', jsxFragmentFactory: 'trap', jsxImportSource: 'evil' },
+    }),
+    'node_modules/evil/index.js': springs,
+    'node_modules/evil/jsx-runtime.js': springs,
+    'node_modules/evil/jsx-dev-runtime.js': springs,
+    'node_modules/react/index.js': springs,
+  }
   /** A directory with these files. Only the keys are set: the tool finds the instance by itself. */
   const madeOf = (files: Record<string, string>) => {
     const cwd = folder.fresh()
@@ -82,7 +93,7 @@ describe('R2: a directory that someone else has written into', () => {
   describe.each([
     ['the executable', [executable], () => ({ ...dotenvs(), ...code })],
     // Code that a bunfig.toml preloads runs before the tool begins: the documentation warns of it.
-    ['a checkout called from there', CHECKOUT, dotenvs],
+    ['a checkout called from there', CHECKOUT, () => ({ ...dotenvs(), ...jsx })],
   ] as const)('%s', (_, program, files) => {
     test.each(commands)('sends no key to the attacker: %j', async (words, says) => {
       const { stderr, stdout } = await inside(madeOf(files()), program, words, { USERS_URL: 'http://127.0.0.1:9' })
@@ -105,10 +116,18 @@ describe('R2: a directory that someone else has written into', () => {
       await running.printed(/ready at/)
       const body = { email: newEmail(), password: PASSWORD }
       expect((await call(CH202_URL, 'POST /api/v1/auth/register', { body })).status).toBe(201)
+      expect((await openSignIn(CH202_URL)).answers).toEqual(SIGN_IN_ANSWERS as string[])
       running.signal('SIGTERM')
       expect((await running.ended).status).toBe(0)
       unharmed()
     })
+  })
+
+  test('each page says how it is compiled, whatever the tsconfig.json of the working directory says', () => {
+    const files = [...new Bun.Glob('services/**/*.tsx').scanSync(ROOT)]
+    expect(files.length).toBeGreaterThan(15)
+    const pragma = '/** @jsxRuntime automatic @jsxImportSource preact */\n'
+    expect(files.filter((path) => !readFileSync(join(ROOT, path), 'utf8').startsWith(pragma))).toEqual([])
   })
 
   test('a checkout reads .env in its own directory only, and elsewhere a file passed to bun', async () => {

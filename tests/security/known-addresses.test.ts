@@ -46,7 +46,7 @@ function bytesOf({ body, headers, status, text }: Answer): string {
   return JSON.stringify([status, id === '' ? text : text.replace(id, 'x'.repeat(id.length)), ...headers])
 }
 
-describe('the existence of an account, over three processes', () => {
+describe('the existence of an account, over four processes', () => {
   // Rate limits are on: their counters must not reveal anything either.
   const here = running(overProcesses('apart'), { TRUSTED_PROXIES: '127.0.0.1', EMAIL_LOGIN: 'on' })
   const { auth } = here

@@ -1,3 +1,4 @@
+import { descriptorOf } from '../../services/registry.ts'
 import { type Documented, operationsOf } from '../openapi/document.ts'
 import { createUser, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { as, awaitReadiness, call } from '../support/http.ts'
@@ -16,6 +17,8 @@ export interface Served extends Documented {
 export async function servedOperations(system: System): Promise<Map<string, Served>> {
   const served = new Map<string, Served>()
   for (const [name, base] of Object.entries(system.url) as [Name, string][]) {
+    // Pages are no operations.
+    if (!descriptorOf(name).documentedRoutes) continue
     const { body } = await call(base, 'GET /swagger/json')
     for (const one of operationsOf(body)) {
       const entry = served.get(one.call) ?? { ...one, at: [] }

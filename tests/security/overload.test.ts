@@ -154,7 +154,7 @@ describe('500 logins at once, in one process', () => {
   }, 600_000)
 })
 
-describe('requests that need a hash while the queue is full, over three processes', () => {
+describe('requests that need a hash while the queue is full, over four processes', () => {
   const here = running(overProcesses('apart'), { BCRYPT_COST: COST, HASH_QUEUE: '3' })
   const { auth, users } = here
 

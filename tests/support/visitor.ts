@@ -1,4 +1,4 @@
-/** What a visitor sees after a request, and after the redirects that follow it. */
+/** The answer that a visitor sees, after the redirects that precede it. */
 export interface Seen {
   status: number
   /** The path and the query at which the redirects ended. */
@@ -31,10 +31,19 @@ export class Visitor {
    * @throws Error if the page has no such form
    */
   async fillIn(path: string, fields: Record<string, string>): Promise<Seen> {
+    return await this.submit(path, fields, (form) =>
+      Object.keys(fields).every((name) => form.includes(`name="${name}"`)),
+    )
+  }
+
+  /** Presses the button that every page has for who is signed in. */
+  signOut(): Promise<Seen> {
+    return this.submit('/account', {}, (form) => form.includes('action="/sign-out"'))
+  }
+
+  private async submit(path: string, fields: Record<string, string>, isWanted: (form: string) => boolean) {
     const { at, text } = await this.open(path)
-    const form = [...text.matchAll(/<form [\s\S]*?<\/form>/g)].find(([html]) =>
-      Object.keys(fields).every((name) => html.includes(`name="${name}"`)),
-    )?.[0]
+    const form = [...text.matchAll(/<form [\s\S]*?<\/form>/g)].map(([html]) => html).find(isWanted)
     if (form === undefined) throw new Error(`${at} has no form with ${Object.keys(fields)}:\n${text}`)
     const hidden = [...form.matchAll(/<input[^>]*type="hidden"[^>]*>/g)].map(([input]) => [
       attribute(input, 'name'),
@@ -72,3 +81,20 @@ function attribute(html: string, name: string): string {
   const [, value = ''] = new RegExp(`\\b${name}="([^"]*)"`).exec(html) ?? []
   return value.replaceAll('&quot;', '"').replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&')
 }
+
+/** Opens the sign-in and every file that it names. @returns the status and the media type of each, the page first */
+export async function openSignIn(base: string): Promise<{ text: string; answers: string[] }> {
+  const page = await fetch(`${base}/sign-in`, { headers: { accept: 'text/html' } })
+  const text = await page.text()
+  const files = [...text.matchAll(/(?:href|src)="(\/assets\/[^"]+)"/g)].map(([, path = '']) => path)
+  const all = [page, ...(await Promise.all(files.map((path) => fetch(base + path))))]
+  return { text, answers: all.map(({ headers, status }) => `${status} ${headers.get('content-type')}`) }
+}
+
+/** The answers of `openSignIn`. */
+export const SIGN_IN_ANSWERS: readonly string[] = [
+  '200 text/html; charset=utf-8',
+  '200 image/svg+xml',
+  '200 text/css; charset=utf-8',
+  '200 text/javascript; charset=utf-8',
+]

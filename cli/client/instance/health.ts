@@ -19,14 +19,14 @@ export interface Health extends Record<string, unknown> {
   cache: Record<string, unknown> | null
 }
 
-/** Checks the health of every service. */
-export function healthOfAll(addresses: Addresses, debug: boolean): Promise<Health[]> {
+/** Checks the health of services. */
+export function healthOf(services: readonly ServiceName[], addresses: Addresses, debug: boolean): Promise<Health[]> {
   // Behind a proxy or in one process, all services share one address.
   const isShared = new Set(SERVICE_NAMES.map((service) => addresses[service].value)).size === 1
-  return Promise.all(SERVICE_NAMES.map((service) => healthOf(service, addresses[service].value, isShared, debug)))
+  return Promise.all(services.map((service) => healthAt(service, addresses[service].value, isShared, debug)))
 }
 
-async function healthOf(service: ServiceName, address: string, isShared: boolean, debug: boolean): Promise<Health> {
+async function healthAt(service: ServiceName, address: string, isShared: boolean, debug: boolean): Promise<Health> {
   const probeIf = async (applies: boolean, path: string) => (applies ? await probe(address + path, debug) : undefined)
   const hasDatabase = SERVICES_WITH_DATABASE.includes(service)
   const [process, database, cache, readiness] = await Promise.all([

@@ -2,7 +2,13 @@ import { version } from '../../../package.json'
 import { documentation } from '../../../services/documentation.ts'
 import { settingDefaults } from '../../../services/kit/process/config.ts'
 import { defaultAddress } from '../../../services/kit/process/service-address.ts'
-import { ofEachService, SERVICE_NAMES, SERVICES, type ServiceName } from '../../../services/registry.ts'
+import {
+  ofEachService,
+  SERVICE_NAMES,
+  SERVICES,
+  SERVICES_WITH_DATABASE,
+  type ServiceName,
+} from '../../../services/registry.ts'
 import { VARIABLES } from '../../client/connection.ts'
 import type { Environment } from '../../client/settings.ts'
 import { usage } from '../../exit.ts'
@@ -220,7 +226,7 @@ function internalSites(upstreams: Site['upstreams'], nodes: Record<ServiceName, 
       )
     return [
       '',
-      `# The way of the other services to ${name}. Never open it to others: keys are passed on.`,
+      `# The way of ${SERVICES_WITH_DATABASE.includes(name) ? 'the other services' : 'the tool'} to ${name}. Never open it to others: keys are passed on.`,
       `${address} {`,
       ...[
         `bind ${new URL(address).hostname}`,

@@ -21,7 +21,7 @@ interface SettingDescription {
 export function settingDescriptions(services: readonly string[]): Record<string, SettingDescription> {
   const addresses = services.map((name): [string, SettingDescription] => [
     addressSetting(name),
-    { group: 'Addresses and files', text: `The address at which ${name} listens, and at which the others call it` },
+    { group: 'Addresses and files', text: `The address at which ${name} listens, and at which others call it` },
   ])
   const listening = services.map((name): [string, SettingDescription] => [
     listenSetting(name),
@@ -41,7 +41,7 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
   },
   CH202_DATA_DIR: {
     group: 'Addresses and files',
-    text: 'The data directory: databases, `secrets.env`, `mail/`, `run/`, `logs/`, `backups/`',
+    text: 'The data directory: databases, `secrets.env`, `mail/`, `web/`, `run/`, `logs/`, `backups/`',
   },
   DATABASE_URL: {
     group: 'Addresses and files',
@@ -121,11 +121,14 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
   },
   LOCALE: {
     group: 'Mail and events',
-    text: 'The language of mails, `en` or `ru`, if neither the user nor the request prefers one',
+    text: 'The language of pages and mails, `en` or `ru`, if neither the user nor the request prefers one',
   },
-  PRODUCT_NAME: { group: 'Mail and events', text: 'The name of your product in mails' },
-  BRAND_COLOR: { group: 'Mail and events', text: 'The colour of the button in mails, such as `#1f6feb`' },
-  SUPPORT_EMAIL: { group: 'Mail and events', text: 'An address for help, which mails name. Unset: they name none' },
+  PRODUCT_NAME: { group: 'Mail and events', text: 'The name of your product in pages and mails' },
+  BRAND_COLOR: { group: 'Mail and events', text: 'The colour of buttons in pages and mails, such as `#1f6feb`' },
+  SUPPORT_EMAIL: {
+    group: 'Mail and events',
+    text: 'An address for help, which pages and mails name. Unset: they name none',
+  },
   MAIL_FROM: { group: 'Mail and events', text: 'The sender of mails' },
   AMQP_URL: {
     group: 'Mail and events',
@@ -136,7 +139,7 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
   OPERATOR_API_KEY: { group: 'Secrets', text: 'The key of operators: it opens every administrative operation' },
   CH202_SECRET: {
     group: 'Secrets',
-    text: 'Seals the signing keys and the secrets of webhooks. Refresh tokens and links are derived from it',
+    text: 'Seals the signing keys, the secrets of webhooks and the cookies of the pages. Refresh tokens and links are derived from it',
   },
   CORS_ORIGINS: {
     group: 'Clients and limits',

@@ -7,6 +7,7 @@ import { eventually } from '../../support/eventually.ts'
 import { as, call } from '../../support/http.ts'
 import { freePort } from '../../support/ports.ts'
 import { launch, ownSettings, processesWith, ROOT, type Running, runTool, temporary } from '../../support/tool.ts'
+import { openSignIn, SIGN_IN_ANSWERS, Visitor } from '../../support/visitor.ts'
 
 const folder = temporary('package-binary')
 afterAll(() => folder.remove())
@@ -96,14 +97,14 @@ describe('the executable', () => {
     const files = {
       'bunfig.toml': 'preload = ["./trap.ts"]',
       'trap.ts': `require('node:fs').writeFileSync('${trap}', '')`,
-      'tsconfig.json': '{ "compilerOptions": { "paths": { "*": ["./trap.ts"] } } }',
+      'tsconfig.json': '{ "compilerOptions": { "jsxImportSource": "evil", "paths": { "*": ["./trap.ts"] } } }',
     }
     expect((await alone(['version'], {}, files).ended).status).toBe(0)
     expect(existsSync(trap)).toBe(false)
   })
 
-  test('serves: users, logins, modules, the page and its script, the list of common passwords', async () => {
-    const { AUTH_URL: _, USERS_URL: __, MODULES_URL: ___, ...env } = settings()
+  test('serves: users, logins, modules, pages, the document and its script, the list of common passwords', async () => {
+    const { AUTH_URL: _, USERS_URL: __, MODULES_URL: ___, WEB_URL: ____, ...env } = settings()
     const base = env.CH202_URL as string
     const running = alone(['serve'], env)
     await running.printed(/ready at/)
@@ -126,6 +127,12 @@ describe('the executable', () => {
     const enabled = await call(base, 'POST /modules/billing/enable', { headers: bearer })
     expect(enabled.body).toMatchObject({ id: 'billing', enabled: true })
 
+    expect((await openSignIn(base)).answers).toEqual(SIGN_IN_ANSWERS as string[])
+    const visitor = new Visitor(base)
+    const seen = await visitor.fillIn('/sign-in', { login: email, password })
+    expect([seen.status, seen.at]).toEqual([200, '/account'])
+    expect(seen.text).toContain(email)
+
     const page = await call(base, 'GET /swagger')
     expect(page.text).toContain('/swagger/scalar.js')
     const script = await call(base, 'GET /swagger/scalar.js')
@@ -145,7 +152,7 @@ describe('the executable', () => {
     const marker = `package-${freePort()}`
     const env = settings({ LOG_FORMAT: 'pretty', MARKER: marker })
     const running = alone(['start'], env)
-    await running.printed(/ready at/, 3)
+    await running.printed(/ready at/, 4)
     const names = parseProcfile(readFileSync(join(ROOT, 'Procfile'), 'utf8')).map(({ name }) => name)
     expect(
       processesWith(marker)
@@ -156,6 +163,7 @@ describe('the executable', () => {
     const registered = await call(env.AUTH_URL as string, 'POST /api/v1/auth/register', { body })
     const bearer = as.bearer(registered.body.tokens.access_token)
     expect((await call(env.MODULES_URL as string, 'GET /modules', { headers: bearer })).status).toBe(200)
+    expect((await openSignIn(env.WEB_URL as string)).answers).toEqual(SIGN_IN_ANSWERS as string[])
     running.signal('SIGTERM')
     const { status, stdout } = await running.ended
     expect(status).toBe(0)

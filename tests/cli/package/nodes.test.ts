@@ -5,13 +5,14 @@ import { join } from 'node:path'
 import { isAlive } from '../../../cli/client/instance/process.ts'
 import { addressSetting } from '../../../services/kit/process/service-address.ts'
 import { withTimeout } from '../../../services/kit/timeout.ts'
-import { ofEachService, SERVICE_NAMES, type ServiceName } from '../../../services/registry.ts'
-import { createUser, logIn, type TestUser } from '../../support/actors.ts'
+import { ofEachService, SERVICE_NAMES, SERVICES_WITH_DATABASE, type ServiceName } from '../../../services/registry.ts'
+import { createUser, logIn, PASSWORD, type TestUser } from '../../support/actors.ts'
 import { eventually } from '../../support/eventually.ts'
 import { as, call } from '../../support/http.ts'
 import { freePort } from '../../support/ports.ts'
 import { type PostgresServer, startPostgres } from '../../support/postgres.ts'
 import { launch, ownSettings, type Running, runTool, temporary } from '../../support/tool.ts'
+import { Visitor } from '../../support/visitor.ts'
 import { need, run } from './programs.ts'
 
 // What `ch202 package` writes for several machines: units with the settings of each, and a Caddyfile that balances.
@@ -117,12 +118,13 @@ describe('package caddy --hosts', () => {
     const { stdout } = await tool(`package caddy ${HOSTS}`, env)
     const at = (port: number) => ['10.0.0.1', '10.0.0.2', 'node-c.example.org'].map((host) => `http://${host}:${port}`)
     const proxied = new Set([...stdout.matchAll(/reverse_proxy (.*) \{/g)].map((match) => match[1]))
-    expect(proxied).toEqual(new Set([4001, 4002, 3003].map((port) => at(port).join(' '))))
+    expect(proxied).toEqual(new Set([4001, 4002, 3003, 3000].map((port) => at(port).join(' '))))
     const sites = [...stdout.matchAll(/^(http\S*) \{\n\tbind (.*)$/gm)].map(([, site, bind]) => [site, bind])
     expect(sites).toEqual([
       ['http://127.0.0.1:4001', '127.0.0.1'],
       ['http://127.0.0.1:3002', '127.0.0.1'],
       ['http://127.0.0.1:3003', '127.0.0.1'],
+      ['http://127.0.0.1:3000', '127.0.0.1'],
     ])
     // In one process the services call each other without Caddy.
     expect((await tool(`package caddy ${HOSTS} --url http://127.0.0.1:3000`)).stdout).not.toContain('bind ')
@@ -287,14 +289,18 @@ describe('three machines behind the Caddyfile', () => {
       await isLive()
       await call(site, `GET /users/${user.id}`, { headers: bearer() })
       await call(site, 'GET /modules', { headers: bearer() })
+      await call(site, 'GET /sign-up')
       return MACHINES.every(
         (machine) =>
           isReached('auth', machine, '/auth/validate-token') &&
           isReached('users', machine, '/users/') &&
-          isReached('modules', machine, '/modules'),
+          isReached('modules', machine, '/modules') &&
+          isReached('web', machine, '/sign-up'),
       )
     })
-    const expected = SERVICE_NAMES.flatMap((service) => MACHINES.map((_, at) => [service, `machine-${at}`, 'up', true]))
+    const expected = SERVICES_WITH_DATABASE.flatMap((service) =>
+      MACHINES.map((_, at) => [service, `machine-${at}`, 'up', true]),
+    )
     await eventually(async () => {
       const { stdout } = await tool('ps -o json', env)
       const items: Record<string, unknown>[] = JSON.parse(stdout).items
@@ -307,6 +313,15 @@ describe('three machines behind the Caddyfile', () => {
       const checks: { id: string; status: string }[] = JSON.parse(doctor.stdout).items
       return checks.length === 5 && checks.every(({ status }) => status === 'ok')
     })
+  })
+
+  test('a person signs in on the pages, whichever machine answers', async () => {
+    const visitor = new Visitor(site)
+    const seen = await visitor.fillIn('/sign-in', { login: user.email, password: PASSWORD })
+    expect([seen.status, seen.at]).toEqual([200, '/account'])
+    for (let n = 0; n < MACHINES.length * 2; n++)
+      expect((await visitor.open('/account/security')).at).toBe('/account/security')
+    expect((await visitor.open('/nothing')).status).toBe(404)
   })
 
   test('bodies that are too large take no node away from others', async () => {
