@@ -222,6 +222,39 @@ describe('forms that another site sends', () => {
   })
 })
 
+describe('pages over plain http, on one machine', () => {
+  const here = running(inProcess, { RATE_LIMIT: 'off', PUBLIC_URL: '' })
+
+  test('check 48: only a form of their own origin works there too', async () => {
+    const { web } = here.system.url
+    const form = new Visitor(here.system)
+    const { headers } = await form.get('/sign-up')
+    for (const line of headers.getSetCookie())
+      expect(line).toMatch(/^ch202-form=[^;]+; Path=\/; HttpOnly; SameSite=Lax$/)
+    const post = (origin: string, fields = {}) =>
+      form
+        .copy()
+        .post('/sign-up', { email: newEmail(), password: PASSWORD, ...fields }, { origin, 'sec-fetch-site': undefined })
+    for (const origin of [
+      web.replace('127.0.0.1', 'localhost'),
+      web.replace('http:', 'https:'),
+      `${web}1`,
+      PAGES_URL,
+      'null',
+    ])
+      expectRefusal(await post(origin), 403)
+    expectRefusal(await post(web, { form_token: '' }), 403)
+    const created = await post(web)
+    expect(created.status).toBe(303)
+    const session = created.headers.getSetCookie().find((line) => line.startsWith('ch202='))
+    expect(session).toMatch(/^ch202=[\w.-]+; Path=\/; HttpOnly; SameSite=Lax; Max-Age=\d+$/)
+    // A cookie with the name that it has over TLS is another cookie.
+    const visitor = new Visitor(here.system)
+    visitor.cookies.set(COOKIES.session, session?.slice('ch202='.length).split(';')[0] ?? '')
+    expect((await visitor.get('/account')).location).toBe('/sign-in')
+  })
+})
+
 /** Tokens that some form had once, but not this one. */
 async function wrongTokens(system: System, visitor: Visitor, token: string): Promise<Record<string, string>> {
   const another = new Visitor(system)
