@@ -36,12 +36,12 @@ async function run(command: string[]): Promise<string> {
   return output.trim()
 }
 
-/** Builds the executable and the guard package, with checksums. Gives the names of the files. */
+/** Builds the executable and the package, with checksums. Gives the names of the files. */
 async function build(): Promise<string[]> {
   rmSync(OUT, { recursive: true, force: true })
   mkdirSync(OUT, { recursive: true })
   await run([process.execPath, 'cli/main.ts', 'package', 'binary', '--out', join(OUT, 'ch202')])
-  await run([process.execPath, 'guard/build.ts'])
+  await run([process.execPath, '.ci/build.ts'])
   await run([process.execPath, 'pm', 'pack', '--ignore-scripts', '--destination', OUT])
   const files = readdirSync(OUT).sort()
   const sums = files.map((file) => {

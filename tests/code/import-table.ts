@@ -230,9 +230,11 @@ export const IMPORT_RULES: ImportRule[] = [
   },
   ...databaseRules,
   { files: 'guard/elysia.ts', values: ['guard/settings.ts', 'elysia'], types: ['guard/*.ts', ...PLAIN_KIT] },
+  // Runs in browsers: nothing of the services, and no package.
+  { files: 'client/**', values: ['client/**'] },
   {
     files: 'guard/**',
-    values: ['guard/!(elysia|build).ts', ...PLAIN_KIT.filter((folder) => folder !== 'services/kit/process/**')],
+    values: ['guard/!(elysia).ts', ...PLAIN_KIT.filter((folder) => folder !== 'services/kit/process/**')],
   },
   ...toolRules,
 ]

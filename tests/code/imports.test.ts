@@ -90,6 +90,8 @@ describe('the checker', () => {
     ['guard/create.ts', `import { Elysia } from 'elysia'`],
     ['guard/create.ts', `import { authPeer } from '../services/peers/auth.ts'`],
     ['guard/elysia.ts', `import { createGuard } from './create.ts'`],
+    ['client/api.ts', `import type { ProblemBody } from '../services/kit/problem.ts'`],
+    ['client/api.ts', `import { Elysia } from 'elysia'`],
   ]
   test.each(refused)('refuses in %s: %j', (file, code) => {
     expect(offences(file, code)).toHaveLength(1)
@@ -134,6 +136,7 @@ describe('the checker', () => {
       'cli/client/api.ts',
       `export class Api {\n  async fetch(): Promise<typeof fetch> {\n    return await this.fetch()\n  }\n}`,
     ],
+    ['client/api.ts', `const answer = await fetch(url)`],
     ['guard/direct.ts', `import { request } from 'node:http'`],
     ['guard/create.ts', `import { accessControl } from '../services/kit/access/access.ts'`],
   ]

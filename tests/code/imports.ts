@@ -16,7 +16,7 @@ const withoutHashbang = (code: string) => code.replace(/^#!.*/, '')
 
 /** The files of the program itself, as paths from the root. Tests may import what they test. */
 export function programFiles(): string[] {
-  const files = [...new Bun.Glob('{services,db,cli,guard}/**/*.{ts,tsx}').scanSync(ROOT)]
+  const files = [...new Bun.Glob('{services,db,cli,client,guard}/**/*.{ts,tsx}').scanSync(ROOT)]
   return files.filter((file) => !/\.(test|d)\.tsx?$/.test(file)).sort()
 }
 
@@ -46,6 +46,8 @@ function importsOf(file: string, code: string): Map<string, ImportKind> {
 
 /** The one file that calls over HTTP, and decides whether a proxy may see a call. */
 const OUTGOING = 'services/kit/outgoing.ts'
+/** The client of browsers: its calls are those of a page, through whatever proxy that has. */
+const BROWSER_CLIENT = 'client/'
 /** Uses Node's own client, because Node's `fetch` has no option against proxies. */
 const NODE_CLIENT = 'guard/direct.ts'
 const CLIENT_PACKAGES = ['http', 'https', 'http2', 'undici'].flatMap((name) => [name, `node:${name}`])
@@ -62,7 +64,7 @@ const markCalls = {
 }
 
 function callsOutside(file: string, code: string): boolean {
-  if (file === OUTGOING) return false
+  if (file === OUTGOING || file.startsWith(BROWSER_CLIENT)) return false
   const usesClient = [...specifiersOf(file, code).keys()].some((path) => CLIENT_PACKAGES.includes(path))
   return (
     (usesClient && file !== NODE_CLIENT) ||

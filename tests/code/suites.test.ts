@@ -7,7 +7,7 @@ import { scripts } from '../../package.json'
 const ROOT = join(import.meta.dir, '../..')
 const fast = scripts['test:fast'].split('&& bun test ')[1]?.split(' ') ?? []
 const folders = fast.filter((word) => word.startsWith('./'))
-const testFiles = [...new Glob('{bench,cli,db,guard,services,tests}/**/*.test.ts').scanSync({ cwd: ROOT })]
+const testFiles = [...new Glob('{bench,cli,client,db,guard,services,tests}/**/*.test.ts').scanSync({ cwd: ROOT })]
 const fastFiles = testFiles.filter(
   (file) => folders.some((folder) => `./${file}`.startsWith(`${folder}/`)) && !file.endsWith('.slow.test.ts'),
 )

@@ -101,7 +101,7 @@ export function pageOffences(file: string, page: string): string[] {
 function readableFiles(): { code: string[]; pages: string[] } {
   const scan = (pattern: string) => [...new Bun.Glob(pattern).scanSync({ cwd: ROOT })].sort()
   return {
-    code: scan('{services,db,cli,guard,bench,tests,docs}/**/*.{ts,tsx}').filter(
+    code: scan('{services,db,cli,client,guard,bench,tests,docs}/**/*.{ts,tsx}').filter(
       (file) => !file.includes('/.generated/'),
     ),
     pages: [

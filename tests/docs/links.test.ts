@@ -55,7 +55,7 @@ describe('the check of links', () => {
 // Such as a suggestion of the tool to read docs/operate/mail.md.
 test('every page that code, help or a comment mentions exists', async () => {
   const mentions = new Map<string, string>()
-  for (const path of new Bun.Glob('{services,db,cli,guard,tests,bench}/**/*.{ts,tmpl}').scanSync(ROOT))
+  for (const path of new Bun.Glob('{services,db,cli,client,guard,tests,bench}/**/*.{ts,tmpl}').scanSync(ROOT))
     for (const [page] of read(path).matchAll(/\bdocs\/[\w/-]+\.md\b/g)) mentions.set(page, path)
   const missing = [...mentions].filter(([page]) => !existsSync(join(ROOT, page)) && page !== 'docs/page.md')
   expect(missing).toEqual([])

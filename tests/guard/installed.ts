@@ -7,8 +7,11 @@ const PARTS = [
   'package.json',
   'bunfig.toml',
   'tsconfig.json',
+  '.ci',
+  'client',
   'guard',
   'services/kit',
+  'docs/browser.md',
   'docs/integrate/guard.md',
   'README.md',
   'LICENSE',
@@ -87,7 +90,7 @@ async function succeeded(command: string[], cwd: string): Promise<Ended> {
   return ended
 }
 
-/** The programs of the page, by the name in their first line. */
+/** The programs of the guard's page, by the name in their first line. */
 export function programsOfThePage(): Record<string, string> {
   const page = readFileSync(join(ROOT, 'docs/integrate/guard.md'), 'utf8')
   const blocks = [...page.matchAll(/^```ts\n\/\/ (\S+\.ts)\n([\s\S]*?)^```$/gm)]

@@ -26,16 +26,19 @@ afterAll(async () => {
   directory.remove()
 })
 
-test('the package contains the guard, and nothing else of the program', () => {
+test('the package contains the client and the guard, and nothing else of the program', () => {
+  const ofClient = ['index.js', ...['create', 'error', 'index', 'types'].map((name) => `types/client/${name}.d.ts`)]
   const types = ['create', 'elysia', 'index', 'types'].map((name) => `dist/guard/types/guard/${name}.d.ts`)
-  const documents = ['LICENSE', 'README.md', 'docs/integrate/guard.md', 'package.json']
+  const documents = ['LICENSE', 'README.md', 'docs/browser.md', 'docs/integrate/guard.md', 'package.json']
   const code = [
     'dist/guard/elysia.js',
     'dist/guard/index.js',
     'dist/guard/types/services/kit/caller.d.ts',
     'dist/guard/types/services/kit/locale.d.ts',
   ]
-  expect(plain.files).toEqual([...documents, ...code, ...types].sort())
+  expect(plain.files).toEqual(
+    [...documents, ...code, ...types, ...ofClient.map((file) => `dist/client/${file}`)].sort(),
+  )
 })
 
 test.each([

@@ -98,7 +98,7 @@ export class Visitor {
   }
 }
 
-export function formTokenIn(html: string): string {
+function formTokenIn(html: string): string {
   return /name="form_token" value="([^"]*)"/.exec(html)?.[1] ?? ''
 }
 
