@@ -87,7 +87,7 @@ describe('bad input', () => {
 
   describe('every kind of failure is a Problem', () => {
     test.each([
-      ['GET', '/'],
+      ['GET', '/api/v1/'],
       ['GET', '/nope'],
       ['POST', '/nope'],
       ['GET', '/api/v1'],
@@ -379,7 +379,7 @@ describe('bad input', () => {
       expect(queried.length).toBeGreaterThan(5)
       for (const route of queried) {
         const answers = await Promise.all(
-          [as.operator, as.internal].map((headers) =>
+          [as.operator, as.internal, bearer].map((headers) =>
             call(system.url[route.service], `${route.method} ${samplePath(route.path)}?nickname=1`, { headers }),
           ),
         )
