@@ -54,7 +54,7 @@ const ACTIONS: Record<Action, (request: BrowserRequest) => Promise<Response>> = 
     }
     const { challenge_id: challengeId } = outcome.data
     request.waitForCode({ kind: 'new-email', challengeId, email: new_email, returnTo: '/account' })
-    return redirect(request, '/account?step=code#email')
+    return redirect(request, '/account?step=code')
   },
 
   async code(request) {
@@ -94,7 +94,7 @@ function Account({ sent, user }: { sent: Sent | undefined; user: UserRead }) {
         <Profile user={user} errors={errorsOf('profile')} />
       </Section>
       <Section title={texts.account.email} lead={texts.account.emailLead}>
-        <div id="email" class="forms">
+        <div class="forms">
           <CurrentEmail user={user} />
           {waiting ? (
             <NewEmailCode email={waiting.email} errors={errorsOf('code')} />
@@ -182,7 +182,7 @@ function CurrentEmail({ user }: { user: UserRead }) {
 function NewEmail({ errors }: { errors: FormErrors | undefined }) {
   const { form, texts } = useRequest()
   return (
-    <Form action="/account#email" errors={errors} hidden={{ action: 'email' }}>
+    <Form action="/account" errors={errors} hidden={{ action: 'email' }}>
       <Field
         name="new_email"
         label={texts.fields.new_email}
@@ -207,7 +207,7 @@ function NewEmailCode({ email, errors }: { email: string; errors: FormErrors | u
         <Sentence parts={texts.account.newEmailSent(email)} />
       </p>
       <MailFolder />
-      <Form action="/account#email" errors={errors} hidden={{ action: 'code' }}>
+      <Form action="/account" errors={errors} hidden={{ action: 'code' }}>
         <CodeField errors={errors} />
         <div class="actions">
           <button type="submit">{texts.account.confirm}</button>

@@ -32,7 +32,7 @@ export const en = {
     password: (least: number) =>
       `At least ${least} characters. A few unrelated words are easy to remember and hard to guess.`,
     username: '3 to 32 letters, digits, dots, dashes or underscores',
-    code: '6 digits',
+    code: '6 digits. If no mail comes, look into the spam folder.',
     confirm_password: 'You signed in a while ago. Type your password again, so that we know it is you.',
   },
   /** The errors of a field, by the code of the API. */
@@ -53,7 +53,7 @@ export const en = {
   } as Record<FieldCode, (limit: number | undefined) => string>,
   /** Problems of a whole form, by the code of the API. */
   problems: {
-    invalid_credentials: 'The name or the password is wrong.',
+    invalid_credentials: 'The email, the username or the password is wrong.',
     wrong_password: 'This password is wrong.',
     account_disabled: 'This account is disabled.',
     registration_closed: 'New accounts cannot be created here.',
@@ -153,12 +153,12 @@ export const en = {
   },
   confirmEmail: {
     title: 'Confirm your new email',
-    lead: 'Press the button to make this the email of your account.',
+    lead: 'Press the button to make the new address the email of your account.',
     submit: 'Confirm the email',
   },
   undo: {
     title: 'Restore your email',
-    lead: 'Press the button if you did not change the email of your account.',
+    lead: 'Press the button if you did not change the email of your account. If you did, close this page.',
     effects:
       'Your earlier email comes back, every session ends, and the password no longer works. Another mail then lets you set a new password.',
     submit: 'Restore the email',

@@ -1,0 +1,226 @@
+import { describe, expect, test } from 'bun:test'
+import { readFileSync } from 'node:fs'
+import type { Person } from './pages.ts'
+import { pagesOfAna, STATES } from './states.ts'
+
+const AXE = readFileSync(Bun.resolveSync('axe-core/axe.min.js', import.meta.dir), 'utf8')
+const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
+
+const SCREENS = (['light', 'dark'] as const).flatMap((colorScheme) =>
+  [320, 1280].map((width) => ({ colorScheme, width })),
+)
+
+interface Inspection {
+  width: number
+  outside: string[]
+  clipped: string[]
+  small: string[]
+}
+interface FieldRead {
+  name: string
+  type: string
+  autocomplete: string
+  value: string
+  label: string
+  isInvalid: boolean
+  isFocused: boolean
+  description: string[]
+}
+
+/** What axe finds: the rule, and the elements that break it. */
+async function violations({ page }: Person): Promise<string[]> {
+  await page.evaluate(AXE)
+  return (await page.evaluate(
+    `axe.run(document, { runOnly: { type: 'tag', values: ${JSON.stringify(TAGS)} } }).then(({ violations }) =>
+      violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html, failureSummary }) => html + ' ' + failureSummary).join('; ')))`,
+  )) as string[]
+}
+
+/** Everything that is wrong with the page on a screen. */
+async function faults(person: Person, { colorScheme, width }: (typeof SCREENS)[number]): Promise<object> {
+  await person.page.setViewportSize({ width, height: 800 })
+  await person.page.emulateMedia({ colorScheme })
+  const { width: pageWidth, ...inspection } = await person.inPage<Inspection>('inspect')
+  return { colorScheme, width, pageWidth, ...inspection, axe: await violations(person) }
+}
+
+/** The value of `autocomplete` of each field; of a password, it depends on what it is for. */
+const AUTOCOMPLETE: Record<string, string[]> = {
+  login: ['username webauthn'],
+  password: ['current-password', 'new-password'],
+  current_password: ['current-password'],
+  confirm_password: ['current-password'],
+  new_password: ['new-password'],
+  email: ['email'],
+  new_email: ['email'],
+  code: ['one-time-code'],
+  name: ['name'],
+  username: ['username'],
+  locale: ['language'],
+  confirmed: [''],
+}
+
+/** Bytes of a page with its files, compressed. */
+const HEAVIEST = 30_000
+
+async function weightOf({ page }: Person): Promise<number> {
+  const sizes = await page.evaluate(`Promise.all(
+    [...document.querySelectorAll('link[href], script[src]')].map((element) => fetch(element.href || element.src))
+  ).then((answers) => Promise.all(answers.map((answer) => answer.text())))`)
+  return [await page.content(), ...(sizes as string[])].reduce((sum, text) => sum + Bun.gzipSync(text).length, 0)
+}
+
+const fine = ({ colorScheme, width }: (typeof SCREENS)[number]) => ({
+  colorScheme,
+  width,
+  pageWidth: width,
+  outside: [],
+  clipped: [],
+  small: [],
+  axe: [],
+})
+
+describe.each(['en', 'ru'] as const)('in %s', (language) => {
+  const here = pagesOfAna({ LOCALE: language })
+
+  test.each(STATES.map((state) => [state.name, state] as const))('%s is accessible', async (_, state) => {
+    const person = await here.show(state, { language })
+    try {
+      expect(await person.page.getAttribute('html', 'lang')).toBe(language)
+      for (const screen of language === 'en' ? SCREENS : SCREENS.slice(0, 1))
+        expect(await faults(person, screen)).toEqual(fine(screen))
+      // Text of twice the size (WCAG 2.2, 1.4.4).
+      await person.page.setViewportSize({ width: 640, height: 800 })
+      await person.page.evaluate(`document.documentElement.style.fontSize = '200%'`)
+      const { clipped, outside, width } = await person.inPage<Inspection>('inspect')
+      expect({ clipped, outside, width }).toEqual({ clipped: [], outside: [], width: 640 })
+      expect(await weightOf(person)).toBeLessThan(HEAVIEST)
+      const read = await person.inPage<FieldRead[]>('fields')
+      for (const { autocomplete, description, isInvalid, label, name, type, value } of read) {
+        expect({ name, isRight: AUTOCOMPLETE[name]?.includes(autocomplete) }).toEqual({ name, isRight: true })
+        expect({ name, label }).not.toEqual({ name, label: '' })
+        if (isInvalid) expect(description.at(-1)?.length).toBeGreaterThan(5)
+        for (const text of description) expect(text).not.toStartWith('no element')
+        if (type === 'password') expect(value).toBe('')
+      }
+      // Whoever sent a form with errors begins at the first one.
+      const first = read.find(({ isInvalid }) => isInvalid)
+      if (first) expect(first.isFocused || first.type === 'checkbox').toBe(true)
+    } finally {
+      await state.after?.(here.world)
+    }
+  })
+})
+
+describe('the pages', () => {
+  const here = pagesOfAna()
+  const state = (name: string) => STATES.find((each) => each.name === name) ?? expect.unreachable(name)
+
+  test('fit into 320 px with the longest email and a long name', async () => {
+    const email = `${'a'.repeat(64)}@${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(57)}.org`
+    expect(email).toHaveLength(254)
+    const ana = await here.person({ viewport: { width: 320, height: 800 } })
+    const expectFits = async () => {
+      const { outside, width } = await ana.inPage<Inspection>('inspect')
+      expect({ at: ana.at, outside, width }).toEqual({ at: ana.at, outside: [], width: 320 })
+    }
+    await ana.register(email, { name: 'N'.repeat(100) })
+    expect(ana.at).toBe('/verify-email')
+    await expectFits()
+    for (const path of ['/account', '/account/security', '/account/sessions', '/account/delete']) {
+      await ana.open(path)
+      await expectFits()
+    }
+    await ana.open('/account')
+    await ana.type(ana.texts.fields.new_email, email.replace('a', 'e'))
+    await ana.press(ana.texts.account.change)
+    await expectFits()
+    await ana.press(ana.texts.nav.signOut)
+    await ana.signIn(email, 'a wrong password')
+    await expectFits()
+    await ana.open('/forgot-password')
+    await ana.type(ana.texts.fields.email, email)
+    await ana.press(ana.texts.forgot.submit)
+    await expectFits()
+  })
+
+  test('take what is pasted, in passwords and codes too', async () => {
+    const ana = await here.show(state('sign-in-device'))
+    const { fields } = ana.texts
+    const paste = async (text: string, label: string, path?: string) => {
+      const [from, to] = [ana.field(path ? fields.login : fields.code), ana.field(label)]
+      await from.fill(text)
+      await from.press('Control+a')
+      await from.press('Control+x')
+      await to.focus()
+      await to.press('Control+v')
+      expect(await to.inputValue()).toBe(text)
+    }
+    await paste('123 456', fields.code)
+    await ana.open('/sign-in')
+    await paste('correct horse battery', fields.password, '/sign-in')
+  })
+
+  test('show a password on request, and hide it before it is sent', async () => {
+    const ana = await here.person()
+    const { fields, hide, show, signUp } = ana.texts
+    await ana.open('/sign-up')
+    const password = ana.field(fields.password)
+    await password.fill('short')
+    await ana.page.getByRole('button', { name: show }).click()
+    expect(await password.getAttribute('type')).toBe('text')
+    await ana.page.getByRole('button', { name: hide }).click()
+    expect(await password.getAttribute('type')).toBe('password')
+    await ana.page.getByRole('button', { name: show }).click()
+    await ana.page.evaluate(`document.forms[0].addEventListener('submit', () => {
+      sessionStorage.type = document.getElementById('password').type
+    })`)
+    await ana.press(signUp.submit)
+    expect(await ana.page.evaluate('sessionStorage.type')).toBe('password')
+  })
+
+  test('keep what was typed next to its errors, except passwords', async () => {
+    const vera = await here.show(state('sign-up-wrong'))
+    const { fields } = vera.texts
+    expect(await vera.field(fields.email).inputValue()).toBe('vera')
+    expect(await vera.field(fields.name).inputValue()).toBe('Vera')
+    expect(await vera.field(fields.password).inputValue()).toBe('')
+  })
+
+  test('move nothing if the reader prefers that', async () => {
+    const ana = await here.show(state('account'), { reducedMotion: 'reduce' })
+    const moving = await ana.page.evaluate(`[...document.querySelectorAll('*')].filter((element) => {
+      const { animationName, transitionDuration } = getComputedStyle(element)
+      return animationName !== 'none' || /[1-9]/.test(transitionDuration)
+    }).length`)
+    expect(moving).toBe(0)
+  })
+
+  test('have borders and a focus in the colours of the reader', async () => {
+    const ana = await here.show(state('sessions'), { forcedColors: 'active' })
+    const flat = await ana.page.evaluate(`[...document.querySelectorAll('button, .button, input:not([type=hidden])')]
+      .filter((element) => element.checkVisibility())
+      .map((element) => ({ html: element.outerHTML, ...getComputedStyle(element) }))
+      .filter(({ borderTopStyle, borderTopWidth }) => borderTopStyle === 'none' || parseFloat(borderTopWidth) < 1)
+      .map(({ html }) => html)`)
+    expect(flat).toEqual([])
+    await ana.page.keyboard.press('Tab')
+    await ana.page.keyboard.press('Tab')
+    expect(await ana.inPage<{ hasOutline: boolean }>('focused')).toMatchObject({ hasOutline: true })
+  })
+
+  test('are complete before their script has arrived', async () => {
+    const ana = await here.person()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    await ana.page.route('**/*.js', async (route) => {
+      await promise
+      await route.continue()
+    })
+    await ana.page.goto('/sign-in', { waitUntil: 'commit' })
+    await ana.see(ana.texts.signIn.noAccount)
+    await ana.page.waitForFunction(`performance.getEntriesByName('first-contentful-paint').length > 0`)
+    expect(await ana.page.getByRole('button', { name: ana.texts.show }).count()).toBe(0)
+    resolve()
+    await ana.page.getByRole('button', { name: ana.texts.show }).waitFor()
+  })
+})

@@ -1,0 +1,403 @@
+import type { Mail } from '../../services/auth/mail/transport.ts'
+import { type Clock, MINUTE, systemClock } from '../../services/kit/clock.ts'
+import type { Locale } from '../../services/kit/locale.ts'
+import { createUser, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { byOperator, call } from '../support/http.ts'
+import type { InProcessSystem } from '../support/system.ts'
+import { type Person, type PersonOptions, pagesInBrowser } from './pages.ts'
+
+/** When the pages are shown, so that they look the same on each day. */
+const NOW = Date.parse('2026-11-20T10:00:00Z')
+const ANA = 'ana@example.org'
+const SENT_TO = 'vera@example.org'
+const LAPTOP = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36'
+const PHONE = 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1'
+const REQUEST_ID = '0193f3a2-5c1e-7d44-9a52-1f6feb2c1a20'
+const SOME_MODULES = [
+  { id: 'reports', name: 'Reports', description: 'Charts of each week, and their files' },
+  { id: 'sharing', name: 'Sharing', description: 'Reports for people without an account', requires: ['reports'] },
+  { id: 'audits', name: 'Audits', description: 'The list of all changes', required_roles: ['AUDITOR'] },
+]
+
+/** A clock that stands still until a test moves it. */
+function standingClock(): Clock & { pass(ms: number): void } {
+  let at = NOW
+  return {
+    now: () => at,
+    monotonic: systemClock.monotonic,
+    pass(ms) {
+      at += ms
+    },
+  }
+}
+
+/** How a page looks after what a person did. */
+export interface State {
+  name: string
+  /** `ana` is signed in, `new` too, without a verified email; anyone else is not. */
+  as: 'anyone' | 'ana' | 'new'
+  show(person: Person, world: World): Promise<void>
+  /** Ends what `show` began. */
+  after?(world: World): Promise<void>
+}
+
+export interface World {
+  system: InProcessSystem
+  /** The code in the last mail to an address after the first `before` ones, and the path of its link. */
+  mail(to: string, before?: number): Promise<{ code: string; link: string }>
+  clock: ReturnType<typeof standingClock>
+}
+
+type Cookies = Extract<PersonOptions['storageState'], object>
+
+/** Serves the pages for people like Ana, and opens each state with a browser of its own. */
+export function pagesOfAna(env: Record<string, string> = {}) {
+  const mails: Mail[] = []
+  const clock = standingClock()
+  const mailer = {
+    async send(mail: Mail) {
+      mails.push(mail)
+    },
+    close: () => undefined,
+  }
+  const here = pagesInBrowser(
+    {
+      RATE_LIMIT: 'off',
+      EMAIL_LOGIN: 'on',
+      DEVICE_TRUST: 'pages',
+      // No mail is sent: as with a server, pages do not say where the files of mails are.
+      SMTP_URL: 'smtp://127.0.0.1:25',
+      MAIL_FROM: 'Ch202 <no-reply@example.org>',
+      SUPPORT_EMAIL: 'help@example.org',
+      ...env,
+    },
+    { layout: 'apart', clock, mailer },
+  )
+  const world: World = {
+    get system() {
+      return here.system
+    },
+    clock,
+    async mail(to, before = 0) {
+      const { text } = await eventually(() => mails.filter((mail) => mail.to === to)[before])
+      const [, link = ''] = /https?:\/\/[^/\s]+(\/[a-z-]+\?token=[\w-]+)/.exec(text) ?? []
+      const [, code = ''] = /^\s*(\d{3} ?\d{3})\s*$/m.exec(text) ?? []
+      return { code: code.replace(' ', ''), link }
+    },
+  }
+  let cookies: Record<'ana' | 'new', Cookies> | undefined
+
+  async function signUpEveryone(language: Locale): Promise<Record<'ana' | 'new', Cookies>> {
+    const { system } = here
+    for (const module of SOME_MODULES) await call(system.url.modules, 'POST /api/v1/modules', byOperator(module))
+    await createUser(system, { email: ANA, email_verified: true, name: 'Ana', username: 'ana' })
+    await createUser(system, { email: SENT_TO, email_verified: true })
+    const signedIn: Person[] = []
+    for (const [userAgent, count] of [
+      [PHONE, 0],
+      [LAPTOP, 1],
+    ] as const) {
+      clock.pass(3 * MINUTE)
+      const ana = await here.person({ userAgent, language })
+      await ana.signIn(ANA)
+      await ana.type(ana.texts.fields.code, (await world.mail(ANA, 2 * count)).code)
+      await ana.press(ana.texts.signIn.confirm)
+      // A notice about the new device.
+      await world.mail(ANA, 2 * count + 1)
+      signedIn.push(ana)
+    }
+    const vera = await here.person({ userAgent: LAPTOP, language })
+    await vera.register('new@example.org', { name: 'Vera' })
+    const states = await Promise.all([...signedIn, vera].map(({ context }) => context.storageState()))
+    return { ana: states[1] as Cookies, new: states[2] as Cookies }
+  }
+
+  return {
+    world,
+    person: here.person,
+    get system() {
+      return here.system
+    },
+    /** Opens a browser, and does what leads to the state. */
+    async show({ as, show }: State, options: PersonOptions = {}): Promise<Person> {
+      cookies ??= await signUpEveryone(options.language ?? 'en')
+      const person = await here.person({
+        userAgent: LAPTOP,
+        ...(as === 'anyone' ? {} : { storageState: cookies[as] }),
+        ...options,
+      })
+      await show(person, world)
+      return person
+    },
+  }
+}
+
+/** Opens a page. */
+const at = (name: string, as: State['as'], path: string): State => ({
+  name,
+  as,
+  async show(person) {
+    await person.open(path)
+  },
+})
+
+/** Opens a page with the link of a mail that is not valid, and presses its button. */
+const withBadLink = (page: string, button: (person: Person) => string, as: State['as'] = 'anyone'): State => ({
+  name: `${page}-invalid`,
+  as,
+  async show(person) {
+    await person.open(`/${page}?token=${'A'.repeat(22)}`)
+    if (['invitation', 'reset-password'].includes(page)) await person.type(person.texts.fields.new_password, PASSWORD)
+    await person.press(button(person))
+  },
+})
+
+const withLink = (page: string, as: State['as'] = 'anyone') => at(page, as, `/${page}?token=${'A'.repeat(22)}`)
+
+/** Every page, and every message on it. */
+export const STATES: readonly State[] = [
+  at('sign-in', 'anyone', '/sign-in'),
+  ...(['signed-out', 'ended', 'deleted', 'reset', 'verified'] as const).map((done) =>
+    at(`sign-in-${done}`, 'anyone', `/sign-in?done=${done}`),
+  ),
+  {
+    name: 'sign-in-empty',
+    as: 'anyone',
+    async show(person) {
+      await person.open('/sign-in')
+      await person.press(person.texts.signIn.submit)
+    },
+  },
+  {
+    name: 'sign-in-wrong',
+    as: 'anyone',
+    show: (person) => person.signIn(ANA, 'a wrong password'),
+  },
+  at('sign-in-email', 'anyone', '/sign-in?step=email'),
+  {
+    name: 'sign-in-email-wrong',
+    as: 'anyone',
+    async show(person) {
+      await person.open('/sign-in?step=email')
+      await person.type(person.texts.fields.email, 'ana')
+      await person.press(person.texts.signIn.sendCode)
+    },
+  },
+  {
+    name: 'sign-in-code',
+    as: 'anyone',
+    async show(person) {
+      await person.open('/sign-in?step=email')
+      await person.type(person.texts.fields.email, SENT_TO)
+      await person.press(person.texts.signIn.sendCode)
+    },
+  },
+  {
+    name: 'sign-in-code-wrong',
+    as: 'anyone',
+    async show(person) {
+      await person.open('/sign-in?step=email')
+      await person.type(person.texts.fields.email, 'nobody@example.org')
+      await person.press(person.texts.signIn.sendCode)
+      await person.type(person.texts.fields.code, '123456')
+      await person.press(person.texts.signIn.submit)
+    },
+  },
+  { name: 'sign-in-device', as: 'anyone', show: (person) => person.signIn(SENT_TO) },
+  {
+    name: 'sign-in-device-empty',
+    as: 'anyone',
+    async show(person) {
+      await person.signIn(SENT_TO)
+      await person.press(person.texts.signIn.confirm)
+    },
+  },
+  withLink('sign-in-link'),
+  withBadLink('sign-in-link', ({ texts }) => texts.signInLink.submit),
+  at('sign-up', 'anyone', '/sign-up'),
+  {
+    name: 'sign-up-wrong',
+    as: 'anyone',
+    show: (person) => person.register('vera', { name: 'Vera', password: 'short' }),
+  },
+  {
+    name: 'sign-up-taken',
+    as: 'anyone',
+    show: (person) => person.register(ANA, { name: 'Ana' }),
+  },
+  at('forgot-password', 'anyone', '/forgot-password'),
+  {
+    name: 'forgot-password-sent',
+    as: 'anyone',
+    async show(person) {
+      await person.open('/forgot-password')
+      await person.type(person.texts.fields.email, 'nobody@example.org')
+      await person.press(person.texts.forgot.submit)
+    },
+  },
+  withLink('reset-password'),
+  withBadLink('reset-password', ({ texts }) => texts.reset.submit),
+  {
+    name: 'reset-password-weak',
+    as: 'anyone',
+    async show(person) {
+      await person.open(`/reset-password?token=${'A'.repeat(22)}`)
+      await person.type(person.texts.fields.new_password, 'password123')
+      await person.press(person.texts.reset.submit)
+    },
+  },
+  at('verify-email-ask', 'anyone', '/verify-email'),
+  at('verify-email', 'new', '/verify-email'),
+  {
+    name: 'verify-email-wrong',
+    as: 'new',
+    async show(person) {
+      await person.open('/verify-email')
+      await person.type(person.texts.fields.code, '123 456')
+      await person.press(person.texts.verify.submit)
+    },
+  },
+  { ...withLink('verify-email'), name: 'verify-email-link' },
+  withBadLink('verify-email', ({ texts }) => texts.verify.submit),
+  withLink('confirm-email', 'ana'),
+  withBadLink('confirm-email', ({ texts }) => texts.confirmEmail.submit, 'ana'),
+  withLink('undo-email'),
+  withBadLink('undo-email', ({ texts }) => texts.undo.submit),
+  {
+    name: 'undo-email-done',
+    as: 'anyone',
+    async show(person, { mail, system }) {
+      const [before, after] = [1, 2].map(() => `${Math.random().toString(36).slice(2)}@example.org`) as [string, string]
+      const { id } = await createUser(system, { email: before, email_verified: true })
+      await call(system.url.users, `PATCH /api/v1/users/${id}`, byOperator({ email: after }))
+      await person.open((await mail(before)).link)
+      await person.press(person.texts.undo.submit)
+    },
+  },
+  withLink('invitation'),
+  withBadLink('invitation', ({ texts }) => texts.invitation.submit),
+  at('account', 'ana', '/account'),
+  at('account-new', 'new', '/account'),
+  ...(['profile', 'email', 'verified'] as const).map((done) => at(`account-${done}`, 'ana', `/account?done=${done}`)),
+  {
+    name: 'account-wrong',
+    as: 'ana',
+    async show(person) {
+      await person.open('/account')
+      await person.type(person.texts.fields.username, 'a b')
+      await person.press(person.texts.account.save)
+    },
+  },
+  {
+    name: 'account-email-wrong',
+    as: 'ana',
+    async show(person) {
+      await person.open('/account')
+      await person.type(person.texts.fields.new_email, 'vera')
+      await person.press(person.texts.account.change)
+    },
+  },
+  {
+    name: 'account-code',
+    as: 'ana',
+    async show(person) {
+      await person.open('/account')
+      await person.type(person.texts.fields.new_email, 'ana@example.net')
+      await person.press(person.texts.account.change)
+    },
+  },
+  {
+    name: 'account-code-wrong',
+    as: 'ana',
+    async show(person) {
+      await person.open('/account')
+      await person.type(person.texts.fields.new_email, 'ana@example.net')
+      await person.press(person.texts.account.change)
+      await person.press(person.texts.account.confirm)
+    },
+  },
+  at('security', 'ana', '/account/security'),
+  at('security-done', 'ana', '/account/security?done=password'),
+  {
+    name: 'security-wrong',
+    as: 'ana',
+    async show(person) {
+      await person.open('/account/security')
+      await person.type(person.texts.fields.current_password, 'a wrong password')
+      await person.type(person.texts.fields.new_password, 'another horse battery')
+      await person.press(person.texts.security.change)
+    },
+  },
+  at('sessions', 'ana', '/account/sessions'),
+  at('sessions-done', 'ana', '/account/sessions?done=sessions'),
+  at('modules', 'ana', '/account/modules'),
+  {
+    name: 'modules-on',
+    as: 'ana',
+    async show(person) {
+      await person.open('/account/modules')
+      const { enableNamed } = person.texts.modules
+      if ((await person.read()).includes(person.texts.modules.enable)) await person.press(enableNamed('Reports'))
+      await person.open('/account/modules')
+    },
+  },
+  {
+    name: 'modules-refused',
+    as: 'new',
+    async show(person) {
+      await person.open('/account/modules')
+      await person.press(person.texts.modules.enableNamed('Sharing'))
+    },
+  },
+  at('apps', 'ana', '/account/apps'),
+  at('delete', 'ana', '/account/delete'),
+  {
+    name: 'delete-unconfirmed',
+    as: 'ana',
+    async show(person) {
+      await person.open('/account/delete')
+      await person.press(person.texts.remove.submit)
+    },
+  },
+  at('not-found', 'anyone', '/nowhere'),
+  at('method', 'anyone', '/sign-out'),
+  {
+    name: 'forbidden',
+    as: 'anyone',
+    async show(person) {
+      await person.open('/sign-in')
+      await person.context.clearCookies()
+      await person.signIn(ANA)
+    },
+  },
+  {
+    name: 'unavailable',
+    as: 'ana',
+    async show(person, { system }) {
+      await person.context.setExtraHTTPHeaders({ 'x-request-id': REQUEST_ID })
+      await system.terminate('modules')
+      await person.open('/account/modules')
+    },
+    after: ({ system }) => system.start('modules'),
+  },
+  // The last states: from then on Ana has signed in too long ago.
+  {
+    name: 'account-password',
+    as: 'ana',
+    async show(person, { clock }) {
+      clock.pass(15 * MINUTE)
+      await person.open('/account')
+    },
+  },
+  {
+    name: 'delete-password',
+    as: 'ana',
+    async show(person) {
+      await person.open('/account/delete')
+      await person.tick(ANA)
+      await person.type(person.texts.fields.confirm_password, 'a wrong password')
+      await person.press(person.texts.remove.submit)
+    },
+  },
+]
