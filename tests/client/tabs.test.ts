@@ -23,7 +23,13 @@ import {
 } from './tabs.ts'
 
 const port = freePort()
-const settings = { RATE_LIMIT: 'off', CORS_ORIGINS: `http://127.0.0.1:${port}`, LOG_LEVEL: 'silent' }
+const settings = {
+  RATE_LIMIT: 'off',
+  CORS_ORIGINS: `http://127.0.0.1:${port}`,
+  LOG_LEVEL: 'silent',
+  // A repeated refresh may be late on a busy machine. One with a token before the last still ends the session.
+  REFRESH_REUSE_GRACE: '10m',
+}
 const lasting = running(inProcess, settings)
 /** Access tokens of this one are valid for two seconds, which a request may take on a busy machine. */
 const brief = running(inProcess, { ...settings, JWT_EXPIRE: '2s' })
