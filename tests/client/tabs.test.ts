@@ -120,8 +120,8 @@ test('five tabs refresh tokens that are valid for two seconds', async () => {
 
 describe.each([
   ['a browser', EVERYTHING, 60],
-  ['a browser without locks', NO_LOCKS, 12],
-  ['a browser without locks and channels', NEITHER, 12],
+  ['a browser without locks', NO_LOCKS, 6],
+  ['a browser without locks and channels', NEITHER, 6],
 ] as const)('in %s', (_, lacking, count) => {
   test(
     'five tabs of which every third answer is lost stay signed in',
