@@ -8,6 +8,11 @@ import type { Session, Store } from './store.ts'
 const PATIENCE = 4000
 /** Milliseconds between looks at a lease. */
 const PAUSE = 50
+/**
+ * Milliseconds between two refreshes without locks. Two clients may each believe that they have the lease, and the server
+ * ends the session of a client that is late by two refreshes.
+ */
+const SPACING = 1000
 
 export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms))
 
@@ -100,10 +105,11 @@ async function withLease(
   const end = performance.now() + PATIENCE
   while (performance.now() < end) {
     // Another client has done it: the work is only to read its result.
-    if (!(await needed())) return await work()
+    const session = await needed()
+    if (!session) return await work()
     if ((await holder()) === undefined) {
       await store.set('lease', `${id} ${Date.now() + PATIENCE}`)
-      await sleep(PAUSE)
+      await sleep(Math.min(SPACING, Math.max(PAUSE, session.from + SPACING - Date.now())))
       if ((await holder()) === id) break
     }
     await sleep(PAUSE)

@@ -119,13 +119,13 @@ test('five tabs refresh tokens that are valid for two seconds', async () => {
 })
 
 describe.each([
-  ['a browser', EVERYTHING, 60],
-  ['a browser without locks', NO_LOCKS, 12],
-  ['a browser without locks and channels', NEITHER, 12],
-] as const)('in %s', (_, lacking, count) => {
+  ['a browser', EVERYTHING, 5, 60],
+  ['a browser without locks', NO_LOCKS, 3, 3],
+  ['a browser without locks and channels', NEITHER, 3, 3],
+] as const)('in %s', (_, lacking, tabCount, count) => {
   test(
-    'five tabs of which every third answer is lost stay signed in',
-    withTabs(5, lacking, async (pages) => {
+    'tabs of which every third answer is lost stay signed in',
+    withTabs(tabCount, lacking, async (pages) => {
       let requests = 0
       proxy.fate = (path) => (path.endsWith('/refresh') && ++requests % 3 === 0 ? 'lost' : 'pass')
       await refreshAll(pages, count)

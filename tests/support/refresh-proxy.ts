@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 /** A refresh that went through the proxy. */
@@ -36,7 +36,11 @@ export interface RefreshProxy {
 export async function refreshProxy(target: () => string): Promise<RefreshProxy> {
   const pass = () => 'pass' as const
   let underWay = 0
-  const server = createServer(async (request, response) => {
+  // A client that gives up, or a system that stops, ends a request at any point.
+  const server = createServer(
+    (request, response) => void handle(request, response).catch(() => request.socket.destroy()),
+  )
+  async function handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = request.url ?? '/'
     const body = await textOf(request)
     const headers = new Headers(request.headers as Record<string, string>)
@@ -73,7 +77,7 @@ export async function refreshProxy(target: () => string): Promise<RefreshProxy> 
       return void response.writeHead(307, { ...sent, location: proxy.redirect }).end()
     response.writeHead(answer.status, { ...sent, ...(type ? { 'content-type': type } : {}) })
     response.end(answer.status === 204 ? undefined : text)
-  })
+  }
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const proxy: RefreshProxy = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
