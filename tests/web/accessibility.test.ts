@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'bun:test'
-import { readFileSync } from 'node:fs'
+import { source } from 'axe-core'
+import { createUser } from '../support/actors.ts'
+import { byOperator, call } from '../support/http.ts'
 import type { Person } from './pages.ts'
 import { pagesOfAna, STATES } from './states.ts'
 
-const AXE = readFileSync(Bun.resolveSync('axe-core/axe.min.js', import.meta.dir), 'utf8')
 const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']
 
 const SCREENS = (['light', 'dark'] as const).flatMap((colorScheme) =>
@@ -12,7 +13,7 @@ const SCREENS = (['light', 'dark'] as const).flatMap((colorScheme) =>
 
 interface Inspection {
   width: number
-  outside: string[]
+  overflow: string[]
   clipped: string[]
   small: string[]
 }
@@ -27,9 +28,9 @@ interface FieldRead {
   description: string[]
 }
 
-/** What axe finds: the rule, and the elements that break it. */
+/** Runs axe. @returns each rule that is broken, with the elements that break it */
 async function violations({ page }: Person): Promise<string[]> {
-  await page.evaluate(AXE)
+  await page.evaluate(source)
   return (await page.evaluate(
     `axe.run(document, { runOnly: { type: 'tag', values: ${JSON.stringify(TAGS)} } }).then(({ violations }) =>
       violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html, failureSummary }) => html + ' ' + failureSummary).join('; ')))`,
@@ -74,7 +75,7 @@ const fine = ({ colorScheme, width }: (typeof SCREENS)[number]) => ({
   colorScheme,
   width,
   pageWidth: width,
-  outside: [],
+  overflow: [],
   clipped: [],
   small: [],
   axe: [],
@@ -92,8 +93,8 @@ describe.each(['en', 'ru'] as const)('in %s', (language) => {
       // Text of twice the size (WCAG 2.2, 1.4.4).
       await person.page.setViewportSize({ width: 640, height: 800 })
       await person.page.evaluate(`document.documentElement.style.fontSize = '200%'`)
-      const { clipped, outside, width } = await person.inPage<Inspection>('inspect')
-      expect({ clipped, outside, width }).toEqual({ clipped: [], outside: [], width: 640 })
+      const { clipped, overflow, width } = await person.inPage<Inspection>('inspect')
+      expect({ clipped, overflow, width }).toEqual({ clipped: [], overflow: [], width: 640 })
       expect(await weightOf(person)).toBeLessThan(HEAVIEST)
       const read = await person.inPage<FieldRead[]>('fields')
       for (const { autocomplete, description, isInvalid, label, name, type, value } of read) {
@@ -121,8 +122,8 @@ describe('the pages', () => {
     expect(email).toHaveLength(254)
     const ana = await here.person({ viewport: { width: 320, height: 800 } })
     const expectFits = async () => {
-      const { outside, width } = await ana.inPage<Inspection>('inspect')
-      expect({ at: ana.at, outside, width }).toEqual({ at: ana.at, outside: [], width: 320 })
+      const { overflow, width } = await ana.inPage<Inspection>('inspect')
+      expect({ at: ana.at, overflow, width }).toEqual({ at: ana.at, overflow: [], width: 320 })
     }
     await ana.register(email, { name: 'N'.repeat(100) })
     expect(ana.at).toBe('/verify-email')
@@ -222,5 +223,37 @@ describe('the pages', () => {
     expect(await ana.page.getByRole('button', { name: ana.texts.show }).count()).toBe(0)
     resolve()
     await ana.page.getByRole('button', { name: ana.texts.show }).waitFor()
+  })
+})
+
+describe('with a closed registration, verified emails, and mails in files', () => {
+  const here = pagesOfAna({ REGISTRATION: 'closed', EMAIL_VERIFICATION: 'required', SMTP_URL: '', DEVICE_TRUST: 'off' })
+
+  test('the sign-in, the sign-up, and the pages that wait for a mail are accessible', async () => {
+    const { email } = await createUser(here.system, { email_verified: true })
+    const { email: unverified, id } = await createUser(here.system, { email_verified: true })
+    const changed = await call(
+      here.system.url.users,
+      `PATCH /api/v1/users/${id}`,
+      byOperator({ email_verified: false }),
+    )
+    expect(changed.status).toBe(200)
+    const ana = await here.person()
+    const { fields, forgot, signUp, verify } = ana.texts
+    const expectFine = async () => {
+      for (const screen of SCREENS) expect(await faults(ana, screen)).toEqual(fine(screen))
+    }
+    await ana.open('/sign-up')
+    await ana.see(signUp.closed)
+    await expectFine()
+    await ana.signIn(unverified)
+    await ana.see(verify.required)
+    await ana.see(`${here.system.dataDir}/mail/`)
+    await expectFine()
+    await ana.open('/forgot-password')
+    await ana.type(fields.email, email)
+    await ana.press(forgot.submit)
+    await ana.see(`${here.system.dataDir}/mail/`)
+    await expectFine()
   })
 })

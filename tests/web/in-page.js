@@ -20,7 +20,7 @@ function inspect() {
   const isShown = (element) => element.checkVisibility() && element.getBoundingClientRect().width > 0
   const shown = [...document.body.querySelectorAll('*')].filter(isShown)
   const name = (element) => element.outerHTML.slice(0, 120)
-  const outside = shown
+  const overflow = shown
     .filter((element) => {
       const { left, right } = element.getBoundingClientRect()
       return left < -1 || right > innerWidth + 1
@@ -41,7 +41,7 @@ function inspect() {
       return height < 24 || width < 24
     })
     .map(name)
-  return { width: document.documentElement.scrollWidth, outside, clipped, small }
+  return { width: document.documentElement.scrollWidth, overflow, clipped, small }
 }
 
 function textBeside(element) {

@@ -393,7 +393,8 @@ export const STATES: readonly State[] = [
   {
     name: 'delete-password',
     as: 'ana',
-    async show(person) {
+    async show(person, { clock }) {
+      clock.pass(15 * MINUTE)
       await person.open('/account/delete')
       await person.tick(ANA)
       await person.type(person.texts.fields.confirm_password, 'a wrong password')
