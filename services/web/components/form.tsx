@@ -159,10 +159,13 @@ export function CodeField({ errors }: { errors?: FormErrors | undefined }) {
 
 /** The field of a password that is being set. */
 export function NewPasswordField({
+  autofocus,
   errors,
   label,
   name,
 }: {
+  /** Whether a person begins here. */
+  autofocus?: true
   errors: FormErrors | undefined
   label: string
   name: string
@@ -174,6 +177,7 @@ export function NewPasswordField({
       label={label}
       type="password"
       autocomplete="new-password"
+      autofocus={autofocus === true && !errors}
       hint={texts.hints.password(context.config.passwordMinLength)}
       errors={errors}
     />

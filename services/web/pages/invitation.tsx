@@ -39,12 +39,12 @@ function show(request: BrowserRequest, errors: FormErrors | undefined, status: n
 }
 
 function Invitation({ errors }: { errors: FormErrors | undefined }) {
-  const { form, linkToken, texts } = useRequest()
+  const { context, form, linkToken, texts } = useRequest()
   return (
     <CardPage title={texts.invitation.title}>
-      <p>{texts.invitation.lead}</p>
+      <p>{texts.invitation.lead(context.config.productName)}</p>
       <Form action="/invitation" errors={linkErrors(errors, texts.problems.invalid_link)} hidden={{ token: linkToken }}>
-        <NewPasswordField name="new_password" label={texts.fields.new_password} errors={errors} />
+        <NewPasswordField autofocus name="new_password" label={texts.fields.password} errors={errors} />
         <Field
           name="name"
           label={texts.fields.name}

@@ -22,13 +22,31 @@ export const modulesPage: Page = {
     const action = request.field('action') === 'enable' ? 'enable' : 'disable'
     const outcome = await request.call(({ modules }) => modules({ module_id })[action].post({}))
     if (outcome.ok) return redirect(request, '/account/modules?done=module')
-    return show(request, formErrors(outcome.problem, request.texts), outcome.problem.status)
+    const { code, status } = outcome.problem
+    const first = code === 'module_dependency' ? blockers(await modulesOf(request), module_id, action) : []
+    if (first.length === 0) return show(request, formErrors(outcome.problem, request.texts), status)
+    const summary = request.texts.modules[`${action}First`](first.join(', '))
+    return show(request, { fields: {}, summary }, status)
   },
 }
 
+/** The names of the modules that must be turned on before this one, or turned off. */
+function blockers(modules: readonly ModuleRead[], id: string, action: 'enable' | 'disable'): string[] {
+  const module = modules.find((each) => each.id === id)
+  const blocking = modules.filter((other) =>
+    action === 'enable'
+      ? module?.requires.includes(other.id) && !other.enabled
+      : other.enabled && other.requires.includes(id),
+  )
+  return blocking.map(({ name }) => name)
+}
+
+async function modulesOf(request: BrowserRequest): Promise<readonly ModuleRead[]> {
+  return expected(await request.call(({ modules }) => modules.get())).items
+}
+
 async function show(request: BrowserRequest, errors: FormErrors | undefined, status: number): Promise<Response> {
-  const { items } = expected(await request.call(({ modules }) => modules.get()))
-  const content = <Modules modules={items} errors={errors} />
+  const content = <Modules modules={await modulesOf(request)} errors={errors} />
   return renderPage(request, content, { title: request.texts.modules.title, status })
 }
 

@@ -42,7 +42,7 @@ function ResetPassword({ errors }: { errors: FormErrors | undefined }) {
         errors={linkErrors(errors, texts.problems.invalid_link)}
         hidden={{ token: linkToken }}
       >
-        <NewPasswordField name="new_password" label={texts.fields.new_password} errors={errors} />
+        <NewPasswordField autofocus name="new_password" label={texts.fields.new_password} errors={errors} />
         <button type="submit" class="full">
           {texts.reset.submit}
         </button>

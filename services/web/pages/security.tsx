@@ -55,7 +55,10 @@ async function activityOf(request: BrowserRequest): Promise<Rows> {
   const outcome = await request.call<Rows>(({ auth }) => auth.activity.get({ query: query as never }))
   // A cursor that someone changed.
   if (!outcome.ok && outcome.problem.status === 400) return { items: [], next_cursor: null }
-  return expected(outcome)
+  const { items, next_cursor } = expected(outcome)
+  // A registration creates the account: one of the two rows says so.
+  const isRegistered = items.some(({ type }) => type === 'user.registered')
+  return { items: items.filter(({ type }) => !(isRegistered && type === 'user.created')), next_cursor }
 }
 
 interface SecurityProps {

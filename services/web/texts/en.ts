@@ -167,7 +167,7 @@ export const en = {
   },
   invitation: {
     title: 'Welcome',
-    lead: 'Choose a password to accept the invitation.',
+    lead: (product: string) => `You are invited to ${product}. Choose a password to accept.`,
     submit: 'Accept the invitation',
   },
   nav: {
@@ -236,7 +236,7 @@ export const en = {
     'email.changed': 'The email was changed',
     'email.restored': 'The earlier email was restored',
     'invitation.accepted': 'The invitation was accepted',
-    'user.registered': 'Registered',
+    'user.registered': 'The account was created',
     'user.created': 'The account was created',
     'user.invited': 'An administrator sent an invitation',
     'user.updated': 'The profile was changed',
@@ -272,6 +272,8 @@ export const en = {
     disableNamed: (name: string) => `Turn off ${name}`,
     unavailable: 'Needs a role that you do not have.',
     requires: (names: string) => `Needs: ${names}`,
+    enableFirst: (names: string) => `Turn on first: ${names}.`,
+    disableFirst: (names: string) => `Turn off first: ${names}.`,
   },
   apps: {
     title: 'Apps',

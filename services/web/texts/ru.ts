@@ -164,7 +164,7 @@ export const ru: Texts = {
   },
   invitation: {
     title: 'Добро пожаловать',
-    lead: 'Чтобы принять приглашение, придумайте пароль.',
+    lead: (product) => `Вас пригласили в ${product}. Чтобы принять приглашение, придумайте пароль.`,
     submit: 'Принять приглашение',
   },
   nav: {
@@ -232,7 +232,7 @@ export const ru: Texts = {
     'email.changed': 'Почта изменена',
     'email.restored': 'Прежняя почта восстановлена',
     'invitation.accepted': 'Приглашение принято',
-    'user.registered': 'Регистрация',
+    'user.registered': 'Учётная запись создана',
     'user.created': 'Учётная запись создана',
     'user.invited': 'Администратор отправил приглашение',
     'user.updated': 'Профиль изменён',
@@ -268,6 +268,8 @@ export const ru: Texts = {
     disableNamed: (name) => `Выключить: ${name}`,
     unavailable: 'Нужна роль, которой у вас нет.',
     requires: (names) => `Нужны: ${names}`,
+    enableFirst: (names) => `Сначала включите: ${names}.`,
+    disableFirst: (names) => `Сначала выключите: ${names}.`,
   },
   apps: {
     title: 'Приложения',
