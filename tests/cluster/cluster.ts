@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { listenSetting } from '../../services/kit/process/service-address.ts'
-import { ofEachService, SERVICES_WITH_DATABASE } from '../../services/registry.ts'
+import { ofEachService, SERVICE_NAMES, SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { type PostgresLine, startPostgresLine } from '../faults/postgres-line.ts'
 import { freePort } from '../support/ports.ts'
 import { addressSettings, type Name, newAddresses, systemSettings } from '../support/settings.ts'
@@ -72,7 +72,10 @@ export async function cluster(
   const newNode = async (service: Name) => {
     const number = nodes[service].length + 1
     const url = `http://127.0.0.1:${freePort()}`
-    const line = lines ? await startPostgresLine(Number(new URL(database.addressOf(service)).port)) : undefined
+    const line =
+      lines && hasDatabase(service)
+        ? await startPostgresLine(Number(new URL(database.addressOf(service)).port))
+        : undefined
     if (line) openLines.push(line)
     const dataDir = join(directory, `${service}-${number}`)
     const node = new ClusterNode({
@@ -120,10 +123,7 @@ export async function cluster(
       return node
     },
     at: (number) => ({
-      // A service without a database has no nodes here.
-      url: ofEachService((service) =>
-        nodes[service].length === 0 ? addresses.url[service] : system.node(service, number).url,
-      ),
+      url: ofEachService((service) => system.node(service, hasDatabase(service) ? number : 1).url),
     }),
     async add(service) {
       const node = await newNode(service)
@@ -150,7 +150,7 @@ export async function cluster(
     },
     async stop() {
       for (const node of system.all()) if (lines) node.rejoin()
-      await Promise.all(SERVICES_WITH_DATABASE.map(system.terminate))
+      await Promise.all(SERVICE_NAMES.map(system.terminate))
       await Promise.all(Object.values(balancers).map((balancer) => balancer.stop()))
       for (const line of openLines) line.stop()
       if (!options.database) await database.remove()
@@ -158,9 +158,10 @@ export async function cluster(
     },
   }
   try {
-    for (const service of SERVICES_WITH_DATABASE) for (let n = 0; n < count; n++) await newNode(service)
-    await Promise.all(SERVICES_WITH_DATABASE.map(balance))
-    await Promise.all(SERVICES_WITH_DATABASE.map((service) => system.start(service)))
+    for (const service of SERVICE_NAMES)
+      for (let n = 0; n < (hasDatabase(service) ? count : 1); n++) await newNode(service)
+    await Promise.all(SERVICE_NAMES.map(balance))
+    await Promise.all(SERVICE_NAMES.map((service) => system.start(service)))
   } catch (error) {
     await system.stop()
     throw error
@@ -168,10 +169,14 @@ export async function cluster(
   return system
 }
 
+/** A service without a database keeps nothing that nodes could disagree on: here it has one node, outside of `all`. */
+function hasDatabase(service: Name): boolean {
+  return SERVICES_WITH_DATABASE.includes(service)
+}
+
 async function startBalancers(url: Record<Name, string>, directory: string): Promise<Record<Name, Balancer>> {
   const start = process.env.CH202_TEST_BALANCER === 'caddy' ? startCaddy : startBalancer
   const balancers: Partial<Record<Name, Balancer>> = {}
-  for (const service of SERVICES_WITH_DATABASE)
-    balancers[service] = await start(Number(new URL(url[service]).port), directory)
+  for (const service of SERVICE_NAMES) balancers[service] = await start(Number(new URL(url[service]).port), directory)
   return balancers as Record<Name, Balancer>
 }

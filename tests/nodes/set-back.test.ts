@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { registerUser, type TestUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, awaitReadiness, call } from '../support/http.ts'
@@ -40,7 +41,12 @@ async function statusesOf(user: TestUser): Promise<number[]> {
   return await Promise.all(requests.map(async ([base, request]) => (await call(base, request, bearer(user))).status))
 }
 
-const allReady = () => Promise.all([0, 1].map((node) => awaitReadiness({ url: nodes.urlsOf(node) })))
+const allReady = async () => {
+  for (const node of [0, 1]) {
+    const urls = nodes.urlsOf(node)
+    await awaitReadiness({ url: Object.fromEntries(SERVICES_WITH_DATABASE.map((name) => [name, urls[name]])) })
+  }
+}
 
 /** @returns a function that sets the feed back to this moment, in one transaction */
 async function rememberFeed(): Promise<() => Promise<unknown>> {

@@ -114,7 +114,8 @@ const INTERNAL =
 
 /** Credentials that the route accepts: the operator key if possible. @param bearer those of a user */
 export function credentialFor({ path }: Pick<ServedRoute, 'path'>, bearer: Record<string, string>) {
-  if (/\/(logout-all|change-password|me|activity|reauthenticate|email-change-(request|confirm))$/.test(path)) return bearer
+  if (/\/(logout-all|change-password|me|activity|reauthenticate|email-change-(request|confirm))$/.test(path))
+    return bearer
   // These routes create a resource of a user, and a key has no user.
   if (OWNED.some(([, service]) => path.endsWith(`/${service}`))) return bearer
   return INTERNAL.test(path) && !path.includes('/admin/') ? as.internal : as.operator
