@@ -383,7 +383,12 @@ describe('webhooks, with a clock that the tests set', () => {
 
   test('at most 50 webhooks can be added', async () => {
     const url = 'http://127.0.0.1:9/'
-    const some = await Promise.all(Array.from({ length: 60 }, () => instance.ask(`POST ${ADMIN}`, byOperator({ url }))))
+    // Sixty at once may keep a slow database busy for longer than a request waits.
+    const add = async () => {
+      const answer = await instance.ask(`POST ${ADMIN}`, byOperator({ url }))
+      return answer.status === 503 ? undefined : answer
+    }
+    const some = await Promise.all(Array.from({ length: 60 }, () => eventually(add)))
     expect(some.filter((one) => one.status === 201).length).toBe(50)
     expect(some.filter((one) => one.status === 400 && /50 webhooks/.test(one.text)).length).toBe(10)
     const items = (await ask(`GET ${ADMIN}`)).items

@@ -55,7 +55,7 @@ export function restartOfAuth(start: Start): void {
 
 export function withoutAuth(start: Start): void {
   const others: Name[] = ['users', 'modules']
-  const here = running(start, { REVOCATION_MAX_LAG: '2s' })
+  const here = running(start, { REVOCATION_MAX_LAG: '4s' })
   const { auth } = here
 
   test('known tokens stay valid for the time of the setting, and revoked ones refused; then requests are 503 until auth is back', async () => {
