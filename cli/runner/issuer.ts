@@ -23,13 +23,12 @@ export async function unreachableSettings(config: Config): Promise<string[]> {
 
 function firstStartErrors(config: Config, settings: readonly AuthAddressSetting[]): string[] {
   const faults = settings.flatMap((setting) =>
-    firstStartFaults(
-      config,
-      setting,
-      setting === 'AUTH_URL'
-        ? { address: config.addresses.auth, listen: config.listen.auth }
-        : { address: config.url, listen: config.listenAll },
-    ),
+    setting === 'AUTH_URL'
+      ? firstStartFaults(config, setting, { address: config.addresses.auth, listen: config.listen.auth })
+      : firstStartFaults({ ...config, publicUrl: config.publicUrlAtOneAddress }, setting, {
+          address: config.url,
+          listen: config.listenAll,
+        }),
   )
   return [...new Set(faults)]
 }

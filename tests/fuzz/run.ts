@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { serviceForPath } from '../../cli/client/routing.ts'
+import { descriptorOf, SERVICE_NAMES } from '../../services/registry.ts'
 import type { OpenApiDocument } from '../openapi/document.ts'
 import { PROMPT } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
@@ -102,7 +103,8 @@ class Run {
   }
 
   private async documents(): Promise<OpenApiDocument[]> {
-    const bases = [...new Set(Object.values(this.system.url))]
+    const documented = SERVICE_NAMES.filter((name) => descriptorOf(name).documentedRoutes)
+    const bases = [...new Set(documented.map((name) => this.system.url[name]))]
     return await Promise.all(bases.map(async (base) => (await call(base, 'GET /swagger/json')).body))
   }
 
@@ -193,7 +195,8 @@ class Run {
   }
 
   private async memory(): Promise<number> {
-    const bases = [...new Set(Object.values(this.system.url))]
+    const documented = SERVICE_NAMES.filter((name) => descriptorOf(name).documentedRoutes)
+    const bases = [...new Set(documented.map((name) => this.system.url[name]))]
     const texts = await Promise.all(bases.map((base) => call(base, 'GET /metrics', { headers: as.operator })))
     return texts.reduce((sum, { text }) => sum + Number(RESIDENT.exec(text)?.[1]), 0)
   }

@@ -10,7 +10,7 @@ import type { Config } from './config.ts'
  * @returns faults for a ConfigError
  */
 export function firstStartFaults(
-  { issuer, publicUrl }: Pick<Config, 'issuer' | 'publicUrl'>,
+  { issuer, publicUrl, url }: Pick<Config, 'issuer' | 'publicUrl' | 'url'>,
   setting: string,
   { address, listen }: { address: string; listen: string },
 ): string[] {
@@ -23,7 +23,9 @@ export function firstStartFaults(
       `ISSUER must be set: ${setting} is an address of this machine alone, and would be in every token, although auth listens for others`,
     )
   if (hasWildcardHost(publicUrl))
-    faults.push(`PUBLIC_URL must be set: CH202_URL ${host}, and links in mails start with it`)
+    faults.push(
+      `PUBLIC_URL must be set: ${publicUrl === url ? 'CH202_URL' : 'WEB_URL'} ${host}, and links in mails start with it`,
+    )
   return faults
 }
 

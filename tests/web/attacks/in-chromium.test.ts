@@ -38,7 +38,7 @@ describe('pages in Chromium', () => {
 
   async function emailShown(page: Page): Promise<string | null> {
     await page.goto(`${here.pages}/account`)
-    return await page.locator('#email strong').first().textContent()
+    return await page.locator('.forms strong').first().textContent()
   }
 
   test.each(['foreign', 'sibling'] as const)(
