@@ -69,7 +69,7 @@ describe('R25: an issuer that clients cannot reach', () => {
 
   test('is reported together with the setting for links in mails', async () => {
     const env = settings({ CH202_URL: `http://0.0.0.0:${freePort()}` })
-    const faults = [/^PUBLIC_URL must be set: CH202_URL /, /^ISSUER must be set: CH202_URL /]
+    const faults = [/^ISSUER must be set: CH202_URL /, /^PUBLIC_URL must be set: CH202_URL /]
     expect(await validated(env)).toEqual({ status: 10, faults: faults.map((fault) => expect.stringMatching(fault)) })
     const { stderr } = await runTool(['serve'], { env })
     expect(stderr.match(/ must be set: CH202_URL /g)?.length).toBe(2)

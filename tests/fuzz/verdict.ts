@@ -92,7 +92,8 @@ export class Validator {
     const faults = this.commonFaults(reply)
     if (reply.status >= 400 && secretsIn(prepared.value).some((secret) => reply.text.includes(secret)))
       faults.push('a secret that was sent comes back')
-    if (faults.length > 0) return faults
+    // A browser that asks for a path that nothing has gets a page.
+    if (faults.length > 0 || isPage(reply)) return faults
     const { body, status } = reply
     const may = otherCredentials(drawn) ? undefined : this.may(drawn)
     const raw = drawn.twists.find((twist) => twist.at === 'raw')
@@ -113,7 +114,8 @@ export class Validator {
   }
 
   /** Faults that no answer may have, whatever the request. */
-  private commonFaults({ body, headers, status, text, took }: Reply): string[] {
+  private commonFaults(reply: Reply): string[] {
+    const { body, headers, status, text, took } = reply
     const faults: string[] = []
     if (status >= 500) faults.push(`${status}: ${text}`)
     if (status === 429 && !this.limits) faults.push('429 without limits')
@@ -122,13 +124,13 @@ export class Validator {
     if (!id) faults.push('there is no x-request-id')
     for (const [name, value] of [
       ['x-content-type-options', 'nosniff'],
-      ['referrer-policy', 'no-referrer'],
+      ['referrer-policy', isPage(reply) ? 'same-origin' : 'no-referrer'],
     ] as const)
       if (headers.get(name) !== value) faults.push(`${name} is ${headers.get(name)}`)
     if (headers.get('set-cookie') !== null) faults.push('a header has been split')
     if (text.includes(CANARY)) faults.push('a secret comes back')
     // A HEAD has no body.
-    if (status >= 400 && text !== '') faults.push(...ofProblem(status, body, id))
+    if (status >= 400 && text !== '' && !isPage(reply)) faults.push(...ofProblem(status, body, id))
     // A request that ends a session waits for the other services, at most one second.
     if (took > PROMPT) faults.push(`it took ${Math.round(took)} ms`)
     return faults
@@ -190,4 +192,9 @@ function namesAnother({ call, caller, path, twists }: Drawn): boolean {
 
 function read(text: string, { type }: Record<string, unknown>): unknown {
   return type === 'integer' && /^\d+$/.test(text) ? Number(text) : text
+}
+
+/** Whether an answer is the page about a path that nothing has. Everything else is an answer of the API. */
+function isPage({ headers, status }: Reply): boolean {
+  return status === 404 && headers.get('content-type') === 'text/html; charset=utf-8'
 }
