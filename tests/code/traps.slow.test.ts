@@ -1,9 +1,12 @@
 import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
 import { generateKeyPairSync } from 'node:crypto'
-import { readFileSync, statSync } from 'node:fs'
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { type AnyElysia, Elysia, t } from 'elysia'
+import { jwtVerify, SignJWT } from 'jose'
 import { text as statement } from '../../db/engine.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { ClientAddress } from '../../services/kit/client-address.ts'
@@ -517,7 +520,8 @@ test('trap 14: a service that keeps crashing makes the runner stop all services 
 
 test('trap 15: the tool compiles with bytecode, and runs without Bun', async () => {
   const tool = folder.fresh()
-  const built = launch([process.execPath, 'build', '--compile', '--bytecode', 'cli/main.ts', '--outfile', tool])
+  const entries = ['cli/main.ts', 'services/kit/passwords/hash-worker.ts']
+  const built = launch([process.execPath, 'build', '--compile', '--bytecode', ...entries, '--outfile', tool])
   expect((await built.ended).status).toBe(0)
   const env = ownSettings(folder.fresh(), { PATH: '/usr/bin:/bin' })
   const versionCommand = await launch([tool, 'version'], { env, cwd: folder.path }).ended
@@ -528,6 +532,8 @@ test('trap 15: the tool compiles with bytecode, and runs without Bun', async () 
   const served = launch([tool, 'serve'], { env, cwd: folder.path })
   await served.printed(/ready at/)
   expect((await call(env.CH202_URL ?? '', 'GET /health/db')).status).toBe(200)
+  const body = { email: newEmail(), password: PASSWORD }
+  expect((await call(env.CH202_URL ?? '', 'POST /api/v1/auth/register', { body })).status).toBe(201)
   served.signal('SIGTERM')
   expect((await served.ended).status).toBe(0)
 })
@@ -798,6 +804,42 @@ test('check 24: trap 22, no unusual spelling of a path bypasses the credential c
   )
   expect(both.status).not.toBe(200)
   expect(both.text).not.toContain('"items"')
+})
+
+test('trap 23: WebCrypto, file reads and lazy imports do not wait for hashes', async () => {
+  const cores = availableParallelism()
+  const hasher = new PasswordHasher({ passwordHash: 'bcrypt', bcryptCost: 10, hashQueue: 2 * cores })
+  const hash = await hasher.hash(PASSWORD)
+  const secret = crypto.getRandomValues(new Uint8Array(32))
+  const token = await new SignJWT({}).setProtectedHeader({ alg: 'HS256' }).sign(secret)
+  const source = folder.fresh()
+  mkdirSync(source)
+  let modules = 0
+  const kinds: Record<string, () => Promise<unknown>> = {
+    'a check of jose': () => jwtVerify(token, secret),
+    'a file read by Bun': () => Bun.file(import.meta.path).text(),
+    'a file read by node:fs': () => readFile(import.meta.path),
+    'a lazy import': () => {
+      const path = join(source, `${modules++}.ts`)
+      writeFileSync(path, `export const number: number = ${modules}`)
+      return import(path)
+    },
+  }
+  for (const [kind, work] of Object.entries(kinds)) {
+    let isOver = false
+    let hashes = 0
+    // All cores hash until the last one of the works is done.
+    const all = Array.from({ length: 2 * cores }, async () => {
+      for (; !isOver; hashes++) await hasher.verify(PASSWORD, hash)
+    })
+    let times = 0
+    for (; hashes < 2 * cores; times++) await work()
+    isOver = true
+    await Promise.all(all)
+    // Work that shares threads with the hashes is done about once while one is computed. Counts do not depend on the
+    // machine's speed.
+    expect([kind, times > 10 * cores]).toEqual([kind, true])
+  }
 })
 
 test('trap 25: a request without a Host header gets a complete URL before the app sees it', async () => {

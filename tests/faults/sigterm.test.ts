@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { cpSync, readdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { addressSetting } from '../../services/kit/process/service-address.ts'
 import { SERVICE_NAMES, type ServiceName } from '../../services/registry.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
@@ -227,4 +228,26 @@ test('a request that never ends delays a stop by at most ten seconds', async () 
   const { status, stderr, took } = await endless
   expect([status, stderr]).toEqual([0, ''])
   expect(took).toBeWithin(5000, PROMPT)
+})
+
+test('hashes that take minutes delay a stop by at most ten seconds', async () => {
+  const env = ownSettings(folder.fresh(), { BCRYPT_COST: '20' })
+  const { processes, users } = await start([tool('serve')], true, env)
+  const body = JSON.stringify({ email: newEmail(), password: PASSWORD })
+  // All cores hash, and one hash waits.
+  const clients = Array.from({ length: availableParallelism() + 1 }, () => new KeepAlive(users))
+  for (const client of clients) {
+    await client.open()
+    client.send(KeepAlive.bytes({ method: 'POST', path: '/users', headers: as.operator, body }))
+  }
+  await eventually(async () =>
+    /^hash_queue_length\{[^}]*\} 1$/m.test((await call(users, 'GET /metrics', { headers: as.operator })).text),
+  )
+  const stoppedAt = performance.now()
+  processes[0]?.signal('SIGTERM')
+  const ended = await processes[0]?.ended
+  for (const client of clients) client.close()
+  expect([ended?.status, ended?.stderr]).toEqual([0, ''])
+  expect(ended?.stdout).not.toContain(PASSWORD)
+  expect(performance.now() - stoppedAt).toBeWithin(5000, PROMPT)
 })

@@ -53,6 +53,9 @@ describe('R2: a directory that someone else has written into', () => {
       '{ "imports": { "#*": "./trap.ts" }, "main": "./trap.ts", "scripts": { "ch202": "bun ./trap.ts" } }',
     'node_modules/pino-pretty/index.js': springs,
     'node_modules/elysia/index.js': springs,
+    // The executable starts a thread with the program of this name, for the first hash.
+    'services/kit/passwords/hash-worker.js': springs,
+    'services/kit/passwords/hash-worker.ts': springs,
   }
   // Bun compiles the pages of a checkout by the tsconfig.json of the working directory, unless they say how.
   const jsx = {

@@ -21,7 +21,9 @@ export async function packageBinary(path: string): Promise<boolean> {
 async function compile(outfile: string): Promise<void> {
   try {
     await Bun.build({
-      entrypoints: [inCheckout('cli', 'main.ts')],
+      // The second is the program of the threads that hash, which `services/kit/passwords/hash-workers.ts` starts by its path.
+      entrypoints: [inCheckout('cli', 'main.ts'), inCheckout('services', 'kit', 'passwords', 'hash-worker.ts')],
+      root: inCheckout(),
       target: 'bun',
       format: 'cjs',
       minify: true,

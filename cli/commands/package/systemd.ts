@@ -126,6 +126,8 @@ KeyringMode=private
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
+# Threads that hash passwords lower their own priority. Without capabilities, no process raises one.
+SystemCallFilter=setpriority
 SystemCallErrorNumber=EPERM
 # MemoryDenyWriteExecute= stays off, because the JavaScript engine compiles to machine code at run time.
 

@@ -1,11 +1,12 @@
 import { availableParallelism } from 'node:os'
 import { type Log, silentLog } from '../log.ts'
+import { Problem } from '../problem.ts'
 import type { Config } from '../process/config.ts'
-import { HashQueue, type HashSpeed } from './hash-queue.ts'
+import type { HashJob, HashParameters } from './hash-job.ts'
+import { HashQueue } from './hash-queue.ts'
+import { HashWorkers, WorkerFailure } from './hash-workers.ts'
 import { parseImportedHash } from './imported-hash.ts'
 import { ARGON2, argon2Seconds, BCRYPT, bcryptSeconds, IMPORTED_BCRYPT_COST_MAX, nativeSeconds } from './native-hash.ts'
-import { forBcrypt, importedBcryptForms, unicodeForms } from './password-forms.ts'
-import { lowerHashingPriority } from './thread-priority.ts'
 
 /** A password that matches a hash. */
 export interface PasswordMatch {
@@ -15,12 +16,12 @@ export interface PasswordMatch {
 
 /** Hashes and verifies passwords. Every password passed in must be NFC, well-formed and not empty. */
 export interface Hasher {
-  /** @throws Problem `overloaded` when too many hashes wait already */
+  /** @throws Problem `overloaded` when too many hashes wait already, or the thread that hashed failed */
   hash(password: string): Promise<string>
   /**
    * Checks a password against a hash. An unreadable hash matches nothing.
    * @returns null when they do not match: an object for both results would be truthy for a wrong password too
-   * @throws Problem `overloaded` when too many hashes wait already
+   * @throws Problem `overloaded` when too many hashes wait already, or the thread that hashed failed
    */
   verify(password: string, hash: string): Promise<PasswordMatch | null>
   /** Does the work of a failing check, so that an account that does not exist takes as long as a wrong password. */
@@ -35,8 +36,9 @@ type Settings = Pick<Config, 'passwordHash' | 'bcryptCost' | 'hashQueue'>
 const BCRYPT_COST_MAX = 20
 /** Seconds of a core. A check is slow if it takes longer than this and longer than one of our own hashes. */
 const SLOW_SECONDS = 0.5
-/** Milliseconds after which the priority is lowered again: idle threads end, and new ones have the normal priority. */
-const LOWER_AGAIN_AFTER = 60_000
+/** Milliseconds that a hash may take at least, and how many times its estimate: its thread has a low priority. */
+const PATIENCE_LEAST = 60_000
+const PATIENCE_TIMES = 60
 /** OWASP's second choice for argon2id: 19 MiB, two passes. */
 const ARGON2_MEMORY = 19_456
 const ARGON2_PASSES = 2
@@ -56,29 +58,30 @@ export function isUnusableHash(hash: string): boolean {
 }
 
 /**
- * Hashes with Bun's own algorithms, off the event loop. At most one hash per core runs at a time (more would only cost
+ * Hashes with Bun's own algorithms, in threads of our own. At most one hash per core runs at a time (more would only cost
  * throughput), the others wait in a bounded queue that sheds load. Expensive imported hashes may use at most half of
  * both: otherwise ten guesses at one such account would make everyone else wait for half a minute.
  */
 export class PasswordHasher implements Hasher {
   private readonly queue: HashQueue
+  /** The algorithm and the cost of new hashes. */
+  private readonly parameters: HashParameters
   /** The estimated time of one of our own hashes, in seconds of a core. */
   private readonly secondsPerHash: number
-  /** The number of hashes, from the start, after which the pool may have a new thread whose priority must be lowered. */
-  private threadStarts: number
-  /** When the priority was lowered last. Monotonic milliseconds. */
-  private loweredAt = 0
   /** The hash of a random password that decoys are checked against. */
   private decoy: Promise<string> | undefined
 
   constructor(
-    private readonly settings: Settings,
+    { bcryptCost, hashQueue, passwordHash }: Settings,
     private readonly log: Log = silentLog,
     cores = availableParallelism(),
+    private readonly workers = new HashWorkers(),
   ) {
-    const { bcryptCost, hashQueue, passwordHash } = settings
     this.queue = new HashQueue(cores, hashQueue)
-    this.threadStarts = 2 * cores
+    this.parameters =
+      passwordHash === 'bcrypt'
+        ? { algorithm: 'bcrypt', cost: bcryptCost }
+        : { algorithm: 'argon2id', memoryCost: ARGON2_MEMORY, timeCost: ARGON2_PASSES }
     this.secondsPerHash =
       passwordHash === 'bcrypt' ? bcryptSeconds(bcryptCost) : argon2Seconds(ARGON2_MEMORY, ARGON2_PASSES)
   }
@@ -88,72 +91,47 @@ export class PasswordHasher implements Hasher {
   }
 
   hash(password: string): Promise<string> {
-    return this.run('fast', () => this.compute(password))
+    return this.run({ kind: 'hash', password, parameters: this.parameters }, this.secondsPerHash)
   }
 
-  verify(password: string, hash: string): Promise<PasswordMatch | null> {
-    const isSlow = secondsOf(hash) > Math.max(SLOW_SECONDS, this.secondsPerHash)
-    return this.run(isSlow ? 'slow' : 'fast', () => this.check(password, hash))
+  async verify(password: string, hash: string): Promise<PasswordMatch | null> {
+    const isReadable = isCheckable(hash, BCRYPT_COST_MAX)
+    const result = isReadable ? await this.run({ kind: 'check', password, hash }, secondsOf(hash)) : 'unreadable'
+    if (result === 'unreadable') this.log.error({ event: 'hash.unreadable' })
+    if (result === 'match') return { rehash: this.isOutdated(hash) }
+    return result === 'imported' ? { rehash: true } : null
   }
 
   async verifyDecoy(password: string): Promise<void> {
-    this.decoy ??= this.compute(crypto.randomUUID())
+    this.decoy ??= this.hash(crypto.randomUUID()).catch((error) => {
+      // The next call computes the hash again.
+      this.decoy = undefined
+      throw error
+    })
     await this.verify(password, await this.decoy)
-  }
-
-  private compute(password: string): Promise<string> {
-    const { passwordHash, bcryptCost } = this.settings
-    return Bun.password.hash(
-      passwordHash === 'bcrypt' ? forBcrypt(password) : password,
-      passwordHash === 'bcrypt'
-        ? { algorithm: 'bcrypt', cost: bcryptCost }
-        : { algorithm: 'argon2id', memoryCost: ARGON2_MEMORY, timeCost: ARGON2_PASSES },
-    )
-  }
-
-  private async check(password: string, hash: string): Promise<PasswordMatch | null> {
-    if (!isCheckable(hash, BCRYPT_COST_MAX)) {
-      this.log.error({ event: 'hash.unreadable' })
-      return null
-    }
-    try {
-      const foreign = parseImportedHash(hash)
-      if (foreign) return (await anyOf(unicodeForms(password), (form) => foreign.matches(form))) ? REHASH : null
-      const isBcrypt = BCRYPT.test(hash)
-      if (await Bun.password.verify(isBcrypt ? forBcrypt(password) : password, hash))
-        return { rehash: this.isOutdated(hash) }
-      const forms = isBcrypt ? importedBcryptForms(password) : unicodeForms(password).slice(1)
-      return (await anyOf<string | Buffer>(forms, (form) => Bun.password.verify(form, hash))) ? REHASH : null
-    } catch (error) {
-      this.log.error({ event: 'hash.unreadable', err: error })
-      return null
-    }
   }
 
   /** Whether the settings ask for another algorithm or cost. */
   private isOutdated(hash: string): boolean {
-    const { passwordHash, bcryptCost } = this.settings
-    if (passwordHash === 'bcrypt') return Number(BCRYPT.exec(hash)?.[1]) !== bcryptCost
+    if (this.parameters.algorithm === 'bcrypt') return Number(BCRYPT.exec(hash)?.[1]) !== this.parameters.cost
     const argon2 = ARGON2.exec(hash)
     return argon2?.[1] !== 'id' || Number(argon2[2]) !== ARGON2_MEMORY || Number(argon2[3]) !== ARGON2_PASSES
   }
 
-  private async run<T>(speed: HashSpeed, job: () => Promise<T>): Promise<T> {
-    return await this.queue.run(speed, async () => {
-      const result = await job()
-      const now = performance.now()
-      if (this.threadStarts > 0 || now - this.loweredAt > LOWER_AGAIN_AFTER) {
-        this.threadStarts--
-        this.loweredAt = now
-        lowerHashingPriority()
-      }
-      return result
-    })
+  /** @param seconds the estimated time of the job, in seconds of a core */
+  private async run<Job extends HashJob>(job: Job, seconds: number) {
+    const isSlow = seconds > Math.max(SLOW_SECONDS, this.secondsPerHash)
+    const patience = Math.max(PATIENCE_LEAST, PATIENCE_TIMES * seconds * 1000)
+    try {
+      return await this.queue.run(isSlow ? 'slow' : 'fast', () => this.workers.run(job, patience))
+    } catch (error) {
+      if (!(error instanceof WorkerFailure)) throw error
+      this.log.error({ event: 'hash.worker_failed', code: error.code })
+      // The job is not repeated here: whatever ended one thread could end another.
+      throw new Problem('overloaded', { retryAfter: 2 })
+    }
   }
 }
-
-/** The match of a hash that another system made. */
-const REHASH: PasswordMatch = { rehash: true }
 
 function isCheckable(hash: string, bcryptCostMax: number): boolean {
   return nativeSeconds(hash, bcryptCostMax) !== undefined || parseImportedHash(hash) !== undefined
@@ -162,10 +140,4 @@ function isCheckable(hash: string, bcryptCostMax: number): boolean {
 /** The estimated time to check a hash, in seconds of a core; 0 for an unreadable hash. */
 function secondsOf(hash: string): number {
   return nativeSeconds(hash, BCRYPT_COST_MAX) ?? parseImportedHash(hash)?.seconds ?? 0
-}
-
-/** Tries the forms one after the other: a check has one place in the queue, and so one core. */
-async function anyOf<T>(forms: readonly T[], matches: (form: T) => Promise<boolean>): Promise<boolean> {
-  for (const form of forms) if (await matches(form)) return true
-  return false
 }

@@ -46,11 +46,11 @@ const VECTORS: [name: string, password: string, hash: string][] = [
 
 describe('a hash of another system', () => {
   const key = (text: string) => text.padEnd(43, 'A')
-  test.each(VECTORS)('matches only its password: %s', async (_, password, hash) => {
+  test.each(VECTORS)('matches only its password: %s', (_, password, hash) => {
     const read = parseImportedHash(hash)
-    expect(await read?.matches(password)).toBe(true)
-    expect(await read?.matches(`${password}!`)).toBe(false)
-    expect(await read?.matches('')).toBe(false)
+    expect(read?.matches(password)).toBe(true)
+    expect(read?.matches(`${password}!`)).toBe(false)
+    expect(read?.matches('')).toBe(false)
   })
 
   test.each([...FOREIGN_REFUSED])('R22: of an unsupported kind is refused: %s', (_, hash) => {
@@ -93,20 +93,12 @@ describe('a hash of another system', () => {
     expect(parseImportedHash(hash) !== undefined).toBe(isSupported)
   })
 
-  test('R22: with many rounds yields to the event loop', async () => {
-    let turns = 0
-    const count = setInterval(() => turns++, 0)
-    expect(await parseImportedHash('$P$GIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0')?.matches('test12345')).toBe(false)
-    clearInterval(count)
-    expect(turns).toBeGreaterThan(10)
-  })
-
-  test.each(VECTORS)('with one character changed matches nothing: %s', async (_, password, hash) => {
+  test.each(VECTORS)('with one character changed matches nothing: %s', (_, password, hash) => {
     const isHex = !hash.includes('$')
     const at = isHex ? hash.length - 3 : hash.lastIndexOf('$') + 3
     const [one, other] = isHex ? ['a', 'b'] : ['A', 'B']
     const altered = `${hash.slice(0, at)}${hash[at] === one ? other : one}${hash.slice(at + 1)}`
-    expect(await parseImportedHash(altered)?.matches(password)).toBe(false)
+    expect(parseImportedHash(altered)?.matches(password)).toBe(false)
   })
 
   test.each(VECTORS)('matches in the hasher, and is to be rehashed: %s', async (_, password, hash) => {
@@ -162,9 +154,10 @@ describe('a hash of another system', () => {
     expect(parseImportedHash(hash) !== undefined).toBe(isSupported)
   })
 
-  test('is checked off the event loop', async () => {
+  test('R22: is checked off the event loop', async () => {
     const hasher = new PasswordHasher({ passwordHash: 'bcrypt', bcryptCost: 4, hashQueue: 8 })
-    for (const hash of [pbkdf2(400_000), scrypt(16, 8, 1), firebase(15, 8)]) {
+    const phpass = '$P$GIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0'
+    for (const hash of [pbkdf2(400_000), scrypt(16, 8, 1), firebase(15, 8), phpass]) {
       let turns = 0
       const timer = setInterval(() => turns++, 1)
       await hasher.verify('correct horse battery', hash)

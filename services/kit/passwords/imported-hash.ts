@@ -1,4 +1,4 @@
-import { createCipheriv, timingSafeEqual } from 'node:crypto'
+import { createCipheriv, scryptSync, timingSafeEqual } from 'node:crypto'
 import { parseDjangoHash } from './django-hash.ts'
 import {
   decodeBase64,
@@ -8,7 +8,6 @@ import {
   type Pbkdf2Digest,
   pbkdf2Check,
   SALT_BYTES_MAX,
-  scryptAsync,
   scryptCheck,
   scryptOptions,
   scryptSeconds,
@@ -74,8 +73,8 @@ function parseFirebase(text: string): ImportedHash | undefined {
   if (!separator || !signerKey || !salt || !hash || !options || hash.length !== signerKey.length) return undefined
   return {
     seconds: scryptSeconds(options),
-    async matches(password) {
-      const key = await scryptAsync(password, Buffer.concat([salt, separator]), FIREBASE_KEY_BYTES, options)
+    matches(password) {
+      const key = scryptSync(password, Buffer.concat([salt, separator]), FIREBASE_KEY_BYTES, options)
       const encrypted = createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(signerKey)
       return timingSafeEqual(encrypted, hash)
     },

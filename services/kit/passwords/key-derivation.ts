@@ -1,5 +1,4 @@
-import { pbkdf2, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
-import { promisify } from 'node:util'
+import { pbkdf2Sync, scryptSync, timingSafeEqual } from 'node:crypto'
 import { BCRYPT, BCRYPT_BYTES_MAX, IMPORTED_BCRYPT_COST_MAX, nativeSeconds } from './native-hash.ts'
 
 // The algorithms behind the hashes of other systems, with limits for the cost of a check.
@@ -9,10 +8,10 @@ export interface ImportedHash {
   /** The estimated time of a check, in seconds of a core. */
   seconds: number
   /**
-   * Whether the hash was made from exactly these bytes; the caller tries the Unicode forms of a password. Runs off the
-   * event loop, or in slices that yield to it.
+   * Whether the hash was made from exactly these bytes; the caller tries the Unicode forms of a password. Takes `seconds`:
+   * only a thread that hashes calls this.
    */
-  matches(password: string): Promise<boolean>
+  matches(password: string): boolean
 }
 
 /**
@@ -36,9 +35,6 @@ const ITERATION_COSTS = { sha1: 1, sha256: 1, sha512: 3 } as const
 
 export type Pbkdf2Digest = keyof typeof BLOCK_BYTES
 
-const pbkdf2Async = promisify(pbkdf2)
-export const scryptAsync = promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt)
-
 /** PBKDF2 (RFC 8018). @returns undefined when a part is missing or the check would cost too much */
 export function pbkdf2Check(
   digest: Pbkdf2Digest,
@@ -51,8 +47,7 @@ export function pbkdf2Check(
   if (iterations < 1 || work > PBKDF2_WORK_MAX) return undefined
   return {
     seconds: work / PBKDF2_WORK_PER_SECOND,
-    matches: async (password) =>
-      timingSafeEqual(await pbkdf2Async(password, salt, iterations, hash.length, digest), hash),
+    matches: (password) => timingSafeEqual(pbkdf2Sync(password, salt, iterations, hash.length, digest), hash),
   }
 }
 
@@ -65,7 +60,7 @@ export function scryptCheck(
   if (!salt || !hash || !options) return undefined
   return {
     seconds: scryptSeconds(options),
-    matches: async (password) => timingSafeEqual(await scryptAsync(password, salt, hash.length, options), hash),
+    matches: (password) => timingSafeEqual(scryptSync(password, salt, hash.length, options), hash),
   }
 }
 
@@ -101,11 +96,8 @@ export function nativeCheck(
     BCRYPT.test(hash) ? Buffer.from(input).subarray(0, BCRYPT_BYTES_MAX) : input
   return {
     seconds,
-    async matches(password) {
-      for (const input of inputsOf(password))
-        if (input.length > 0 && (await Bun.password.verify(truncate(input), hash))) return true
-      return false
-    },
+    matches: (password) =>
+      inputsOf(password).some((input) => input.length > 0 && Bun.password.verifySync(truncate(input), hash)),
   }
 }
 

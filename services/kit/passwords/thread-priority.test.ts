@@ -1,25 +1,23 @@
 import { expect, test } from 'bun:test'
-import { readdirSync, readFileSync } from 'node:fs'
+import { hashingThreads, threads } from '../../../tests/support/threads.ts'
 import { PasswordHasher } from './hasher.ts'
 
-/** The names of the threads and their nice values (proc_pid_stat(5), field 19). */
-function priorities(): [name: string, nice: number][] {
-  return readdirSync('/proc/self/task').map((thread) => {
-    const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8')
-    const name = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
-    return [name, Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])]
-  })
-}
-
 test.if(process.platform === 'linux')(
-  'threads that hash have a lower priority than the thread that answers requests',
+  'threads that hash have a low priority, and those of the whole process have not',
   async () => {
-    const hasher = new PasswordHasher({ passwordHash: 'bcrypt', bcryptCost: 4, hashQueue: 8 })
-    await Promise.all(Array.from({ length: 6 }, () => hasher.hash('correct horse battery')))
-    const pool = priorities().filter(([name]) => name.startsWith('Bun Pool'))
-    expect(pool.length).toBeGreaterThan(0)
-    expect(pool.filter(([, nice]) => nice !== 15)).toEqual([])
-    const [main] = priorities()
-    expect(main?.[1]).toBe(0)
+    const before = new Set(threads().map(({ id }) => id))
+    const hasher = new PasswordHasher({ passwordHash: 'bcrypt', bcryptCost: 4, hashQueue: 100 }, undefined, 2)
+    await Promise.all(Array.from({ length: 100 }, () => hasher.hash('correct horse battery')))
+    const hashing = hashingThreads()
+    expect(hashing.filter((id) => !before.has(id))).toHaveLength(2)
+
+    // Starts the threads of the pool and of the collector.
+    await Bun.file(import.meta.path).text()
+    Bun.gc(true)
+    const [first] = threads()
+    // The threads that collect for one thread only, and those that compile, start and end by themselves.
+    const shared = threads().filter(({ name }) => /^(Bun Pool|HeapHelper)/.test(name))
+    expect(shared.length).toBeGreaterThan(1)
+    expect(shared.filter(({ nice }) => nice !== first?.nice)).toEqual([])
   },
 )

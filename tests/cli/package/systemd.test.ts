@@ -54,6 +54,8 @@ describe('the systemd units', () => {
         expect(unit).toContain(line)
       // The engine compiles while it runs: with this it would not start.
       expect(unit.filter((line) => line.startsWith('MemoryDenyWriteExecute'))).toEqual([])
+      // Threads that hash lower their own priority, which @resources would refuse; the last line decides.
+      expect(unit.filter((line) => line.startsWith('SystemCallFilter=')).at(-1)).toBe('SystemCallFilter=setpriority')
       // A stop may take 10 s.
       expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit.join('\n'))?.[1])).toBeGreaterThan(12)
     }
