@@ -76,7 +76,7 @@ export class HashWorkers {
 
 /** A thread, and the job that it runs. */
 class HashWorker {
-  private readonly worker: Worker
+  private readonly worker: Bun.Worker
   private job: PromiseWithResolvers<HashAnswer> | undefined
   private timer: Timer | undefined
   private failure: WorkerFailure | undefined
@@ -87,7 +87,7 @@ class HashWorker {
     private readonly onEnd: (worker: HashWorker) => void,
   ) {
     // Hashing needs no setting and no secret. The text of an error stays unread: it quotes the program and its values.
-    this.worker = new Worker(program, { env: {}, argv: [], smol: true })
+    this.worker = new Worker(program, { env: {}, argv: [], smol: true }) as Bun.Worker
     this.worker.onmessage = ({ data }) => this.job?.resolve(data)
     this.worker.onmessageerror = () => this.fail('worker_ended')
     this.worker.onerror = (event) => {
