@@ -74,9 +74,12 @@ export class HashWorkers {
   }
 }
 
+/** A worker of Bun. The types of browsers, which the pages bring along, hide two of its methods. */
+type BunWorker = Worker & Pick<Bun.Worker, 'ref' | 'unref'>
+
 /** A thread, and the job that it runs. */
 class HashWorker {
-  private readonly worker: Bun.Worker
+  private readonly worker: BunWorker
   private job: PromiseWithResolvers<HashAnswer> | undefined
   private timer: Timer | undefined
   private failure: WorkerFailure | undefined
@@ -87,7 +90,7 @@ class HashWorker {
     private readonly onEnd: (worker: HashWorker) => void,
   ) {
     // Hashing needs no setting and no secret. The text of an error stays unread: it quotes the program and its values.
-    this.worker = new Worker(program, { env: {}, argv: [], smol: true }) as Bun.Worker
+    this.worker = new Worker(program, { env: {}, argv: [], smol: true }) as BunWorker
     this.worker.onmessage = ({ data }) => this.job?.resolve(data)
     this.worker.onmessageerror = () => this.fail('worker_ended')
     this.worker.onerror = (event) => {
