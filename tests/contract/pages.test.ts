@@ -50,6 +50,22 @@ describe.each([
       }
   })
 
+  test('a code that comes when the browser no longer waits for one is told so, not that a password is missing', async () => {
+    const form = await ask('GET /sign-in', browser)
+    const [, form_token = ''] = /name="form_token" value="([^"]+)"/.exec(form.text) ?? []
+    const cookie = form.headers.getSetCookie()[0]?.split(';')[0] ?? ''
+    for (const step of ['code', 'device']) {
+      const answer = await fetch(`${here.system.url.web}/sign-in`, {
+        method: 'POST',
+        headers: { ...browser, cookie, 'sec-fetch-site': 'same-origin' },
+        body: new URLSearchParams({ form_token, step, code: '123456' }),
+      })
+      const text = await answer.text()
+      expect([answer.status, text.includes('This code is no longer valid')]).toEqual([400, true])
+      expect(text).not.toContain('Fill in this field')
+    }
+  })
+
   test('an unknown path is a page for browsers, and a problem for others', async () => {
     for (const path of ['/nothing', '/assets/nothing.css', '/sign-in/nothing', '/account/nothing']) {
       const page = await ask(`GET ${path}`, browser)

@@ -26,7 +26,12 @@ export const signInPage: Page = {
     if (request.session) return await goOn(request)
     return show(request, stepOf(request), undefined, 200)
   },
-  post: (request) => STEPS[stepOf(request)](request),
+  post(request) {
+    const step = stepOf(request)
+    const hasExpired = step === 'password' && ['code', 'device'].includes(request.field('step'))
+    if (!hasExpired) return STEPS[step](request)
+    return show(request, step, { fields: {}, summary: request.texts.problems.invalid_challenge }, 400)
+  },
 }
 
 /** Leaves the sign-in if the session is valid; otherwise removes it. */

@@ -203,11 +203,6 @@ export class BrowserRequest {
     return this.#user
   }
 
-  /** Forgets what `user` read, after a change of it. */
-  forgetUser(): void {
-    this.#user = undefined
-  }
-
   /** Keeps the tokens of a session that was opened, as the browser's session. A session that it replaces ends. */
   async signIn(token: Token): Promise<void> {
     const refresh_token = this.session?.refreshToken
