@@ -30,6 +30,8 @@ describe.each([
     }
   }
 
+  const cookieOf = (answer: Pick<Response, 'headers'>) => answer.headers.getSetCookie()[0]?.split(';')[0] ?? ''
+
   test('stand at the root, with the files that they name', async () => {
     expect((await openSignIn(here.system.url.web)).answers).toEqual(SIGN_IN_ANSWERS as string[])
     const start = await ask('GET /')
@@ -53,16 +55,29 @@ describe.each([
   test('a code that comes when the browser no longer waits for one is told so, not that a password is missing', async () => {
     const form = await ask('GET /sign-in', browser)
     const [, form_token = ''] = /name="form_token" value="([^"]+)"/.exec(form.text) ?? []
-    const cookie = form.headers.getSetCookie()[0]?.split(';')[0] ?? ''
     for (const step of ['code', 'device']) {
       const answer = await fetch(`${here.system.url.web}/sign-in`, {
         method: 'POST',
-        headers: { ...browser, cookie, 'sec-fetch-site': 'same-origin' },
+        headers: { ...browser, cookie: cookieOf(form), 'sec-fetch-site': 'same-origin' },
         body: new URLSearchParams({ form_token, step, code: '123456' }),
       })
       const text = await answer.text()
       expect([answer.status, text.includes('This code is no longer valid')]).toEqual([400, true])
       expect(text).not.toContain('Fill in this field')
+    }
+  })
+
+  test('a link that lost its token is void, and its page says so', async () => {
+    for (const path of ['/sign-in-link', '/undo-email', '/reset-password', '/invitation']) {
+      const form = await ask(`GET ${path}?token=x`, browser)
+      const [, form_token = ''] = /name="form_token" value="([^"]+)"/.exec(form.text) ?? []
+      const answer = await fetch(here.system.url.web + path, {
+        method: 'POST',
+        headers: { ...browser, cookie: cookieOf(form), 'sec-fetch-site': 'same-origin' },
+        body: new URLSearchParams({ form_token, token: '', new_password: 'correct horse battery' }),
+      })
+      const text = await answer.text()
+      expect([path, answer.status, text.includes('This link is no longer valid')]).toEqual([path, 400, true])
     }
   })
 

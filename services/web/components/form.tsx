@@ -184,6 +184,37 @@ export function NewPasswordField({
   )
 }
 
+/** The field of an email, with what was typed before. */
+export function EmailField({ errors }: { errors: FormErrors | undefined }) {
+  const { form, texts } = useRequest()
+  return (
+    <Field
+      name="email"
+      label={texts.fields.email}
+      type="email"
+      value={form.get('email') ?? ''}
+      autocomplete="email"
+      errors={errors}
+      autofocus={!errors}
+    />
+  )
+}
+
+/** The field of the name of a new person, with what was typed before. */
+export function NameField({ errors }: { errors: FormErrors | undefined }) {
+  const { form, texts } = useRequest()
+  return (
+    <Field
+      name="name"
+      label={texts.fields.name}
+      value={form.get('name') ?? ''}
+      autocomplete="name"
+      errors={errors}
+      isOptional
+    />
+  )
+}
+
 /** A sentence, of which every second part stands out. */
 export function Sentence({ parts }: { parts: Parts }) {
   return <>{parts.map((part, index) => (index % 2 === 1 ? <strong key={part}>{part}</strong> : part))}</>

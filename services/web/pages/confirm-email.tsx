@@ -5,7 +5,7 @@ import { Form } from '../components/form.tsx'
 import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
 import type { BrowserRequest } from '../request/browser-request.ts'
-import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import { type FormErrors, formErrors, LINK_WORDING } from '../request/form-errors.ts'
 import type { Page } from './page.ts'
 
 /** `/confirm-email?token=`: the link in the mail to a new address. Only the person who asked for the change can use it. */
@@ -17,8 +17,7 @@ export const confirmEmailPage: Page = {
     const token = request.linkToken
     const outcome = await request.call(({ auth }) => auth['email-change-confirm'].post({ token }))
     if (outcome.ok) return redirect(request, '/account?done=email')
-    const wording = { invalid_challenge: 'invalid_link', validation_failed: 'invalid_link' } as const
-    return show(request, formErrors(outcome.problem, request.texts, { wording }), outcome.problem.status)
+    return show(request, formErrors(outcome.problem, request.texts, { wording: LINK_WORDING }), outcome.problem.status)
   },
 }
 

@@ -1,7 +1,7 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
 import { CardPage } from '../components/document.tsx'
-import { Field, Form, MailFolder, Sentence } from '../components/form.tsx'
+import { EmailField, Form, MailFolder, Sentence } from '../components/form.tsx'
 import { renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
 import type { BrowserRequest } from '../request/browser-request.ts'
@@ -27,20 +27,12 @@ function show(request: BrowserRequest, errors: FormErrors | undefined, status: n
 }
 
 function ForgotPassword({ errors }: { errors: FormErrors | undefined }) {
-  const { form, texts } = useRequest()
+  const { texts } = useRequest()
   return (
     <CardPage title={texts.forgot.title} after={<a href="/sign-in">{texts.forgot.back}</a>}>
       <p>{texts.forgot.lead}</p>
       <Form action="/forgot-password" errors={errors}>
-        <Field
-          name="email"
-          label={texts.fields.email}
-          type="email"
-          value={form.get('email') ?? ''}
-          autocomplete="email"
-          errors={errors}
-          autofocus={!errors}
-        />
+        <EmailField errors={errors} />
         <button type="submit" class="full">
           {texts.forgot.submit}
         </button>

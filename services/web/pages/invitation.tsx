@@ -1,14 +1,13 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
 import { CardPage } from '../components/document.tsx'
-import { Field, Form, NewPasswordField } from '../components/form.tsx'
+import { Form, NameField, NewPasswordField } from '../components/form.tsx'
 import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
 import type { BrowserRequest } from '../request/browser-request.ts'
-import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import { type FormErrors, formErrors, LINK_WORDING } from '../request/form-errors.ts'
 import { HOME } from '../request/return-to.ts'
 import type { Page } from './page.ts'
-import { linkErrors } from './reset-password.tsx'
 import { openedSession, type Token } from './signing-in.ts'
 
 /** `/invitation?token=`: sets the first password of an invited person, and signs them in. */
@@ -28,7 +27,7 @@ export const invitationPage: Page = {
     if (outcome.ok) return redirect(request, HOME)
     const options = {
       fieldOf: { weak_password: 'new_password' },
-      wording: { invalid_challenge: 'invalid_link' },
+      wording: LINK_WORDING,
     } as const
     return show(request, formErrors(outcome.problem, request.texts, options), outcome.problem.status)
   },
@@ -39,20 +38,13 @@ function show(request: BrowserRequest, errors: FormErrors | undefined, status: n
 }
 
 function Invitation({ errors }: { errors: FormErrors | undefined }) {
-  const { context, form, linkToken, texts } = useRequest()
+  const { context, linkToken, texts } = useRequest()
   return (
     <CardPage title={texts.invitation.title}>
       <p>{texts.invitation.lead(context.config.productName)}</p>
-      <Form action="/invitation" errors={linkErrors(errors, texts.problems.invalid_link)} hidden={{ token: linkToken }}>
+      <Form action="/invitation" errors={errors} hidden={{ token: linkToken }}>
         <NewPasswordField autofocus name="new_password" label={texts.fields.password} errors={errors} />
-        <Field
-          name="name"
-          label={texts.fields.name}
-          value={form.get('name') ?? ''}
-          autocomplete="name"
-          errors={errors}
-          isOptional
-        />
+        <NameField errors={errors} />
         <button type="submit" class="full">
           {texts.invitation.submit}
         </button>

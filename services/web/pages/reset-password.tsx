@@ -37,11 +37,7 @@ function ResetPassword({ errors }: { errors: FormErrors | undefined }) {
   const { linkToken, texts } = useRequest()
   return (
     <CardPage title={texts.reset.title} after={<a href="/forgot-password">{texts.reset.again}</a>}>
-      <Form
-        action="/reset-password"
-        errors={linkErrors(errors, texts.problems.invalid_link)}
-        hidden={{ token: linkToken }}
-      >
+      <Form action="/reset-password" errors={errors} hidden={{ token: linkToken }}>
         <NewPasswordField autofocus name="new_password" label={texts.fields.new_password} errors={errors} />
         <button type="submit" class="full">
           {texts.reset.submit}
@@ -49,9 +45,4 @@ function ResetPassword({ errors }: { errors: FormErrors | undefined }) {
       </Form>
     </CardPage>
   )
-}
-
-/** A link whose token is malformed is as void as an unknown one. */
-export function linkErrors(errors: FormErrors | undefined, text: string): FormErrors | undefined {
-  return errors?.fields.token === undefined ? errors : { ...errors, summary: text }
 }

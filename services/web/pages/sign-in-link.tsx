@@ -5,7 +5,7 @@ import { Form } from '../components/form.tsx'
 import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
 import type { BrowserRequest } from '../request/browser-request.ts'
-import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import { type FormErrors, formErrors, LINK_WORDING } from '../request/form-errors.ts'
 import { HOME } from '../request/return-to.ts'
 import type { Page } from './page.ts'
 import { openedSession, type Token } from './signing-in.ts'
@@ -20,8 +20,7 @@ export const signInLinkPage: Page = {
     const next = await openedSession(request, outcome, '')
     if (next) return next
     if (outcome.ok) return redirect(request, HOME)
-    const wording = { invalid_challenge: 'invalid_link', validation_failed: 'invalid_link' } as const
-    return show(request, formErrors(outcome.problem, request.texts, { wording }), outcome.problem.status)
+    return show(request, formErrors(outcome.problem, request.texts, { wording: LINK_WORDING }), outcome.problem.status)
   },
 }
 

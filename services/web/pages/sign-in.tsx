@@ -1,7 +1,7 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
 import { CardPage, Done } from '../components/document.tsx'
-import { CodeField, Field, Form, MailFolder, Sentence } from '../components/form.tsx'
+import { CodeField, EmailField, Field, Form, MailFolder, Sentence } from '../components/form.tsx'
 import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
 import type { BrowserRequest, PendingCode } from '../request/browser-request.ts'
@@ -189,7 +189,7 @@ function PasswordStep({ errors, returnTo }: StepProps) {
 }
 
 function EmailStep({ errors, returnTo }: StepProps) {
-  const { form, texts } = useRequest()
+  const { texts } = useRequest()
   return (
     <CardPage
       title={texts.signIn.codeTitle}
@@ -197,15 +197,7 @@ function EmailStep({ errors, returnTo }: StepProps) {
     >
       <p>{texts.signIn.codeLead}</p>
       <Form action="/sign-in" errors={errors} hidden={{ step: 'email', return_to: returnTo }}>
-        <Field
-          name="email"
-          label={texts.fields.email}
-          type="email"
-          value={form.get('email') ?? ''}
-          autocomplete="email"
-          errors={errors}
-          autofocus={!errors}
-        />
+        <EmailField errors={errors} />
         <button type="submit" class="full">
           {texts.signIn.sendCode}
         </button>

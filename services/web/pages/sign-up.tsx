@@ -1,7 +1,7 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
 import { CardPage } from '../components/document.tsx'
-import { Field, Form, NewPasswordField } from '../components/form.tsx'
+import { EmailField, Form, NameField, NewPasswordField } from '../components/form.tsx'
 import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
 import type { BrowserRequest } from '../request/browser-request.ts'
@@ -42,7 +42,7 @@ function show(request: BrowserRequest, errors: FormErrors | undefined, status: n
 }
 
 function SignUp({ errors }: { errors: FormErrors | undefined }) {
-  const { context, form, returnTo, texts } = useRequest()
+  const { context, returnTo, texts } = useRequest()
   const { url } = returnTo
   const query = url === HOME ? '' : `?return_to=${encodeURIComponent(url)}`
   return (
@@ -56,24 +56,9 @@ function SignUp({ errors }: { errors: FormErrors | undefined }) {
     >
       {context.config.registrationOpen ? (
         <Form action="/sign-up" errors={errors} hidden={{ return_to: url === HOME ? undefined : url }}>
-          <Field
-            name="email"
-            label={texts.fields.email}
-            type="email"
-            value={form.get('email') ?? ''}
-            autocomplete="email"
-            errors={errors}
-            autofocus={!errors}
-          />
+          <EmailField errors={errors} />
           <NewPasswordField name="password" label={texts.fields.password} errors={errors} />
-          <Field
-            name="name"
-            label={texts.fields.name}
-            value={form.get('name') ?? ''}
-            autocomplete="name"
-            errors={errors}
-            isOptional
-          />
+          <NameField errors={errors} />
           <button type="submit" class="full">
             {texts.signUp.submit}
           </button>

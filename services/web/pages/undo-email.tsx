@@ -5,7 +5,7 @@ import { Form, MailFolder } from '../components/form.tsx'
 import { renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
 import type { BrowserRequest } from '../request/browser-request.ts'
-import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import { type FormErrors, formErrors, LINK_WORDING } from '../request/form-errors.ts'
 import type { Page } from './page.ts'
 
 /** `/undo-email?token=`: the link in the mail to an earlier address. Its button restores that address. */
@@ -16,8 +16,11 @@ export const undoEmailPage: Page = {
     const token = request.linkToken
     const outcome = await request.callAnonymously(({ auth }) => auth['email-change-undo'].post({ token }))
     if (!outcome.ok) {
-      const wording = { invalid_challenge: 'invalid_link', validation_failed: 'invalid_link' } as const
-      return show(request, formErrors(outcome.problem, request.texts, { wording }), outcome.problem.status)
+      return show(
+        request,
+        formErrors(outcome.problem, request.texts, { wording: LINK_WORDING }),
+        outcome.problem.status,
+      )
     }
     request.signOut()
     return renderPage(request, <Restored />, { title: request.texts.undo.doneTitle })

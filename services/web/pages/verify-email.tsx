@@ -1,11 +1,11 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
 import { CardPage, Done } from '../components/document.tsx'
-import { CodeField, Field, Form, MailFolder, Sentence } from '../components/form.tsx'
+import { CodeField, EmailField, Form, MailFolder, Sentence } from '../components/form.tsx'
 import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
 import type { BrowserRequest } from '../request/browser-request.ts'
-import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import { type FormErrors, formErrors, LINK_WORDING } from '../request/form-errors.ts'
 import { HOME } from '../request/return-to.ts'
 import type { Page } from './page.ts'
 
@@ -39,7 +39,8 @@ async function confirm(request: BrowserRequest): Promise<Response> {
   const proof = token === '' ? { challenge_id: waiting?.challengeId ?? '-', code } : { token }
   const outcome = await request.callAnonymously(({ auth }) => auth['email-verification-confirm'].post(proof))
   if (!outcome.ok) {
-    const options = token === '' ? { fieldOf: { invalid_code: 'code', invalid_challenge: 'code' } } : LINK
+    const options =
+      token === '' ? { fieldOf: { invalid_code: 'code', invalid_challenge: 'code' } } : { wording: LINK_WORDING }
     return show(request, formErrors(outcome.problem, request.texts, options), outcome.problem.status)
   }
   request.endWait()
@@ -48,8 +49,6 @@ async function confirm(request: BrowserRequest): Promise<Response> {
     return redirect(request, `/sign-in?done=verified${url === HOME ? '' : `&return_to=${encodeURIComponent(url)}`}`)
   return redirect(request, url === HOME ? '/account?done=verified' : url)
 }
-
-const LINK = { wording: { invalid_challenge: 'invalid_link', validation_failed: 'invalid_link' } } as const
 
 /** Sends another mail: to the person who is signed in, or to the address that was typed. */
 async function send(request: BrowserRequest): Promise<Response> {
@@ -140,21 +139,12 @@ function ByCode({ email, errors }: { email: string; errors: FormErrors | undefin
 }
 
 function Ask({ errors }: { errors: FormErrors | undefined }) {
-  const { form, session, texts } = useRequest()
+  const { session, texts } = useRequest()
   return (
     <CardPage title={texts.verify.title} after={<Back />}>
       {!session && <p>{texts.verify.ask}</p>}
       <Form action="/verify-email" errors={errors} hidden={{ action: 'send' }}>
-        {!session && (
-          <Field
-            name="email"
-            label={texts.fields.email}
-            type="email"
-            value={form.get('email') ?? ''}
-            autocomplete="email"
-            errors={errors}
-          />
-        )}
+        {!session && <EmailField errors={errors} />}
         <button type="submit" class="full">
           {texts.verify.send}
         </button>

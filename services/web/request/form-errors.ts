@@ -1,6 +1,5 @@
 import type { Texts } from '../texts/en.ts'
-import type { ApiProblem } from './outcome.ts'
-import { UnexpectedProblem } from './outcome.ts'
+import { type ApiProblem, UnexpectedProblem } from './outcome.ts'
 
 /** The errors of a form: texts by field, and one for the whole form. */
 export interface FormErrors {
@@ -8,8 +7,11 @@ export interface FormErrors {
   summary?: string
 }
 
-/** The texts that stand for others in one form, by the code of the API: `{ invalid_challenge: 'invalid_link' }`. */
+/** The texts that stand for others in one form, by the code of the API. */
 export type Wording = Readonly<Record<string, keyof Texts['problems']>>
+
+/** The wording of forms that are sent with the token of a link. */
+export const LINK_WORDING = { invalid_challenge: 'invalid_link' } as const satisfies Wording
 
 const UNAVAILABLE = /^(unreachable|internal_error|.*_unavailable)$/
 
@@ -23,12 +25,15 @@ export function formErrors(
   texts: Texts,
   { fieldOf = {}, wording = {} }: { fieldOf?: Readonly<Record<string, string>>; wording?: Wording } = {},
 ): FormErrors {
-  if (problem.errors.length > 0)
-    return {
-      fields: Object.fromEntries(
-        problem.errors.map(({ code, field, limit }) => [fieldOf[field] ?? field, texts.errors[code](limit)]),
-      ),
-    }
+  if (problem.errors.length > 0) {
+    // No form shows the token of a link: a malformed one is as void as an unknown one.
+    const visible = problem.errors.filter(({ field }) => field !== 'token')
+    const isLinkVoid = visible.length < problem.errors.length
+    const worded = visible.map(
+      ({ code, field, limit }) => [fieldOf[field] ?? field, texts.errors[code](limit)] as const,
+    )
+    return { fields: Object.fromEntries(worded), ...(isLinkVoid ? { summary: texts.problems.invalid_link } : {}) }
+  }
   const summary = wordsOf(problem, texts, wording)
   const field = fieldOf[problem.code]
   return field === undefined ? { fields: {}, summary } : { fields: { [field]: summary } }
