@@ -25,6 +25,8 @@ const PROBLEMS = {
   account_disabled: [403, 'The account is disabled'],
   registration_closed: [403, 'Registration is closed'],
   email_not_verified: [403, 'The email is not verified'],
+  second_factor_required: [403, 'A second factor is required'],
+  second_factor_enrolment_required: [403, 'The account must have a second factor: add one'],
   device_confirmation_required: [403, 'The new device must be confirmed by the code that was mailed'],
   email_login_disabled: [403, 'Logins by a code by mail are turned off'],
   module_not_available: [403, 'The module needs a role that the user does not have'],
@@ -32,6 +34,7 @@ const PROBLEMS = {
   user_not_found: [404, 'User not found'],
   session_not_found: [404, 'Session not found'],
   module_not_found: [404, 'Module not found'],
+  factor_not_found: [404, 'Factor not found'],
   method_not_allowed: [405, 'Method not allowed'],
   email_taken: [409, 'Email is taken'],
   username_taken: [409, 'Username is taken'],
@@ -81,10 +84,12 @@ export interface ProblemBody {
   challenge_id?: string
   /** Seconds until the challenge expires. */
   expires_in?: number
+  /** The answers that complete the login. */
+  methods?: string[]
 }
 
 /** Fields that the body of a problem has beside the common ones. */
-type Details = Pick<ProblemBody, 'challenge_id' | 'expires_in'>
+type Details = Pick<ProblemBody, 'challenge_id' | 'expires_in' | 'methods'>
 
 interface ProblemOptions {
   /** The message for the client. Never contains a submitted secret. */

@@ -6,6 +6,7 @@ import { type Locale, preferredLocale } from '../locale.ts'
 import { Problem } from '../problem.ts'
 import { type TokenCheck, tokenProblem, type Verdict } from '../tokens/check.ts'
 import { BROWSER_HEADER, type Browser, readBrowser } from './browser.ts'
+import { secondFactorMissing } from './recent.ts'
 
 /**
  * The callers that a route admits; any one of those listed is enough.
@@ -26,6 +27,8 @@ export interface AccessOptions {
   operatorKeys: readonly string[]
   /** The role that makes a user a support person. Undefined: no role does. */
   supportRole?: string | undefined
+  /** The users whose access tokens must show a second factor before they open what is for operators and support persons. */
+  mfa?: 'optional' | 'admins' | 'all'
   clientAddress: ClientAddress
   clock: Clock
 }
@@ -42,11 +45,11 @@ export interface Arrival {
 
 /** Identifies callers by their credentials: the part that the guard of a service and `ch202/guard` have in common. */
 export function accessControl(options: AccessOptions) {
-  const { internalKeys, operatorKeys, supportRole, tokens } = options
+  const { internalKeys, operatorKeys, tokens } = options
   const isInternal = keyMatcher(internalKeys)
   const isOperator = keyMatcher(operatorKeys)
   const callerOf = (arrival: Arrival, identity: Identity) => new IdentifiedCaller(arrival, identity, options)
-  const bearerCaller = (arrival: Arrival, verdict: Verdict) => callerOf(arrival, identityOf(verdict, supportRole))
+  const bearerCaller = (arrival: Arrival, verdict: Verdict) => callerOf(arrival, identityOf(verdict, options))
 
   return {
     /** The caller of a request whose credential is not checked. */
@@ -101,10 +104,12 @@ const OPERATOR: Identity = { ...ANYONE, operator: true, actor: 'operator' }
 const INTERNAL: Identity = { ...ANYONE, internal: true, actor: 'internal' }
 
 /** @throws Problem when the token is not valid */
-function identityOf(verdict: Verdict, supportRole: string | undefined): Identity {
+function identityOf(verdict: Verdict, { mfa = 'optional', supportRole }: AccessOptions): Identity {
   if (!verdict.valid) throw tokenProblem(verdict.reason)
   const { amr, authTime, roles, sessionId, userId } = verdict
-  const operator = roles.includes(ADMIN)
+  const isAdmin = roles.includes(ADMIN)
+  const hasMfa = amr.includes('mfa')
+  const operator = isAdmin && (mfa === 'optional' || hasMfa)
   return {
     userId,
     sessionId,
@@ -112,7 +117,10 @@ function identityOf(verdict: Verdict, supportRole: string | undefined): Identity
     authTime,
     amr,
     operator,
-    supportRole: supportRole !== undefined && !operator && roles.includes(supportRole) ? supportRole : null,
+    supportRole:
+      supportRole !== undefined && !isAdmin && roles.includes(supportRole) && (mfa !== 'all' || hasMfa)
+        ? supportRole
+        : null,
     internal: false,
     actor: `user:${userId}`,
   }
@@ -198,7 +206,7 @@ class IdentifiedCaller implements Caller {
 
 type CallerOptions = Pick<AccessOptions, 'clientAddress' | 'clock' | 'internalKeys'>
 
-/** @throws Problem `forbidden` when the caller may not call a route */
+/** @throws Problem `forbidden`, or `reauthentication_required` with a second factor, when the caller may not call a route */
 export function requireAccess(caller: Caller, access: Access): void {
   const isAllowed =
     (caller.userId !== null && access.includes('user')) ||
@@ -206,7 +214,10 @@ export function requireAccess(caller: Caller, access: Access): void {
     (caller.supportRole !== null && access.includes('support')) ||
     (caller.internal && access.includes('internal')) ||
     access.includes('anyone')
-  if (!isAllowed) throw new Problem('forbidden')
+  if (isAllowed) return
+  // An administrator who must show a second factor and has not: the answer says so, and a client can ask for it.
+  if (caller.roles.includes(ADMIN) && !caller.operator && access.includes('operator')) throw secondFactorMissing()
+  throw new Problem('forbidden')
 }
 
 const SCHEME = 'bearer '

@@ -2,7 +2,7 @@ import { pathOf } from './request-url.ts'
 
 /** Paths for services and operators. No page of another origin may read them. */
 const NOT_FOR_PAGES =
-  /^(\/api\/v1)?\/(admin|metrics|[a-z0-9]+\/sync\/|auth\/(introspect|revocations|audit)|users\/(verify-credentials|password-hashes|announcements|export|import|invited|[^/]+\/(proof|password(-hash|-changed)?)\/?$)|modules\/users(\/|$))/
+  /^(\/api\/v1)?\/(admin|metrics|[a-z0-9]+\/sync\/|auth\/(introspect|revocations|audit|sessions\/[^/]+\/second-factor\/?$)|users\/(verify-credentials|password-hashes|announcements|export|import|invited|[^/]+\/(proof|password(-hash|-changed)?)\/?$)|modules\/users(\/|$))/
 
 /** Allows exactly these origins, and none for the paths that no page needs. */
 export function crossOrigin(origins: readonly string[]) {

@@ -65,6 +65,12 @@ export interface Config<Name extends string = string> {
   emailLogin: boolean
   /** Which logins from a new device ask for a code by mail: none, those on the pages, or also those by the API. */
   deviceTrust: 'off' | 'pages' | 'all'
+  /** The users who must have a second factor: none, administrators, all. */
+  mfa: 'optional' | 'admins' | 'all'
+  /** The relying party of passkeys. Undefined: the host of `publicUrl`. */
+  passkeyRpId: string | undefined
+  /** Origins of passkeys besides that of `publicUrl`. */
+  passkeyOrigins: string[]
   /** The language of mails to users without a preference, whose request had none either. */
   locale: Locale
   /** The name of the product in mails. */
@@ -194,6 +200,9 @@ export function readConfig<Name extends string>(
     emailVerification: settings.oneOf('EMAIL_VERIFICATION', 'optional', ['off', 'optional', 'required']),
     emailLogin: settings.oneOf('EMAIL_LOGIN', 'off', ['on', 'off']) === 'on',
     deviceTrust: settings.oneOf('DEVICE_TRUST', smtpUrl === undefined ? 'off' : 'pages', ['off', 'pages', 'all']),
+    mfa: settings.oneOf('MFA', 'optional', ['optional', 'admins', 'all']),
+    passkeyRpId: checkedRpId(settings.optional('PASSKEY_RP_ID'), faults),
+    passkeyOrigins: readPasskeyOrigins(settings),
     locale: settings.oneOf('LOCALE', 'en', LOCALES),
     productName: checkedProductName(settings.text('PRODUCT_NAME', 'Ch202'), faults),
     brandColor: checkedColor(settings.text('BRAND_COLOR', '#1f6feb'), faults),
@@ -228,15 +237,35 @@ function readSecrets(name: string, settings: SettingReader, { production }: { pr
   return values
 }
 
-/** Reads a list of origins. @param example an origin, or two */
-function readOrigins(name: string, settings: SettingReader, example: string): string[] {
+/** Reads a list of origins. @param example an origin, or two @param isOther accepts what is no origin of a page */
+function readOrigins(
+  name: string,
+  settings: SettingReader,
+  example: string,
+  isOther: (origin: string) => boolean = () => false,
+): string[] {
   const origins = settings.list(name)
   const faults = origins.flatMap((origin, index) => {
-    const fault = originFault(origin)
+    const fault = isOther(origin) ? undefined : originFault(origin)
     return fault === undefined ? [] : [`${origins.length > 1 ? `number ${index + 1}` : 'it'} is ${fault}`]
   })
   if (faults.length > 0) settings.faults.push(`${name} must list origins such as ${example}: ${faults.join('; ')}`)
   return origins
+}
+
+/** An Android app, by the hash of the key that signs it. */
+const ANDROID_APP = /^android:apk-key-hash:[\w-]{43}$/
+
+function readPasskeyOrigins(settings: SettingReader): string[] {
+  const example = 'https://app.example.org or android:apk-key-hash:…'
+  return readOrigins('PASSKEY_ORIGINS', settings, example, (origin) => ANDROID_APP.test(origin))
+}
+
+/** Checks the id of the relying party, a domain (WebAuthn 3, 5.1.2). Browsers accept no address of the IP. */
+function checkedRpId(id: string | undefined, faults: string[]): string | undefined {
+  const isDomain = id === undefined || (URL.parse(`https://${id}/`)?.hostname === id && isIP(id) === 0)
+  if (!isDomain) faults.push('PASSKEY_RP_ID must be a domain such as example.org, without a scheme and a port')
+  return id
 }
 
 function readProxies(settings: SettingReader): string[] {

@@ -107,6 +107,18 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
     group: 'Passwords',
     text: 'Which logins from a new device ask for a code by mail: `off`, `pages` (those on the pages; the default with `SMTP_URL`), `all` (also those by the API)',
   },
+  MFA: {
+    group: 'Passwords',
+    text: 'Who must have a second factor: `optional` (nobody), `admins` (whoever has the role ADMIN), `all`. Whoever must and has none adds one at the next login',
+  },
+  PASSKEY_RP_ID: {
+    group: 'Passwords',
+    text: 'The domain of passkeys: that of the pages, or one above it. It stays as it was when the first passkey was added. Unset: the host of `PUBLIC_URL`',
+  },
+  PASSKEY_ORIGINS: {
+    group: 'Passwords',
+    text: 'Origins from which passkeys are used besides that of `PUBLIC_URL`, comma-separated and compared to the letter; an Android app is `android:apk-key-hash:…`',
+  },
   PASSWORD_MIN_LENGTH: { group: 'Passwords', text: 'The minimum number of characters of a new password, 1 to 256' },
   PASSWORD_HASH: { group: 'Passwords', text: 'The algorithm of new hashes: `bcrypt` or `argon2id`' },
   BCRYPT_COST: { group: 'Passwords', text: 'The cost of new bcrypt hashes, 4 to 20' },
@@ -139,7 +151,7 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
   OPERATOR_API_KEY: { group: 'Secrets', text: 'The key of operators: it opens every administrative operation' },
   CH202_SECRET: {
     group: 'Secrets',
-    text: 'Seals the signing keys, the secrets of webhooks and the cookies of the pages. Refresh tokens and links are derived from it',
+    text: 'Seals the signing keys, the secrets of webhooks and of apps that show codes, and the cookies of the pages. Refresh tokens and links are derived from it',
   },
   CORS_ORIGINS: {
     group: 'Clients and limits',

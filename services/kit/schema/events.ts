@@ -13,6 +13,9 @@ export const EVENT_TYPES = [
   'session.created',
   'session.revoked',
   'device.confirmed',
+  'factor.added',
+  'factor.removed',
+  'recovery_code.used',
   'module.enabled',
   'module.disabled',
 ] as const
@@ -35,6 +38,8 @@ const user = Type.Object(userRead.properties, {
   description: 'The user after the change, as GET /users/{user_id} answers',
 })
 const sessionId = id('The id of the session: the claim `sid` of its access tokens')
+const factorId = id('The id of the second factor')
+const factorKind = oneOf(['totp', 'passkey'] as const, 'An app that shows codes, or a passkey')
 const moduleId = Type.String({ description: 'The id of the module' })
 
 /** The reasons why a session ends before it expires. */
@@ -83,6 +88,9 @@ const DATA = {
     ip: textOrNull('The address of the client; null if unknown'),
     user_agent: textOrNull('The `User-Agent` header of the client; null if it sent no such header'),
   }),
+  'factor.added': data({ factor_id: factorId, kind: factorKind }),
+  'factor.removed': data({ factor_id: factorId, kind: factorKind }),
+  'recovery_code.used': data({ left: Type.Integer({ minimum: 0, description: 'How many recovery codes are left' }) }),
   'module.enabled': data({ module_id: moduleId }),
   'module.disabled': data({ module_id: moduleId }),
 } satisfies Record<EventType, TSchema>

@@ -4,10 +4,11 @@ import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 export const CLIENT_ID = 'ch202'
 
 /**
- * How a user authenticated (RFC 8176): by password, by a code by mail, by confirming a new device.
- * TOTP, passkeys and `mfa` follow.
+ * How a user authenticated (RFC 8176): by password, by a code by mail, by confirming a new device, by a code of an app or a
+ * recovery code, by a passkey that stays on one device (`hwk`) or is synchronized (`swk`), with their presence (`user`).
+ * `mfa`: by two factors, or by a passkey that verified them.
  */
-export const AUTH_METHODS = ['pwd', 'email', 'rba'] as const
+export const AUTH_METHODS = ['pwd', 'email', 'rba', 'otp', 'hwk', 'swk', 'user', 'mfa'] as const
 
 export type AuthMethod = (typeof AUTH_METHODS)[number]
 
