@@ -22,6 +22,7 @@ import { STATEMENTS as statements } from './account-statements.ts'
 import type { Audit } from './audit.ts'
 import { voiding, voidingVerifications } from './challenges.ts'
 import { COUNT, countOf } from './count.ts'
+import type { Factors } from './factors.ts'
 import type { Feed } from './revocations.ts'
 import type { EndedBatch } from './session-ending.ts'
 import type { Sessions } from './sessions.ts'
@@ -38,6 +39,8 @@ const VOIDED_BY_CHANGES: readonly ChallengePurpose[] = [
   'email_change',
   'invitation',
   'device',
+  'second_factor',
+  'factor_enrolment',
 ]
 
 /** How the sessions of a deleted user end. */
@@ -48,12 +51,13 @@ type FirstSync = CacheSync & EndedBatch & { ending: { version: number } & Ending
 
 interface Parts {
   audit: Audit
+  factors: Factors
   feed: Feed
   sessions: Sessions
 }
 
 /** The password cache: what auth keeps of users. */
-export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
+export function accountStore(engine: Engine, { audit, factors, feed, sessions }: Parts) {
   function* sync(
     tx: Transaction,
     synced: SyncedAccount,
@@ -82,6 +86,7 @@ export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
         yield* tx.run(voidingVerifications(userId, account.email))
       }
       if (newPassword) yield* tx.run(statements.removeDevices, { userId })
+      if (decision.voidsFactors) yield* factors.removeAll(tx, userId, 0, now)
     }
     const current = account ?? before
     // Also ends the sessions that an earlier change left when it was interrupted.
@@ -144,6 +149,7 @@ export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
       yield* tx.run(statements.put, tombstone(userId, ending.now))
       yield* tx.run(statements.removeChallenges, { userId })
       yield* tx.run(statements.removeDevices, { userId })
+      yield* factors.removeAll(tx, userId, 0, ending.now)
       yield* tx.run(statements.removeMails, { userId })
       revoked.push({ kind: 'user', subject: userId, version: EVERY_VERSION, until })
     }
@@ -238,6 +244,7 @@ function tombstone(userId: string, now: number): Row {
     version: EVERY_VERSION,
     sessionsFrom: EVERY_VERSION,
     tokensFrom: EVERY_VERSION,
+    factorsFrom: EVERY_VERSION,
     syncedAt: now,
     searchText: '',
   }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { and, eq, gt, gte, inArray, isNull, lt, lte, ne, or, sql } from 'drizzle-orm'
 import { ONLY_ONE } from '../../services/auth/challenges/only-one.ts'
 import type {
@@ -8,14 +9,15 @@ import type {
   Device,
   DeviceClient,
   Issue,
+  LoginPurpose,
   MailRequest,
 } from '../../services/auth/store/index.ts'
 import { MINUTE } from '../../services/kit/clock.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { EventData } from '../../services/kit/schema/events.ts'
-import { built, dynamic, type Engine, text } from '../engine.ts'
+import { type Body, built, dynamic, type Engine, type Transaction, text } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
-import { challenges, devices, mailRequests } from '../schema/auth.ts'
+import { challenges, devices, mailRequests, usedChallenges } from '../schema/auth.ts'
 import { BATCH, writeInBatches } from '../write-in-batches.ts'
 import { hasOneOf } from './account-roles.ts'
 import type { Audit } from './audit.ts'
@@ -24,6 +26,13 @@ import { addMail } from './mail-requests.ts'
 
 /** Milliseconds after which a challenge can be taken again, if the process that took it never finished. */
 const TAKEN_FOR = MINUTE
+
+/** Writes as much as a try does, and leaves nothing. */
+function* writeDecoy(tx: Transaction): Body<void> {
+  const hash = randomBytes(32)
+  yield* tx.run(statements.addDecoy, { hash, expiresAt: 0 })
+  yield* tx.run(statements.removeDecoy, { hash })
+}
 
 /** Codes and links in mails, and the devices that codes confirmed. */
 export function challengeStore(engine: Engine, { audit, events }: { audit: Audit; events: Events }) {
@@ -57,7 +66,10 @@ export function challengeStore(engine: Engine, { audit, events }: { audit: Audit
       }),
     tryCode: (id: string, purpose: ChallengePurpose, most: number, now: number) =>
       engine.write(function* (tx) {
-        return (yield* tx.get(statements.tryCode, { id, purpose, most, now, ...abandoned(now) })) ?? null
+        const challenge = yield* tx.get(statements.tryCode, { id, purpose, most, now, ...abandoned(now) })
+        // A commit that writes nothing is quicker: the time would show whether the challenge can still be tried.
+        if (!challenge) yield* writeDecoy(tx)
+        return challenge ?? null
       }),
     takeChallenge: (key: ChallengeKey, purpose: ChallengePurpose, now: number) =>
       engine.write(function* (tx) {
@@ -68,6 +80,11 @@ export function challengeStore(engine: Engine, { audit, events }: { audit: Audit
             : yield* tx.get(statements.takeByToken, { ...values, tokenHash: Buffer.from(key.tokenHash) })
         return challenge ?? null
       }),
+    async openChallenge(challenge: Challenge) {
+      await engine.write((tx) => tx.run(statements.insert, challengeRow(challenge)))
+    },
+    openedChallenge: async (id: string, purpose: LoginPurpose, now: number) =>
+      (await engine.get(statements.opened, { id, purpose, now })) ?? null,
     hasChallenge: async (id: string) => (await engine.get(statements.byId, { id })) !== undefined,
     async returnChallenge(id: string) {
       await engine.write((tx) => tx.run(statements.giveBack, { id }))
@@ -200,6 +217,8 @@ const statements = {
       )
       .returning(),
   ),
+  addDecoy: built((db) => db.insert(usedChallenges).values(placeholders(usedChallenges))),
+  removeDecoy: built((db) => db.delete(usedChallenges).where(eq(usedChallenges.hash, placeholder('hash')))),
   takeById: built((db) => db.update(challenges).set(takenNow).where(and(byId, usable)).returning()),
   takeByToken: built((db) =>
     db
@@ -207,6 +226,12 @@ const statements = {
       .set(takenNow)
       .where(and(eq(challenges.tokenHash, placeholder('tokenHash')), usable))
       .returning(),
+  ),
+  opened: built((db) =>
+    db
+      .select()
+      .from(challenges)
+      .where(and(byId, ofPurpose, unexpired)),
   ),
   byId: built((db) => db.select({ id: challenges.id }).from(challenges).where(byId)),
   giveBack: built((db) => db.update(challenges).set({ takenAt: null }).where(byId)),

@@ -96,7 +96,7 @@ export function sessionRotation(engine: Engine, { audit, ending, events }: Parts
 
   function* renew(
     tx: Transaction,
-    { accessUntil, method, now, sessionId }: Parameters<AuthStore['renewAuthentication']>[0],
+    { accessUntil, methods, now, sessionId }: Parameters<AuthStore['renewAuthentication']>[0],
     event: AuditEvent,
   ) {
     const stored = yield* tx.get(statements.byId, { id: sessionId })
@@ -105,7 +105,7 @@ export function sessionRotation(engine: Engine, { audit, ending, events }: Parts
     const session = {
       ...stored,
       authTime: now,
-      amr: [...new Set([...stored.amr, method])],
+      amr: [...new Set([...stored.amr, ...methods])],
       accessUntil: Math.max(stored.accessUntil, accessUntil),
     }
     yield* tx.run(statements.update, session)

@@ -13,6 +13,7 @@ import { auditStore } from './audit.ts'
 import { challengeStore } from './challenges.ts'
 import { deliveryStore } from './deliveries.ts'
 import { eventStore } from './events.ts'
+import { factorStore } from './factors.ts'
 import { factStore } from './facts.ts'
 import { failureStore } from './failures.ts'
 import { finishedMailStore } from './finished-mails.ts'
@@ -46,12 +47,14 @@ async function authStore(engine: Engine, { amqp }: AuthStoreOptions): Promise<Au
   const feed = await feedStore(engine, facts)
   const events = await eventStore(engine, { facts, feed, amqp })
   const sessions = sessionStore(engine, { audit, events, feed, facts })
+  const factors = factorStore(engine, { audit, events, facts })
   return {
     ...facts,
     ...audit,
     ...feed,
     ...sessions,
-    ...accountStore(engine, { audit, feed, sessions }),
+    ...accountStore(engine, { audit, factors, feed, sessions }),
+    ...factors,
     ...keyStore(engine, { audit, feed }),
     ...challengeStore(engine, { audit, events }),
     ...mailRequestStore(engine),

@@ -1,5 +1,5 @@
 import { blob, integer, primaryKey, sqliteTable, text, unique } from 'drizzle-orm/sqlite-core'
-import type { ChallengeData, ChallengePurpose, MailData, MailKind } from '../../services/auth/store/index.ts'
+import type { ChallengeData, ChallengePurpose, MailData, MailKind, TotpForm } from '../../services/auth/store/index.ts'
 import type { Locale } from '../../services/kit/locale.ts'
 import type { EventType } from '../../services/kit/schema/events.ts'
 import type { OpaqueProfile } from '../../services/kit/schema/user.ts'
@@ -26,6 +26,8 @@ export const accounts = sqliteTable('accounts', {
   searchText: text('search_text').notNull().default(''),
   /** The fields of the user that no login reads. */
   profile: text('profile', { mode: 'json' }).$type<OpaqueProfile>().notNull().default({}),
+  /** Second factors that were added before this version are void. */
+  factorsFrom: integer('factors_from').notNull().default(0),
 })
 
 /** Sessions that have not ended. */
@@ -81,7 +83,7 @@ export const signingKeys = sqliteTable('signing_keys', {
   goneAt: integer('gone_at'),
 })
 
-/** Codes and links in mails. Their values are derived from the row (`challenges/secrets.ts`), never stored. */
+/** Codes and links in mails, whose values are derived from the row (`challenges/secrets.ts`), and logins that wait. */
 export const challenges = sqliteTable('challenges', {
   id: text('id').primaryKey(),
   purpose: text('purpose').$type<ChallengePurpose>().notNull(),
@@ -109,6 +111,53 @@ export const devices = sqliteTable('devices', {
   userId: text('user_id').notNull(),
   tokenHash: blob('token_hash', { mode: 'buffer' }).notNull().unique(),
   createdAt: integer('created_at').notNull(),
+  expiresAt: integer('expires_at').notNull(),
+})
+
+/** Apps that show codes. Their secrets are sealed. */
+export const totps = sqliteTable('totps', {
+  id: text('id').primaryKey(),
+  userId: text('user_id').notNull(),
+  name: text('name').notNull(),
+  sealedSecret: blob('sealed_secret', { mode: 'buffer' }).notNull(),
+  algorithm: text('algorithm').$type<TotpForm['algorithm']>().notNull(),
+  digits: integer('digits').notNull(),
+  period: integer('period').notNull(),
+  createdAt: integer('created_at').notNull(),
+  /** Null: pending. */
+  confirmedAt: integer('confirmed_at'),
+  expiresAt: integer('expires_at').notNull(),
+  lastUsedAt: integer('last_used_at'),
+  /** The step of the last code that was used. */
+  lastStep: integer('last_step').notNull(),
+})
+
+export const passkeys = sqliteTable('passkeys', {
+  id: text('id').primaryKey(),
+  userId: text('user_id').notNull(),
+  name: text('name').notNull(),
+  credentialId: blob('credential_id', { mode: 'buffer' }).notNull().unique(),
+  publicKey: blob('public_key', { mode: 'buffer' }).notNull(),
+  algorithm: integer('algorithm').notNull(),
+  counter: integer('counter').notNull(),
+  transports: text('transports', { mode: 'json' }).$type<string[]>().notNull(),
+  aaguid: text('aaguid').notNull(),
+  backupEligible: integer('backup_eligible', { mode: 'boolean' }).notNull(),
+  backedUp: integer('backed_up', { mode: 'boolean' }).notNull(),
+  createdAt: integer('created_at').notNull(),
+  lastUsedAt: integer('last_used_at'),
+})
+
+/** Recovery codes that were not used yet: SHA-256. */
+export const recoveryCodes = sqliteTable('recovery_codes', {
+  hash: blob('hash', { mode: 'buffer' }).primaryKey(),
+  userId: text('user_id').notNull(),
+  createdAt: integer('created_at').notNull(),
+})
+
+/** Challenges that passkeys have answered, until they would have expired: SHA-256. */
+export const usedChallenges = sqliteTable('used_challenges', {
+  hash: blob('hash', { mode: 'buffer' }).primaryKey(),
   expiresAt: integer('expires_at').notNull(),
 })
 

@@ -31,6 +31,8 @@ export const users = sqliteTable('users', {
   locale: text('locale').$type<Profile['locale']>(),
   metadata: text('metadata', { mode: 'json' }).$type<Profile['metadata']>().notNull().default({}),
   app_metadata: text('app_metadata', { mode: 'json' }).$type<Profile['app_metadata']>().notNull().default({}),
+  /** Second factors that were added before this version are void. */
+  factorsFrom: integer('factors_from').notNull().default(0),
 })
 
 /** The ids of deleted users: they are never used again. */

@@ -33,6 +33,7 @@ function userOf(n: number, fields: Partial<User> = {}): User {
     sessionKept: null,
     allSessionsFrom: 1,
     tokensFrom: 1,
+    factorsFrom: 0,
     createdAt: 0,
     updatedAt: 0,
     ...fields,

@@ -72,6 +72,23 @@ export class InspectedSchema {
     return row && String(row.value)
   }
 
+  /** The relying party of the first passkey; undefined before it. */
+  async passkeyRpId(): Promise<string | undefined> {
+    const [row] = await this.rows("SELECT value FROM auth.facts WHERE name = 'passkey_rp_id'")
+    return row && String(row.value)
+  }
+
+  /** Counts the active administrators, and those without a second factor. */
+  async administrators(): Promise<{ total: number; withoutFactor: number }> {
+    const [row] = await this.rows(
+      `SELECT count(*) AS total, count(*) FILTER (WHERE
+         NOT EXISTS (SELECT 1 FROM auth.totps WHERE totps.user_id = accounts.user_id AND confirmed_at IS NOT NULL)
+         AND NOT EXISTS (SELECT 1 FROM auth.passkeys WHERE passkeys.user_id = accounts.user_id)) AS without_factor
+       FROM auth.accounts WHERE deleted = 0 AND status = 'active' AND roles::jsonb @> '["ADMIN"]'`,
+    )
+    return { total: Number(row?.total ?? 0), withoutFactor: Number(row?.without_factor ?? 0) }
+  }
+
   /** The signing keys, the newest first. */
   async keys(): Promise<InspectedKey[]> {
     const rows = await this.rows(

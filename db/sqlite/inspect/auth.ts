@@ -1,11 +1,31 @@
 import type { ChainReport } from '../../schema/audit-chain.ts'
 import { examineChain } from '../audit-chain.ts'
-import { AUDIT_CHAIN, EVENTS, MAILS } from '../migrations/auth.ts'
+import { AUDIT_CHAIN, EVENTS, FACTORS, MAILS } from '../migrations/auth.ts'
 import type { InspectedDatabase } from './database.ts'
 
 /** The issuer of the tokens; undefined before the first start of auth. */
 export function issuerOf({ raw }: InspectedDatabase): string | undefined {
   return raw.query<{ value: string }, []>("SELECT value FROM facts WHERE name = 'issuer'").get()?.value
+}
+
+/** The relying party of the first passkey; undefined before it. */
+export function passkeyRpIdOf({ raw }: InspectedDatabase): string | undefined {
+  return raw.query<{ value: string }, []>("SELECT value FROM facts WHERE name = 'passkey_rp_id'").get()?.value
+}
+
+/** Counts the active administrators, and those without a second factor. */
+export function administratorsIn(database: InspectedDatabase): { total: number; withoutFactor: number } {
+  const hasNone = isPending(database, FACTORS)
+    ? 'true'
+    : `NOT EXISTS (SELECT 1 FROM totps WHERE totps.user_id = accounts.user_id AND confirmed_at IS NOT NULL)
+        AND NOT EXISTS (SELECT 1 FROM passkeys WHERE passkeys.user_id = accounts.user_id)`
+  const counts = database.raw
+    .query<{ total: number; withoutFactor: number }, []>(
+      `SELECT count(*) AS total, coalesce(sum(${hasNone}), 0) AS withoutFactor FROM accounts
+       WHERE deleted = 0 AND status = 'active' AND EXISTS (SELECT 1 FROM json_each(roles) WHERE value = 'ADMIN')`,
+    )
+    .get()
+  return counts ?? { total: 0, withoutFactor: 0 }
 }
 
 export interface InspectedKey {
