@@ -66,6 +66,14 @@ export function authClient(link: Link): AuthClient {
       const event = { id, at, type, user_id: userId, actor, ip, request_id: requestId, detail }
       await notify(() => auth.audit.post(event, withRequestId(requestId)))
     },
+    async lacksSecondFactor({ requestId, sessionId }) {
+      const call = clientOf<AuthApi>(link, SHORT_TIMEOUT)
+        .auth.sessions({ session_id: sessionId })
+        ['second-factor'].get(withRequestId(requestId))
+      // Auth of the version before has no second factors.
+      if (await hasStatus(call, 404)) return false
+      return (await answerOf(call, 'auth_unavailable')).missing
+    },
     async recordEvents(events) {
       const batches = batchesOf(events.map(eventBody))
       await Promise.all(batches.map((batch) => notify(() => auth.sync.events.post({ events: batch }))))

@@ -1,4 +1,3 @@
-import { requireRecent } from '../kit/access/recent.ts'
 import type { Caller } from '../kit/caller.ts'
 import { invalidField, Problem } from '../kit/problem.ts'
 import { emailKey } from '../kit/schema/email.ts'
@@ -10,6 +9,7 @@ import { changeableUser, takenBy, visibleTo, visibleUser } from './lookup.ts'
 import { changeNotices } from './notices.ts'
 import { refuseFieldsOf } from './policy.ts'
 import { userRead } from './present.ts'
+import { requireRecentUser } from './recent.ts'
 import type { UserPatch, UserReplace } from './schemas/users.ts'
 import type { User } from './store.ts'
 
@@ -53,10 +53,10 @@ async function updateUser(
   caller: Caller,
 ): Promise<UserRead> {
   refuseFieldsOf(user.id, input, caller)
-  const changed = await applyChange(context, user, caller, (current) => {
+  const changed = await applyChange(context, user, caller, async (current) => {
     // The user may have got a role meanwhile that only operators may act on.
     const change = changeOf(visibleTo(caller, current))
-    requireAssurance(context, current, change, caller)
+    await requireAssurance(context, current, change, caller)
     return change
   })
   return userRead(changed)
@@ -64,16 +64,20 @@ async function updateUser(
 
 /**
  * Refuses a change by which someone with a stolen token could take over an account or gain rights, unless the caller has
- * authenticated recently.
- * @throws Problem `reauthentication_required`; `forbidden_field` for users who must prove another email first
+ * authenticated recently, and with the second factor that they have.
+ * @throws Problem `reauthentication_required`, `auth_unavailable`; `forbidden_field` for users who must prove another email first
  */
-function requireAssurance({ clock, config }: AssuredContext, user: User, { fields }: Change, caller: Caller): void {
+async function requireAssurance(
+  context: AssuredContext,
+  user: User,
+  { fields }: Change,
+  caller: Caller,
+): Promise<void> {
   const { email, emailVerified, roles } = fields
   const isOtherAddress = email !== undefined && emailKey(email) !== emailKey(user.email)
-  if (isOtherAddress && caller.userId === user.id && config.emailVerification === 'required')
+  if (isOtherAddress && caller.userId === user.id && context.config.emailVerification === 'required')
     throw new Problem('forbidden_field', { message: 'Another email must be proved: POST /auth/email-change-request' })
-  if (isOtherAddress || emailVerified !== undefined || roles !== undefined)
-    requireRecent(caller, config.reauthMaxAge, clock.now())
+  if (isOtherAddress || emailVerified !== undefined || roles !== undefined) await requireRecentUser(context, caller)
 }
 
 /** Replaces the merge patches of an update by their results. @throws Problem `validation_failed` if one is too large */
@@ -152,11 +156,11 @@ export async function applyChange(
   context: ChangeContext,
   user: User,
   caller: Caller,
-  changeOf: (current: User) => Change,
+  changeOf: (current: User) => Change | Promise<Change>,
 ): Promise<User> {
   const { clock, outboxes, store } = context
   for (let current: User | null = user; current; current = await store.userById(user.id)) {
-    const change = changeOf(current)
+    const change = await changeOf(current)
     const { fields } = change
     if (Object.keys(fields).length === 0) return current
     const next: User = { ...current, ...fields, version: current.version + 1, updatedAt: clock.now() }

@@ -1,3 +1,4 @@
+import type { LacksSecondFactor } from '../kit/access/recent.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { Log } from '../kit/log.ts'
 import type { Hasher } from '../kit/passwords/hasher.ts'
@@ -32,6 +33,8 @@ export interface ChangeContext extends ReadContext, EventContext {
 
 /** Context of changes that need a recent authentication. */
 export interface AssuredContext extends ChangeContext {
+  /** Asks auth, which has the second factors. */
+  lacksSecondFactor: LacksSecondFactor
   config: Pick<Config, 'emailVerification' | 'reauthMaxAge'>
 }
 

@@ -45,9 +45,10 @@ export async function usersService(
     maxLag: config.revocationMaxLag,
   })
   const isSubscribed = (type: EventType) => revocations.isSubscribed(type)
-  const context: UsersContext = { store, clock, random, hasher, outboxes, isSubscribed, log, config }
-  const { internalKeys, operatorKeys, supportRole } = config
-  const guarded = guard({ tokens: revocations, internalKeys, operatorKeys, supportRole, clientAddress, clock })
+  const { lacksSecondFactor } = auth
+  const context: UsersContext = { store, clock, random, hasher, outboxes, isSubscribed, lacksSecondFactor, log, config }
+  const { internalKeys, mfa, operatorKeys, supportRole } = config
+  const guarded = guard({ tokens: revocations, internalKeys, operatorKeys, supportRole, mfa, clientAddress, clock })
   metrics.gauge('outbox_pending', 'Notices that other services have not acknowledged', () => store.countNotices())
   metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
 

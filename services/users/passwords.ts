@@ -1,4 +1,3 @@
-import { requireRecent } from '../kit/access/recent.ts'
 import type { Caller } from '../kit/caller.ts'
 import { MINUTE } from '../kit/clock.ts'
 import { notAllowed } from '../kit/field-errors.ts'
@@ -14,6 +13,7 @@ import { changeableUser, visibleUser } from './lookup.ts'
 import { auditRowNotice, changeNotice } from './notices.ts'
 import { internalPasswordErrors } from './policy.ts'
 import { passwordRecord, userRead } from './present.ts'
+import { requireRecentUser } from './recent.ts'
 import type { InternalPassword } from './schemas/internal.ts'
 import type { User } from './store.ts'
 
@@ -78,7 +78,7 @@ export async function setPassword(
   type: 'password.set' | 'password.reset' = 'password.set',
 ): Promise<void> {
   const user = await changeableUser(context, id, caller)
-  requireRecent(caller, context.config.reauthMaxAge, context.clock.now())
+  await requireRecentUser(context, caller)
   const passwordHash = await newHash(context, user, password)
   await applyChange(context, user, caller, (latest) => ({
     ...passwordChange(latest, passwordHash, { type, sessionKept: null }),

@@ -1,3 +1,4 @@
+import type { LacksSecondFactor } from '../kit/access/recent.ts'
 import type { Locale } from '../kit/locale.ts'
 import type { AuditEvent } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
@@ -12,6 +13,8 @@ export interface SyncedUser extends PasswordRecord {
   all_sessions_from: number
   /** Access tokens issued from an older version have ended. */
   tokens_from: number
+  /** Second factors that were added before this version are void. Absent: none ever was. */
+  factors_from?: number
 }
 
 /** An email that was replaced by another. */
@@ -61,6 +64,8 @@ export interface AuthPeer {
   /** Auth mails the user. @throws Problem `not_found` if auth is of the version before, which has no such mails */
   accountMail(mail: AccountMail): Promise<void>
   recordAudit(event: AuditEvent): Promise<void>
+  /** Whether a session lacks the second factor that its user has. */
+  lacksSecondFactor: LacksSecondFactor
   /** Takes any number, for webhooks and the message broker. If it fails, auth may have stored some of them. */
   recordEvents(events: Event[]): Promise<void>
 }

@@ -34,5 +34,7 @@ export function syncedUser(user: User): SyncedUser {
     session_kept: user.sessionKept,
     all_sessions_from: user.allSessionsFrom,
     tokens_from: user.tokensFrom,
+    // Auth of the version before knows no such field, and no second factor either.
+    ...(user.factorsFrom > 0 && { factors_from: user.factorsFrom }),
   }
 }

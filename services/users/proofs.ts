@@ -68,15 +68,15 @@ function proofChange(user: User, { email, kind, name, username }: Omit<Proof, 'b
     case 'verification':
       return verified(user, kind)
     case 'email_code':
-      return user.emailVerified ? NO_CHANGE : oneChange(verified(user, kind), passwordRemoved(user, kind))
+      return user.emailVerified ? NO_CHANGE : oneChange(firstProof(user, kind), passwordRemoved(user, kind))
     case 'reset': {
       const password = passwordChange(user, hash, { type: 'password.reset', sessionKept: null })
-      return oneChange(password, verified(user, kind))
+      return oneChange(password, firstProof(user, kind))
     }
     case 'invitation': {
       const names = changeBy(user, { ...(username !== undefined && { username }), ...(name !== undefined && { name }) })
       const password = passwordChange(user, hash, { type: 'password.set_by_invitation', sessionKept: null })
-      return oneChange(password, verified(user, kind), names)
+      return oneChange(password, firstProof(user, kind), names)
     }
     case 'email_change':
       return { ...withEmail(user, email, 'email.changed'), emailBy: 'proof' }
@@ -88,6 +88,16 @@ function proofChange(user: User, { email, kind, name, username }: Omit<Proof, 'b
 /** The change of an address that was not verified before. */
 function verified(user: User, by: Proof['kind']): Change {
   return user.emailVerified ? NO_CHANGE : { fields: { emailVerified: true }, audit: [['email.verified', { by }]] }
+}
+
+/**
+ * The change of an address that was not verified before, proved by other means than the password: someone else may have
+ * added second factors while they had the account.
+ */
+function firstProof(user: User, by: Proof['kind']): Change {
+  return user.emailVerified
+    ? NO_CHANGE
+    : oneChange(verified(user, by), { fields: { factorsFrom: user.version + 1 }, audit: [] })
 }
 
 /** @param type of the audit row */

@@ -26,6 +26,8 @@ export interface User extends Profile {
   allSessionsFrom: number
   /** Access tokens issued from an older version have ended. */
   tokensFrom: number
+  /** Second factors that were added before this version are void: someone else may have added them. */
+  factorsFrom: number
   createdAt: number
   updatedAt: number
 }

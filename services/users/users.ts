@@ -1,4 +1,3 @@
-import { requireRecent } from '../kit/access/recent.ts'
 import type { Caller } from '../kit/caller.ts'
 import { HOUR } from '../kit/clock.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
@@ -10,6 +9,7 @@ import { changeableUser, takenBy } from './lookup.ts'
 import { accountMail, creationNotices, removalNotices } from './notices.ts'
 import { creationErrors } from './policy.ts'
 import { userRead } from './present.ts'
+import { requireRecentUser } from './recent.ts'
 import type { User } from './store.ts'
 
 const REGISTRATIONS: LimitRule = { name: 'registration', most: 1000, window: HOUR }
@@ -22,7 +22,7 @@ const REGISTRATIONS: LimitRule = { name: 'registration', most: 1000, window: HOU
 export async function createUser(context: PasswordContext, input: UserCreate, caller: Caller): Promise<UserRead> {
   const { clock, config, hasher, store } = context
   const errors = creationErrors(config, input, caller)
-  if (input.roles !== undefined) requireRecent(caller, config.reauthMaxAge, clock.now())
+  if (input.roles !== undefined) await requireRecentUser(context, caller)
   // Auth counts the registrations that it passes on: here they have no client address.
   const isAnonymous = !caller.operator && !caller.internal
   if (config.rateLimit && isAnonymous && caller.ip) await limit(store, REGISTRATIONS, caller.ip, clock.now())
@@ -83,6 +83,7 @@ export function newUser(input: Fields, identity: Pick<User, 'id' | 'passwordHash
     allSessionsFrom: 1,
     sessionKept: null,
     tokensFrom: 1,
+    factorsFrom: 0,
   }
 }
 
@@ -104,7 +105,7 @@ export async function passwordHashOf(
  */
 export async function deleteUser(context: AssuredContext, id: string, caller: Caller): Promise<UserRead> {
   const user = await changeableUser(context, id, caller)
-  if (caller.userId === user.id) requireRecent(caller, context.config.reauthMaxAge, context.clock.now())
+  if (caller.userId === user.id) await requireRecentUser(context, caller)
   const outcome = await context.store.removeUser(
     user.id,
     removalNotices(context, user, caller, context.outboxes.subscribers),

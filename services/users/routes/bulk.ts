@@ -1,5 +1,4 @@
 import { Elysia } from 'elysia'
-import { requireRecent } from '../../kit/access/recent.ts'
 import type { Caller } from '../../kit/caller.ts'
 import type { guard } from '../../kit/http/guard.ts'
 import { linesOperation, operation } from '../../kit/http/openapi/operation.ts'
@@ -9,6 +8,7 @@ import { exportUsers } from '../bulk/export.ts'
 import { importUsers } from '../bulk/import.ts'
 import type { UsersContext } from '../context.ts'
 import { passwordOrHashErrors } from '../policy.ts'
+import { requireRecentUser } from '../recent.ts'
 import { exportedUser, exportQuery, importedLine, importedUser, importQuery } from '../schemas/bulk.ts'
 
 /** The routes that read their body themselves, line by line. */
@@ -31,13 +31,13 @@ async function begun(chunks: AsyncGenerator<string>): Promise<AsyncGenerator<str
 /** Mounts exports and imports: JSON lines, one user each. */
 export function bulkRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
   const readUser = validator(importedUser, (sent) => passwordOrHashErrors(sent, context.config.passwordMinLength, sent))
-  const assertRecent = (caller: Caller) => requireRecent(caller, context.config.reauthMaxAge, context.clock.now())
+  const assertRecent = (caller: Caller) => requireRecentUser(context, caller)
   return new Elysia({ normalize: false })
     .use(guarded)
     .get(
       '/users/export',
       async ({ query, caller, request, server }) => {
-        if (query.with_hashes === 'true') assertRecent(caller)
+        if (query.with_hashes === 'true') await assertRecent(caller)
         allowPauses(request, server)
         // The framework answers HEAD with the handler of GET: it would read all users and send none.
         const isHead = request.method === 'HEAD'
@@ -61,7 +61,7 @@ export function bulkRoutes(context: UsersContext, guarded: ReturnType<typeof gua
       '/users/import',
       async ({ query, caller, request, server }) => {
         // Before the body is read: it may be large.
-        assertRecent(caller)
+        await assertRecent(caller)
         allowPauses(request, server)
         const users = await readLines(request, readUser)
         const results = importUsers(context, users, query.on_conflict ?? 'fail', caller)

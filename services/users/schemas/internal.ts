@@ -104,6 +104,7 @@ const syncedRecord = strict({
   session_kept: t.Nullable(t.String(), { description: 'The session that did not end, if any', examples: [null] }),
   all_sessions_from: described(integer(), 'Sessions opened from an older version have ended, `session_kept` too'),
   tokens_from: described(integer(), 'Access tokens issued from an older version are revoked'),
+  factors_from: t.Optional(described(integer(), 'Second factors that were added before this version are void')),
 })
 
 export const proofResult = t.Union([
