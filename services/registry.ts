@@ -50,6 +50,7 @@ export const SERVICES = {
     tags: {
       auth: 'Register, log in, refresh tokens, reset passwords',
       sessions: 'The active sessions of a user',
+      factors: 'Second factors and passkeys of a user',
       discovery: 'Public keys and metadata, for APIs that verify access tokens',
       admin: 'For operators: sessions, signing keys, password cache, login limits, audit log',
       'admin-webhooks': 'For operators: webhooks, and the deliveries to them and to the message broker',

@@ -4,11 +4,13 @@ import { auditRoutes } from './routes/audit.ts'
 import type { AuthServices } from './routes/auth-services.ts'
 import { challengeRoutes } from './routes/challenges.ts'
 import { discoveryRoutes } from './routes/discovery.ts'
+import { factorRoutes } from './routes/factors.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { loginRoutes } from './routes/login.ts'
 import { loginLimitRoutes } from './routes/login-limits.ts'
 import { mailRoutes } from './routes/mails.ts'
 import { meRoutes } from './routes/me.ts'
+import { passkeyRoutes } from './routes/passkeys.ts'
 import { passwordCacheRoutes } from './routes/password-cache.ts'
 import { passwordResetRoutes } from './routes/password-reset.ts'
 import { revocationRoutes } from './routes/revocations.ts'
@@ -32,6 +34,8 @@ export function authRoutes(context: AuthServices, guarded: ReturnType<typeof gua
     .use(sessionRoutes(context, guarded))
     .use(passwordResetRoutes(context, guarded))
     .use(challengeRoutes(context, guarded))
+    .use(factorRoutes(context, guarded))
+    .use(passkeyRoutes(context, guarded))
     .use(discoveryRoutes(context, guarded))
     .use(syncRoutes(context, guarded))
     .use(auditRoutes(context, guarded))

@@ -16,6 +16,7 @@ import { Revocations } from '../kit/tokens/revocations.ts'
 import { Codes, Sealing } from '../kit/tokens/sealing.ts'
 import { CacheStatistics } from './accounts/statistics.ts'
 import { composeMail } from './challenges/compose.ts'
+import { resealTotps } from './factors/reseal.ts'
 import { authRoutes, FORM_PATHS, READ_PATHS } from './index.ts'
 import { KeyRing } from './keys/ring.ts'
 import { KeyRotation } from './keys/rotation.ts'
@@ -83,13 +84,14 @@ export async function authService(
   })
   const services = await openServices(runtime, { store, nodes, users, log, mails })
   const { context, dispatcher, feed, heartbeat, revocations, rotation } = services
-  const { internalKeys, operatorKeys, supportRole } = config
+  const { internalKeys, mfa, operatorKeys, supportRole } = config
   let catchingUp: Promise<void> | undefined
   const guarded = guard({
     tokens: context.tokens,
     internalKeys,
     operatorKeys,
     supportRole,
+    mfa,
     clientAddress,
     clock,
     holdsSession: (body) => holdsSession(context, body),
@@ -138,6 +140,7 @@ export async function authService(
             store.forgetFailures(now),
             store.forgetRefusedLogins(),
             store.forgetChallenges(now),
+            store.forgetFactors(now),
             store.forgetMails(now - MAILS_KEPT),
             dispatcher.tidy(),
           ]
@@ -162,6 +165,8 @@ export async function authService(
       catchingUp = undefined
       mails.start()
       await dispatcher.start()
+      // Only a further value of CH202_SECRET can have sealed some of them.
+      if (config.secrets.length > 1) await resealTotps(context)
       await nodes.claim(TIDY)
       rotation.start()
       tidying = setInterval(tidy, TIDY_EVERY)
@@ -240,6 +245,7 @@ async function openServices(
     refreshCodes: new Codes(config.secrets, 'refresh tokens'),
     // The name is that of the first use: links in mails that are on their way stay valid.
     challengeCodes: new Codes(config.secrets, 'password reset links'),
+    passkeyCodes: new Codes(config.secrets, 'passkey challenges'),
     mails,
     notices: new Notices(mails, clock, random),
     limits: new LoginLimits(store, clock, config.hashQueue, config.rateLimit),

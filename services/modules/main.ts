@@ -46,8 +46,8 @@ export async function modulesService(
     log,
     maxLag: config.revocationMaxLag,
   })
-  const { internalKeys, operatorKeys } = config
-  const guarded = guard({ tokens: revocations, internalKeys, operatorKeys, clientAddress, clock })
+  const { internalKeys, mfa, operatorKeys } = config
+  const guarded = guard({ tokens: revocations, internalKeys, operatorKeys, mfa, clientAddress, clock })
   metrics.gauge('outbox_pending', 'Notices that other services have not acknowledged', () => store.countNotices())
 
   const moduleFeed = new ModuleFeed({ store, clock, log })

@@ -15,13 +15,27 @@ const record: SyncedAccount = {
   passwordHash: 'hash',
   version: 5,
 }
-const stored: StoredAccount = { ...record, sessionsFrom: 2, tokensFrom: 1, syncedAt: 1, cached: true, deleted: false }
+const stored: StoredAccount = {
+  ...record,
+  sessionsFrom: 2,
+  tokensFrom: 1,
+  factorsFrom: 0,
+  syncedAt: 1,
+  cached: true,
+  deleted: false,
+}
 const marks = { sessionsFrom: 2, sessionKept: null, allSessionsFrom: 2, tokensFrom: 1 }
 
 const decide = (before: Partial<StoredAccount> | undefined, synced: Partial<SyncedAccount>) =>
   decideSync(before && { ...stored, ...before }, { ...record, ...synced }, NOW)
 
-const NOTHING = { revokesTokens: false, endsSessions: null, voidsChallenges: false, newPassword: false }
+const NOTHING = {
+  revokesTokens: false,
+  endsSessions: null,
+  voidsChallenges: false,
+  voidsFactors: false,
+  newPassword: false,
+}
 const ended = (reason: string, except: object | null = null) => ({
   endsSessions: { reason, except },
   voidsChallenges: true,
@@ -130,6 +144,7 @@ describe('the account that is stored', () => {
       syncedAt: NOW,
       sessionsFrom: 4,
       tokensFrom: 4,
+      factorsFrom: 0,
     })
   })
 

@@ -24,6 +24,8 @@ export interface SyncDecision {
   endsSessions: { reason: RevocationReason; except: KeptSession | null } | null
   /** Whether to void the codes and links that were mailed to the user. */
   voidsChallenges: boolean
+  /** Whether the second factors that the user has are void. */
+  voidsFactors: boolean
   /** Whether the user has another password: a new hash of the same password does not count. */
   newPassword: boolean
 }
@@ -34,6 +36,7 @@ const UNCHANGED: SyncDecision = {
   revokesTokens: false,
   endsSessions: null,
   voidsChallenges: false,
+  voidsFactors: false,
   newPassword: false,
 }
 
@@ -47,16 +50,22 @@ export function decideSync(before: StoredAccount | undefined, synced: SyncedAcco
   if (before?.deleted) return UNCHANGED
   const { marks, ...user } = synced
   const isNewer = !before || user.version > before.version || (user.version === before.version && !before.cached)
-  const previous = { sessionsFrom: before?.sessionsFrom ?? 0, tokensFrom: before?.tokensFrom ?? 0 }
+  const previous = {
+    sessionsFrom: before?.sessionsFrom ?? 0,
+    tokensFrom: before?.tokensFrom ?? 0,
+    factorsFrom: before?.factorsFrom ?? 0,
+  }
   const ends = marks ?? inferMarks(before, user)
   const sessionsFrom = Math.max(ends.sessionsFrom, previous.sessionsFrom)
   const tokensFrom = Math.max(ends.tokensFrom, previous.tokensFrom)
+  const factorsFrom = Math.max(ends.factorsFrom ?? 0, previous.factorsFrom)
   const endsSessions = sessionsFrom > previous.sessionsFrom
   const revokesTokens = tokensFrom > previous.tokensFrom
-  if (!isNewer && !endsSessions && !revokesTokens) return UNCHANGED
+  const voidsFactors = before !== undefined && factorsFrom > previous.factorsFrom
+  if (!isNewer && !endsSessions && !revokesTokens && !voidsFactors) return UNCHANGED
 
   const next = isNewer ? { ...user, cached: true, syncedAt: now } : withoutDeleted(before)
-  const account: Account = { ...next, sessionsFrom, tokensFrom }
+  const account: Account = { ...next, sessionsFrom, tokensFrom, factorsFrom }
   const hashChanged = before !== undefined && account.passwordHash !== before.passwordHash
   return {
     outcome: isNewer ? 'synced' : 'unchanged',
@@ -67,6 +76,7 @@ export function decideSync(before: StoredAccount | undefined, synced: SyncedAcco
         ? { reason: reasonOf(account, hashChanged), except: keptSession(account, marks) }
         : null,
     voidsChallenges: endsSessions || (before !== undefined && emailKey(before.email) !== emailKey(account.email)),
+    voidsFactors,
     // Disabling ends sessions too, and leaves the hash.
     newPassword: endsSessions && hashChanged,
   }
@@ -82,8 +92,10 @@ export function sessionsEndedBy<T extends Pick<Session, 'id' | 'version'>>(
   return { ended: older.filter((session) => session !== survivor), survivor }
 }
 
+type Marks = Pick<NonNullable<SyncedAccount['marks']>, 'sessionsFrom' | 'tokensFrom' | 'factorsFrom'>
+
 /** Infers the marks from the difference between the records, when users did not send them. */
-function inferMarks(before: StoredAccount | undefined, user: Omit<SyncedAccount, 'marks'>) {
+function inferMarks(before: StoredAccount | undefined, user: Omit<SyncedAccount, 'marks'>): Marks {
   // A user who is new here has no older session. The mark keeps a late record of an older version from ending any.
   if (!before) return { sessionsFrom: user.version, tokensFrom: 0 }
   if (user.version <= before.version) return { sessionsFrom: 0, tokensFrom: 0 }

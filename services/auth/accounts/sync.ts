@@ -61,7 +61,7 @@ function timesOf({ created_at, updated_at }: { created_at: string; updated_at: s
 
 /** Returns the marks of a record (see `SyncedAccount`). Only our own users service sends them. */
 function marksOf(body: Partial<SyncBody>): Pick<SyncedAccount, 'marks'> {
-  const { all_sessions_from, session_kept, sessions_from, tokens_from } = body
+  const { all_sessions_from, factors_from, session_kept, sessions_from, tokens_from } = body
   if (sessions_from === undefined || tokens_from === undefined) return {}
   return {
     marks: {
@@ -69,6 +69,7 @@ function marksOf(body: Partial<SyncBody>): Pick<SyncedAccount, 'marks'> {
       sessionKept: session_kept?.toLowerCase() ?? null,
       allSessionsFrom: all_sessions_from ?? 0,
       tokensFrom: tokens_from,
+      factorsFrom: factors_from ?? 0,
     },
   }
 }

@@ -8,7 +8,7 @@ import { CHALLENGES, hasChallenge } from '../mail/challenge-kinds.ts'
 import type { MailTexts, MailValues } from '../mail/texts/texts.ts'
 import type { Letter } from '../mail/transport.ts'
 import type { UsersPeer } from '../peers.ts'
-import type { Account, ChallengePurpose, ChallengeStore, MailKind, MailRequest } from '../store/index.ts'
+import type { Account, ChallengeStore, MailedPurpose, MailKind, MailRequest } from '../store/index.ts'
 import { ONLY_ONE } from './only-one.ts'
 import { LIFETIMES } from './request.ts'
 import { mailedSecrets, secretsOf } from './secrets.ts'
@@ -138,7 +138,7 @@ async function valuesOf(
 }
 
 /** Makes the code and the link of a mail valid. @returns null when they are no longer useful */
-async function issue(context: ComposeContext, request: MailRequest, purpose: ChallengePurpose, userId: string) {
+async function issue(context: ComposeContext, request: MailRequest, purpose: MailedPurpose, userId: string) {
   const { challengeCodes, clock, store } = context
   const { id: mailId } = request
   const [first] = secretsOf(challengeCodes, mailId)

@@ -1,19 +1,21 @@
-import { requireRecent } from '../../kit/access/recent.ts'
 import type { Caller } from '../../kit/caller.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
 import type { UserRead } from '../../kit/schema/user.ts'
+import { type RecentContext, requireRecentUser } from '../assurance/recent.ts'
+import { auditEvent } from '../audit/record.ts'
 import type { Notices } from '../mail/notices.ts'
 import type { UsersPeer } from '../peers.ts'
-import type { Challenge, ChallengeStore, DeviceStore } from '../store/index.ts'
+import type { Challenge, ChallengeStore, DeviceStore, FactorStore } from '../store/index.ts'
 import { type AddressProofContext, proveAddress } from './proof.ts'
 import { type ChallengeRequestContext, requestChallenge } from './request.ts'
 import { type ChallengeUseContext, type MailProof, useChallenge } from './use.ts'
 
 export type EmailChangeContext = AddressProofContext &
+  RecentContext &
   ChallengeRequestContext &
   ChallengeUseContext & {
-    store: ChallengeStore & DeviceStore
+    store: ChallengeStore & DeviceStore & FactorStore
     notices: Notices
     users: Pick<UsersPeer, 'passwordRecord' | 'user'>
     config: Pick<Config, 'reauthMaxAge'>
@@ -30,7 +32,7 @@ export async function requestEmailChange(
   newEmail: string,
   caller: Caller & { userId: string },
 ): Promise<string> {
-  requireRecent(caller, context.config.reauthMaxAge, context.clock.now())
+  await requireRecentUser(context, caller)
   const { userId } = caller
   return requestChallenge(
     context,
@@ -64,13 +66,19 @@ export async function confirmEmailChange(
 
 /**
  * Gives the earlier address back to its owner, who cannot know what someone else did since: every session ends, the
- * password, the known devices and the links of later changes become void, and a reset mail goes to the address.
+ * password, the known devices, the second factors that were added since and the links of later changes become void, and a
+ * reset mail goes to the address.
  * @throws Problem `invalid_challenge`, `email_taken`, `users_unavailable`
  */
 export async function undoEmailChange(context: EmailChangeContext, token: string, caller: Caller): Promise<void> {
   const { store } = context
   const undone = await useChallenge(context, 'email_undo', { token }, async (challenge) => {
     await restoreAddress(context, challenge, caller)
+    // Only now: until their session has ended, someone else could add another one.
+    if (challenge.userId !== null) {
+      const event = auditEvent(context, caller, 'factors.removed', challenge.userId, { by: 'undo' })
+      await store.removeFactors(challenge.userId, challenge.requestedAt, event)
+    }
     return { result: challenge, event: null }
   })
   const { address, userId } = undone

@@ -1,12 +1,11 @@
-import { requireRecent } from '../../kit/access/recent.ts'
 import { mayHelp, protectedRoles } from '../../kit/access/support.ts'
 import type { Caller } from '../../kit/caller.ts'
 import { timestamp } from '../../kit/clock.ts'
 import { errorOf, exactlyOne, excludedBy, type FieldError } from '../../kit/field-errors.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
-import type { Config } from '../../kit/process/config.ts'
 import { OPERATOR_FIELDS, type UserRead } from '../../kit/schema/user.ts'
 import type { RuleContext } from '../../kit/schema/validation.ts'
+import { type RecentContext, requireRecentUser } from '../assurance/recent.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { InvitationBody } from '../schemas/challenges.ts'
@@ -14,10 +13,10 @@ import type { AuditStore } from '../store/index.ts'
 import { type ChallengeRequestContext, LIFETIMES, requestChallenge } from './request.ts'
 
 export type InvitationContext = AuditRecordContext &
+  RecentContext &
   ChallengeRequestContext & {
     store: AuditStore
     users: Pick<UsersPeer, 'inviteUser' | 'user'>
-    config: Pick<Config, 'reauthMaxAge'>
   }
 
 /**
@@ -44,10 +43,10 @@ export async function invite(
   body: InvitationBody,
   caller: Caller,
 ): Promise<{ user: UserRead; expires_at: string }> {
-  const { clock, config, store } = context
+  const { clock, store } = context
   const errors = invitationErrors(body, { caller })
   if (errors.length > 0) throw invalid(errors)
-  if (body.roles !== undefined) requireRecent(caller, config.reauthMaxAge, clock.now())
+  if (body.roles !== undefined) await requireRecentUser(context, caller)
   const user = await invitedUser(context, body, caller)
   const { email, id: userId, locale } = user
   const expiresAt = clock.now() + LIFETIMES.invitation.link

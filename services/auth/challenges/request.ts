@@ -8,7 +8,16 @@ import type { Config } from '../../kit/process/config.ts'
 import type { Random } from '../../kit/random.ts'
 import { emailKey } from '../../kit/schema/email.ts'
 import type { MailQueue } from '../mail/queue.ts'
-import type { Challenge, ChallengeData, ChallengePurpose, MailKind, MailRequest } from '../store/index.ts'
+import type {
+  Challenge,
+  ChallengeData,
+  ChallengeStore,
+  LoginPurpose,
+  MailedPurpose,
+  MailKind,
+  MailRequest,
+  WaitingLogin,
+} from '../store/index.ts'
 
 export interface ChallengeRequestContext {
   store: LimitStore
@@ -28,7 +37,7 @@ interface Lifetime {
 const CODE = 10 * MINUTE
 
 /** The lifetimes: of codes from the request, of links from the first attempt to send the mail. */
-export const LIFETIMES: Record<ChallengePurpose, Lifetime> = {
+export const LIFETIMES: Record<MailedPurpose, Lifetime> = {
   password_reset: { link: 30 * MINUTE },
   email_verification: { code: CODE, link: DAY },
   email_code: { code: CODE, link: CODE },
@@ -39,7 +48,7 @@ export const LIFETIMES: Record<ChallengePurpose, Lifetime> = {
 }
 
 /** The kind of the mail that a challenge is sent by. */
-const KINDS: Record<ChallengePurpose, MailKind> = {
+const KINDS: Record<MailedPurpose, MailKind> = {
   password_reset: 'password_reset',
   email_verification: 'email_verification',
   email_code: 'email_code',
@@ -81,7 +90,7 @@ function mailRule(name: string): PaceRule {
 const BY_ADDRESS = { most: 100, window: HOUR } satisfies Omit<LimitRule, 'name'>
 
 export interface ChallengeRequest {
-  purpose: ChallengePurpose
+  purpose: MailedPurpose
   /** The address that the mail goes to. */
   address: string
   /** Absent: whoever has the address, which is looked up after the answer. */
@@ -117,7 +126,8 @@ export async function requestChallenge(
   }
   if (config.rateLimit && limited === 'after the password')
     await pace(store, mailRule(`mail-${purpose}-login`), subjectOf(address), now)
-  const challenge = newChallenge(context, { purpose, address, userId: userId ?? null, data, mailId, requestedAt: now })
+  const request = { purpose, address, userId: userId ?? null, data, mailId, requestedAt: now }
+  const challenge = newChallenge(context, request, LIFETIMES[purpose])
   const isAdded = await mails.addWithChallenge(
     {
       id: mailId,
@@ -142,15 +152,39 @@ export function undoChallenge(
   context: Pick<ChallengeRequestContext, 'random'>,
   { email, id, requestedAt, userId }: Pick<MailRequest, 'email' | 'id' | 'requestedAt' | 'userId'>,
 ): Challenge {
-  return newChallenge(context, { purpose: 'email_undo', address: email, userId, data: {}, mailId: id, requestedAt })
+  const request = { purpose: 'email_undo', address: email, userId, data: {}, mailId: id, requestedAt } as const
+  return newChallenge(context, request, LIFETIMES.email_undo)
 }
 
-/** Makes a challenge. Its mail is not written yet: it has no code and no link. */
+/** How long a login waits for a second factor, or for the enrolment of one, in milliseconds. */
+const LOGIN_LIFETIMES: Record<LoginPurpose, number> = {
+  second_factor: 5 * MINUTE,
+  factor_enrolment: 10 * MINUTE,
+}
+
+/**
+ * Makes a login wait for its next step.
+ * @returns the id by which the client names it, and the seconds until it expires
+ */
+export async function openLoginChallenge(
+  context: Pick<ChallengeRequestContext, 'clock' | 'random'> & { store: ChallengeStore },
+  purpose: LoginPurpose,
+  { address, login, userId }: { address: string; userId: string; login: WaitingLogin },
+): Promise<{ challenge_id: string; expires_in: number }> {
+  const { clock, random, store } = context
+  const now = clock.now()
+  const request = { purpose, address, userId, data: { login }, mailId: random.id(), requestedAt: now }
+  const challenge = newChallenge(context, request, { code: LOGIN_LIFETIMES[purpose], link: LOGIN_LIFETIMES[purpose] })
+  await store.openChallenge(challenge)
+  return { challenge_id: challenge.id, expires_in: LOGIN_LIFETIMES[purpose] / 1000 }
+}
+
+/** Makes a challenge. Its mail, if it has one, is not written yet: it has no code and no link. */
 function newChallenge(
   { random }: Pick<ChallengeRequestContext, 'random'>,
   request: Pick<Challenge, 'purpose' | 'address' | 'userId' | 'data' | 'mailId' | 'requestedAt'>,
+  { code, link }: Lifetime,
 ): Challenge {
-  const { code, link } = LIFETIMES[request.purpose]
   return {
     ...request,
     id: Buffer.from(random.bytes(16)).toString('base64url'),
@@ -162,7 +196,7 @@ function newChallenge(
   }
 }
 
-function addressRule(purpose: ChallengePurpose): LimitRule {
+function addressRule(purpose: MailedPurpose): LimitRule {
   return { ...BY_ADDRESS, name: purpose === 'password_reset' ? 'reset-address' : `mail-address-${purpose}` }
 }
 

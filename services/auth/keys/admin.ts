@@ -1,17 +1,14 @@
-import { requireRecent } from '../../kit/access/recent.ts'
 import type { Caller } from '../../kit/caller.ts'
-import { type Clock, timestamp } from '../../kit/clock.ts'
-import type { Config } from '../../kit/process/config.ts'
+import { timestamp } from '../../kit/clock.ts'
+import { type RecentContext, requireRecentUser } from '../assurance/recent.ts'
 import type { RotateQuery } from '../schemas/keys.ts'
 import type { StoredKey } from '../store/index.ts'
 import type { KeyRing } from './ring.ts'
 import type { KeyRotation } from './rotation.ts'
 
-export interface KeysContext {
+export interface KeysContext extends RecentContext {
   keyRing: Pick<KeyRing, 'list'>
   rotation: Pick<KeyRotation, 'remove' | 'rotate' | 'signsAt'>
-  clock: Clock
-  config: Pick<Config, 'reauthMaxAge'>
 }
 
 /** Lists the signing keys: the pending one, the active one, then the retiring ones, newest first. */
@@ -25,24 +22,17 @@ export function listKeys({ keyRing }: Pick<KeysContext, 'keyRing'>) {
  * @returns `signsAt`: when the key starts to sign (RFC 3339); undefined when it signs already
  * @throws Problem `reauthentication_required`
  */
-export async function rotateKey(
-  { clock, config, rotation }: Pick<KeysContext, 'clock' | 'config' | 'rotation'>,
-  { now }: RotateQuery,
-  caller: Caller,
-) {
-  requireRecent(caller, config.reauthMaxAge, clock.now())
+export async function rotateKey(context: KeysContext, { now }: RotateQuery, caller: Caller) {
+  await requireRecentUser(context, caller)
+  const { rotation } = context
   const key = await rotation.rotate(caller, now === 'true' ? 'sign now' : 'sign after lead')
   return { key: keyRead(key), signsAt: key.status === 'pending' ? timestamp(rotation.signsAt(key)) : undefined }
 }
 
 /** Removes a key: every service refuses its tokens at once. @throws Problem `not_found`, `reauthentication_required` */
-export async function removeKey(
-  { clock, config, rotation }: Pick<KeysContext, 'clock' | 'config' | 'rotation'>,
-  kid: string,
-  caller: Caller,
-): Promise<void> {
-  requireRecent(caller, config.reauthMaxAge, clock.now())
-  await rotation.remove(kid, caller)
+export async function removeKey(context: KeysContext, kid: string, caller: Caller): Promise<void> {
+  await requireRecentUser(context, caller)
+  await context.rotation.remove(kid, caller)
 }
 
 function keyRead({ alg, createdAt, kid, status }: StoredKey) {

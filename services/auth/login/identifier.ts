@@ -43,6 +43,11 @@ export function failureKey(account: Account | null, identifier: LoginIdentifier)
   return account?.userId ?? unknownLoginKey(identifier)
 }
 
+/** Returns the key by which failures from a known device are counted: nobody else can lock its owner out. */
+export function deviceKey(deviceId: string): string {
+  return `device ${deviceId}`
+}
+
 /** Returns the key of an unknown name: a digest, so that the name itself is never stored. */
 function unknownLoginKey({ name }: LoginIdentifier): string {
   return createHash('sha256').update(emailKey(name)).digest('base64url')

@@ -66,6 +66,11 @@ export class LoginLimits {
     }
   }
 
+  /** Ends the lockout of an account whose user has authenticated without an attempt, by a passkey. @param account as `begin` */
+  async completed(account: string): Promise<void> {
+    if (this.enabled) await this.store.clearFailures(`account:${account}`, this.clock.now(), 'keep')
+  }
+
   /** Clears the failures of an account: guesses at the old password mean nothing after the user set a new one. */
   async forget(account: string): Promise<void> {
     await this.store.clearFailures(`account:${account}`, this.clock.now(), 'forget')

@@ -10,10 +10,18 @@ import { hashOf } from '../challenges/secrets.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { LoginBody } from '../schemas/login.ts'
 import type { SessionWithTokens } from '../sessions/sessions.ts'
-import type { Account, AuditStore, Device, DeviceStore, SessionKind } from '../store/index.ts'
+import type {
+  Account,
+  AuditStore,
+  Device,
+  DeviceStore,
+  FactorStore,
+  SecondFactorMethod,
+  SessionKind,
+} from '../store/index.ts'
 import { type CheckedPassword, type CredentialsContext, checkPassword } from './credentials.ts'
 import { type EntryContext, enter } from './enter.ts'
-import { failureKey, findAccount, identifierIn, type LoginIdentifier } from './identifier.ts'
+import { deviceKey, failureKey, findAccount, identifierIn, type LoginIdentifier } from './identifier.ts'
 import type { Lockouts, LoginLimits } from './limits.ts'
 
 export type LoginContext = CredentialsContext &
@@ -52,7 +60,7 @@ export async function login(
   const account = await findAccount(context, identifier)
   const device = await knownDevice(context, account, body.device_token)
   // Failures of a known device have a count of their own: nobody else can lock the owner out.
-  const key = device ? `device ${device.id}` : failureKey(account, identifier)
+  const key = device ? deviceKey(device.id) : failureKey(account, identifier)
   const request = { identifier, account, key, password: body.password, device }
   try {
     return await tryLogin(context, request, caller, kind)
@@ -70,11 +78,16 @@ async function tryLogin(
   caller: Caller,
   kind: SessionKind,
 ): Promise<SessionWithTokens> {
-  const { account, rehash } = await authenticate(context, request, caller)
+  const { account, factors, rehash } = await authenticate(context, request, caller)
   // The name may belong to another user by now, of whom the device is not known.
-  const isDeviceKnown = request.device?.userId === account.userId
-  const proof = { account, methods: ['pwd'], isDeviceKnown } as const
-  const opened = await enter(context, proof, caller, kind)
+  const device = request.device?.userId === account.userId ? request.device : null
+  const proof = {
+    account,
+    methods: ['pwd'],
+    isDeviceKnown: device !== null,
+    ...(device && { deviceId: device.id }),
+  } as const
+  const opened = await enter(context, proof, caller, kind, factors)
   if (rehash) startRehash(context, account, request.password, caller)
   return opened
 }
@@ -87,16 +100,26 @@ async function knownDevice({ clock, store }: LoginContext, account: Account | nu
   return token === undefined ? null : await store.deviceOf(account?.userId ?? '', hashOf(token), clock.now())
 }
 
-/** Checks the password within the login limits; the account may be disabled. @throws Problem as `login` otherwise */
+/**
+ * Checks the password within the login limits; the account may be disabled.
+ * @returns also the second factors of the account
+ * @throws Problem as `login` otherwise
+ */
 export async function authenticate(
-  context: CredentialsContext & AuditRecordContext & { limits: Pick<LoginLimits, 'begin'> },
+  context: CredentialsContext &
+    AuditRecordContext & {
+      store: Pick<FactorStore, 'secondFactorMethods'>
+      limits: Pick<LoginLimits, 'begin'>
+    },
   request: Omit<LoginRequest, 'device'>,
   caller: Caller,
-): Promise<CheckedPassword> {
+): Promise<CheckedPassword & { factors: SecondFactorMethod[] }> {
   const attempt = await context.limits.begin(request.key, caller.ip === null ? null : limitKey(caller.ip))
   let checked: CheckedPassword | null
+  let factors: SecondFactorMethod[]
   try {
     checked = await checkPassword(context, request, caller)
+    factors = checked ? await context.store.secondFactorMethods(checked.account.userId) : []
   } catch (error) {
     attempt.abandoned()
     throw error
@@ -105,21 +128,33 @@ export async function authenticate(
     await attempt.failed((lockouts) => failureEvents(context, request, caller, lockouts))
     throw new Problem('invalid_credentials')
   }
-  await attempt.succeeded()
-  return checked
+  // A password alone must not clear the failures of an account with a second factor: whoever has stolen it would get
+  // further guesses at the code.
+  if (factors.length > 0) attempt.abandoned()
+  else await attempt.succeeded()
+  return { ...checked, factors }
 }
 
-/** Builds the audit rows of a failed login, and of the lockouts that it started. */
+/** Builds the audit rows of a wrong password, and of the lockouts that it started. */
 function failureEvents(
   context: AuditRecordContext,
   { account, identifier }: Pick<LoginRequest, 'account' | 'identifier'>,
   caller: Caller,
   lockouts: Lockouts,
 ): AuditEvent[] {
-  const userId = account?.userId ?? null
   const reason = account ? reasonOf(account) : 'unknown_or_wrong'
   // Users sometimes type their password into the name field, so an unknown name is stored only if it is an email.
   const typed = account === null && isEmail(identifier.name) ? { email: identifier.name } : {}
+  return failedLogin(context, { userId: account?.userId ?? null, reason, typed }, caller, lockouts)
+}
+
+/** Builds the audit rows of a failed login, and of the lockouts that it started. @param typed further fields of the rows */
+export function failedLogin(
+  context: AuditRecordContext,
+  { reason, typed = {}, userId }: { userId: string | null; reason: string; typed?: { email?: string } },
+  caller: Caller,
+  lockouts: Lockouts,
+): AuditEvent[] {
   const events = [auditEvent(context, caller, 'login.failed', userId, { reason, ...typed })]
   if (lockouts.account > 0) {
     const detail = { until: timestamp(lockouts.account), ...typed }

@@ -38,7 +38,8 @@ export async function register(
   const { challengeId, user } = await registerUser(context, body, caller)
   const account = await cachedAccount(context, user.id, caller)
   if (!account) throw new Problem('users_unavailable')
-  const decision = decide(context.config, { account, methods: ['pwd'], isDeviceKnown: true }, caller.way)
+  const proof = { account, methods: ['pwd'], isDeviceKnown: true, hasSecondFactor: false } as const
+  const decision = decide(context.config, proof, caller.way)
   if (decision.next !== 'complete') return { user, tokens: null, challengeId }
   const { tokens } = await openSession(context, decision.entry, caller, 'v1')
   return { user, tokens, challengeId }

@@ -1,7 +1,7 @@
-import type { ChallengePurpose, MailKind, MailRequest } from '../store/index.ts'
+import type { MailedPurpose, MailKind, MailRequest } from '../store/index.ts'
 
 /** The challenge whose code and link a kind of mail contains, and the page that the link opens. */
-export const CHALLENGES: Partial<Record<MailKind, { purpose: ChallengePurpose; page?: string }>> = {
+export const CHALLENGES: Partial<Record<MailKind, { purpose: MailedPurpose; page?: string }>> = {
   password_reset: { purpose: 'password_reset', page: 'reset-password' },
   email_verification: { purpose: 'email_verification', page: 'verify-email' },
   email_code: { purpose: 'email_code', page: 'sign-in-link' },

@@ -7,11 +7,14 @@ import type { ComposeContext } from '../challenges/compose.ts'
 import type { EmailChangeContext } from '../challenges/email-change.ts'
 import type { InvitationContext } from '../challenges/invitations.ts'
 import type { ResetContext } from '../challenges/password-reset.ts'
+import type { FactorsOfOthersContext } from '../factors/admin.ts'
 import type { KeyRing } from '../keys/ring.ts'
 import type { KeyRotation } from '../keys/rotation.ts'
+import type { EnrolmentContext } from '../login/enrolment.ts'
 import type { LoginLimitsContext } from '../login/limits-admin.ts'
 import type { LoginContext } from '../login/login.ts'
 import type { RegistrationContext } from '../login/registration.ts'
+import type { SecondFactorContext } from '../login/second-factor.ts'
 import type { MailsContext } from '../mail/admin.ts'
 import type { IntrospectionContext } from '../sessions/introspection.ts'
 import type { TokenRevocationContext } from '../sessions/logout.ts'
@@ -30,11 +33,14 @@ export type AuthServices = AccountsContext &
   Omit<ComposeContext, 'texts'> &
   DeliveriesContext &
   EmailChangeContext &
+  EnrolmentContext &
+  FactorsOfOthersContext &
   IngestContext &
   IntrospectionContext &
   InvitationContext &
   LoginContext &
   LoginLimitsContext &
+  SecondFactorContext &
   MailsContext &
   RegistrationContext &
   ResetContext &

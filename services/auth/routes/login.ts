@@ -5,9 +5,10 @@ import type { InputRule } from '../../kit/schema/validation.ts'
 import { confirmDevice } from '../login/device.ts'
 import { loginErrors } from '../login/identifier.ts'
 import { login } from '../login/login.ts'
-import { type Reauthenticated, reauthenticate } from '../login/reauthentication.ts'
+import { type Reauthenticated, reauthenticate, reproofErrors } from '../login/reauthentication.ts'
 import { register, registrationErrors } from '../login/registration.ts'
-import { codeBody, deviceConfirmed, reauthenticated, reauthenticationBody } from '../schemas/challenges.ts'
+import { codeBody, deviceConfirmed, reauthenticated } from '../schemas/challenges.ts'
+import { reauthenticationBody } from '../schemas/factors.ts'
 import { loginBody, registered, registration } from '../schemas/login.ts'
 import { token } from '../schemas/tokens.ts'
 import type { AuthServices } from './auth-services.ts'
@@ -58,6 +59,8 @@ export function loginRoutes(context: AuthServices, guarded: ReturnType<typeof gu
         'invalid_credentials',
         'account_disabled',
         'email_not_verified',
+        'second_factor_required',
+        'second_factor_enrolment_required',
         'device_confirmation_required',
         'rate_limited',
         'users_unavailable',
@@ -77,22 +80,27 @@ export function loginRoutes(context: AuthServices, guarded: ReturnType<typeof gu
         'invalid_challenge',
         'invalid_code',
         'account_disabled',
+        'second_factor_required',
+        'second_factor_enrolment_required',
       ),
     })
     .post(
       '/auth/reauthenticate',
-      ({ body, caller }): Promise<Reauthenticated> => reauthenticate(context, body.password, caller),
+      ({ body, caller }): Promise<Reauthenticated> => reauthenticate(context, body, caller),
       {
         auth: ['user'],
         body: reauthenticationBody,
+        rules: reproofErrors,
         response: reauthenticated,
         detail: operation(
           'auth',
           {
             summary: 'Authenticate again',
-            description: 'Gives a new access token of the same session, for calls that need recent authentication.',
+            description:
+              'Gives a new access token of the same session, for calls that need recent authentication. A user with a second factor gives a code or a passkey: their password alone is refused.',
           },
           'invalid_credentials',
+          'invalid_code',
           'rate_limited',
           'users_unavailable',
           'overloaded',

@@ -1,5 +1,4 @@
 import { Elysia } from 'elysia'
-import { timestamp } from '../../kit/clock.ts'
 import { exactlyOne } from '../../kit/field-errors.ts'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
@@ -10,7 +9,8 @@ import { login } from '../login/login.ts'
 import { registerUser, registrationErrors } from '../login/registration.ts'
 import { loginBody } from '../schemas/login.ts'
 import { credentialsV0, refreshBodyV0, tokensV0, userV0 } from '../schemas/v0.ts'
-import { refreshSession, type SessionWithTokens } from '../sessions/sessions.ts'
+import { tokensV0Of } from '../sessions/answer.ts'
+import { refreshSession } from '../sessions/sessions.ts'
 import type { AuthServices } from './auth-services.ts'
 
 const refreshErrors = (sent: object) => exactlyOne(sent, ['refreshToken', 'refresh_token'])
@@ -44,7 +44,7 @@ export function authV0(context: AuthServices, guarded: ReturnType<typeof guard>)
         ),
       },
     )
-    .post('/auth/login', async ({ body, caller }) => tokensOf(await login(context, body, caller, 'v0')), {
+    .post('/auth/login', async ({ body, caller }) => tokensV0Of(await login(context, body, caller, 'v0')), {
       auth: ['anyone'],
       body: loginBody,
       rules: loginErrors,
@@ -58,6 +58,8 @@ export function authV0(context: AuthServices, guarded: ReturnType<typeof guard>)
         'invalid_credentials',
         'account_disabled',
         'email_not_verified',
+        'second_factor_required',
+        'second_factor_enrolment_required',
         'device_confirmation_required',
         'rate_limited',
         'users_unavailable',
@@ -70,7 +72,7 @@ export function authV0(context: AuthServices, guarded: ReturnType<typeof guard>)
         const errors = refreshErrors(body)
         const token = body.refreshToken ?? body.refresh_token
         if (token === undefined || errors.length > 0) throw invalid(errors)
-        return tokensOf(await refreshSession(context, token, caller))
+        return tokensV0Of(await refreshSession(context, token, caller))
       },
       {
         auth: ['anyone'],
@@ -89,11 +91,4 @@ export function authV0(context: AuthServices, guarded: ReturnType<typeof guard>)
         ),
       },
     )
-}
-
-function tokensOf({ session, tokens }: SessionWithTokens) {
-  return {
-    accessToken: tokens.access_token,
-    refreshToken: { token: tokens.refresh_token, exp: timestamp(session.expiresAt), userId: session.userId },
-  }
 }

@@ -2,21 +2,14 @@ import { type Static, t } from 'elysia'
 import { described } from '../../kit/schema/described.ts'
 import { email, integer, oneFieldOf, strict, text, time, trimmed, uuid } from '../../kit/schema/schema.ts'
 import { name, newPassword, operatorFields, profileFields, username, userRead } from '../../kit/schema/user.ts'
-import { ACCESS_TOKEN, tokenText } from './fields.ts'
+import { ACCESS_TOKEN, CHALLENGE_ID, challengeId, tokenText } from './fields.ts'
 import { token } from './tokens.ts'
 
 const LINK_TOKEN = 'kJc0qk2oZ0yVh1mWm3n5c7'
-const CHALLENGE_ID = 'm5cXnJ1YQm6p4bN0rD8wEA'
 
 /** The answer to a request for a mail, whether or not the address has an account. */
 export const MAIL_ANSWER = 'If the address is known, a mail is on its way'
 
-const challengeId = text({
-  least: 1,
-  most: 128,
-  description: 'The `challenge_id` of the answer that announced the mail',
-  examples: [CHALLENGE_ID],
-})
 const code = text({ least: 1, most: 64, description: 'The code in the mail', examples: ['042817'] })
 const linkToken = tokenText('The token in the link of the mail', LINK_TOKEN)
 const address = described(trimmed(email()), 'The email')
@@ -90,15 +83,6 @@ export const deviceConfirmed = strict({
   }),
 })
 
-export const reauthenticationBody = strict({
-  password: text({
-    least: 1,
-    most: 256,
-    controls: true,
-    description: 'The current password',
-    examples: ['correct horse battery'],
-  }),
-})
 export const reauthenticated = strict({
   access_token: t.String({ description: 'A new access token of the same session', examples: [ACCESS_TOKEN] }),
   token_type: t.Literal('Bearer', { description: 'Send the access token as `Authorization: Bearer …`' }),

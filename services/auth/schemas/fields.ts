@@ -9,6 +9,16 @@ export const USER_AGENT = 'Mozilla/5.0'
 export const IP_ADDRESS = '192.0.2.1'
 export const REQUEST_ID = '0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'
 
+export const CHALLENGE_ID = 'm5cXnJ1YQm6p4bN0rD8wEA'
+
+/** Names a challenge: a code by mail, or a login that waits. */
+export const challengeId = text({
+  least: 1,
+  most: 128,
+  description: 'The `challenge_id` of the answer that asked for this',
+  examples: [CHALLENGE_ID],
+})
+
 /** A field of a request that contains a token of any kind. */
 export const tokenText = (description: string, example: string) =>
   text({ least: 1, most: 8192, controls: true, description, examples: [example] })

@@ -30,7 +30,7 @@ const roles = checked<string[]>(
 )
 
 /**
- * A password record as users returns it, and four marks that only our own users service sends. They state which
+ * A password record as users returns it, and five marks that only our own users service sends. They state which
  * sessions and tokens the changes up to this version ended, so that a lost notice loses no logout.
  */
 export const syncBody = strict({
@@ -60,6 +60,7 @@ export const syncBody = strict({
     described(bodyInteger(0), 'Sessions opened from an older version have ended, `session_kept` too'),
   ),
   tokens_from: t.Optional(described(bodyInteger(0), 'Access tokens issued from an older version are revoked')),
+  factors_from: t.Optional(described(bodyInteger(0), 'Second factors that were added before this version are void')),
 })
 export type SyncBody = Static<typeof syncBody>
 export const syncManyBody = strict({ users: t.Array(syncBody, { description: 'The records of the users' }) })

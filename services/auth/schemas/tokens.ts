@@ -20,7 +20,8 @@ export type Token = Static<typeof token>
 /** When and how the user of a session authenticated (OpenID Connect Core, 2; RFC 8176). */
 export const authTime = described(integer(), 'When the user last authenticated, in seconds since 1970', 1_795_168_800)
 export const amr = t.Array(t.String({ examples: ['pwd'] }), {
-  description: 'How: `pwd` by password, `email` by a code by mail, `rba` with a new device confirmed',
+  description:
+    'How: `pwd` by password, `email` by a code by mail, `rba` with a new device confirmed, `otp` by a code of an app or a recovery code, `hwk` or `swk` with `user` by a passkey, `mfa` by two factors or a passkey',
 })
 
 export const refreshBody = strict({ refresh_token: tokenText('The refresh token of the session', REFRESH_TOKEN) })

@@ -1,4 +1,4 @@
-import { t } from 'elysia'
+import { type Static, t } from 'elysia'
 import { described } from '../../kit/schema/described.ts'
 import { oneFieldOf, strict, time } from '../../kit/schema/schema.ts'
 import { ACCESS_TOKEN, id, tokenText } from './fields.ts'
@@ -19,6 +19,8 @@ export const tokensV0 = strict({
     { description: 'The refresh token and its owner' },
   ),
 })
+
+export type TokensV0 = Static<typeof tokensV0>
 
 const refreshToken = tokenText('The refresh token of the session', UUID_V4)
 /** The body of a refresh in the spelling of either version: both call this path. */

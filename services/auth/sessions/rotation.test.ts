@@ -37,6 +37,7 @@ const account: Account = {
   version: 5,
   sessionsFrom: 5,
   tokensFrom: 1,
+  factorsFrom: 0,
   syncedAt: 0,
   cached: true,
 }

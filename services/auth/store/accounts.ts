@@ -20,6 +20,8 @@ export interface Account {
   sessionsFrom: number
   /** Access tokens issued from an older version are revoked. */
   tokensFrom: number
+  /** Second factors that were added before this version are void. */
+  factorsFrom: number
   syncedAt: number
   /** Whether the row serves logins. False after the account was dropped from the cache: the next login asks users. */
   cached: boolean
@@ -29,8 +31,15 @@ export interface Account {
  * A user as the users service sends them. `marks` state what the changes up to this version ended; without them the store
  * derives that from the difference between the old and the new record.
  */
-export type SyncedAccount = Omit<Account, 'sessionsFrom' | 'tokensFrom' | 'syncedAt' | 'cached'> & {
-  marks?: { sessionsFrom: number; sessionKept: string | null; allSessionsFrom: number; tokensFrom: number }
+export type SyncedAccount = Omit<Account, 'sessionsFrom' | 'tokensFrom' | 'factorsFrom' | 'syncedAt' | 'cached'> & {
+  marks?: {
+    sessionsFrom: number
+    sessionKept: string | null
+    allSessionsFrom: number
+    tokensFrom: number
+    /** Absent: none. */
+    factorsFrom?: number
+  }
 }
 
 /** The result of storing a synced account. */

@@ -4,7 +4,7 @@ import type { MailRequest } from './mails.ts'
 import type { SessionKind } from './sessions.ts'
 
 /** The purposes of codes and links in mails. */
-export type ChallengePurpose =
+export type MailedPurpose =
   | 'password_reset'
   | 'email_verification'
   | 'email_code'
@@ -13,10 +13,25 @@ export type ChallengePurpose =
   | 'invitation'
   | 'device'
 
+/** The steps of a login that wait for a second factor, or for the enrolment of one: no mail has their answer. */
+export type LoginPurpose = 'second_factor' | 'factor_enrolment'
+
+export type ChallengePurpose = MailedPurpose | LoginPurpose
+
+/** A login of which a step is missing. */
+export interface WaitingLogin {
+  kind: SessionKind
+  methods: AuthMethod[]
+  /** The version of the account when the password, or another proof, was checked. */
+  version: number
+  /** The known device that it comes from, whose failures have a count of their own. */
+  deviceId?: string
+}
+
 /** The values that a purpose needs besides the address and the user. Never a secret. */
 export interface ChallengeData {
-  /** The login that waits for the code, of the purpose `device`. */
-  login?: { kind: SessionKind; methods: AuthMethod[]; version: number }
+  /** The login that waits, of the purpose `device` and of those without a mail. */
+  login?: WaitingLogin
 }
 
 /** A code or a link that was mailed. Times are milliseconds since the epoch. */
@@ -29,7 +44,7 @@ export interface Challenge {
   /** Null: nobody has the address, or the mail has not been written yet. */
   userId: string | null
   data: ChallengeData
-  /** The mail, from whose id the code and the token are derived. */
+  /** The mail, from whose id the code and the token are derived. Without a mail, an id that no mail has. */
   mailId: string
   /** Null: the mail has not been written yet. */
   tokenHash: Uint8Array | null
@@ -64,6 +79,10 @@ export interface ChallengeStore {
    * @returns false: the user has one of the roles `withoutRoles`, and nothing was added
    */
   addChallenge(challenge: Challenge, mail: MailRequest, withoutRoles?: readonly string[]): Promise<boolean>
+  /** Adds a challenge without a mail. */
+  openChallenge(challenge: Challenge): Promise<void>
+  /** Returns a challenge that can still be answered, without counting a try. */
+  openedChallenge(id: string, purpose: LoginPurpose, now: number): Promise<Challenge | null>
   /**
    * Makes the code and the link of a mail valid. Gives the challenge as it is if an earlier attempt to send the mail did so;
    * null when it was used, voided or has expired, or a later one made it useless.

@@ -5,6 +5,7 @@ import type { AuditStore } from './audit.ts'
 import type { ChallengeStore, DeviceStore } from './challenges.ts'
 import type { DeliveryStore } from './deliveries.ts'
 import type { EventStore } from './events.ts'
+import type { FactorStore } from './factors.ts'
 import type { FactStore } from './facts.ts'
 import type { KeyStore } from './keys.ts'
 import type { LoginLimitStore } from './login-limits.ts'
@@ -26,6 +27,9 @@ export type {
   DeviceClient,
   DeviceStore,
   Issue,
+  LoginPurpose,
+  MailedPurpose,
+  WaitingLogin,
 } from './challenges.ts'
 export type {
   AttemptedDelivery,
@@ -36,6 +40,18 @@ export type {
   DeliveryStore,
 } from './deliveries.ts'
 export type { EventStore } from './events.ts'
+export type {
+  Enrolment,
+  EnrolmentResult,
+  FactorStore,
+  FactorsOfUser,
+  Passkey,
+  PasskeyLogin,
+  SecondFactorMethod,
+  Totp,
+  TotpForm,
+  UsedChallenge,
+} from './factors.ts'
 export type { FactStore } from './facts.ts'
 export type { KeyStore, StoredKey } from './keys.ts'
 export type { LoginFailures, LoginLimitStore, RefusedBy, RefusedLogin, RefusedPosition } from './login-limits.ts'
@@ -67,6 +83,7 @@ export interface AuthStore
     DeliveryStore,
     DeviceStore,
     EventStore,
+    FactorStore,
     FactStore,
     KeyStore,
     LimitStore,

@@ -4,7 +4,17 @@ import type { MailKind, MailStatus } from '../../kit/schema/mails.ts'
 import type { PageRequest, Slice } from '../../kit/schema/page.ts'
 
 /** The causes of a `notice`. */
-export type NoticeCause = 'password_changed' | 'email_changed' | 'device_confirmed'
+export type NoticeCause =
+  | 'password_changed'
+  | 'email_changed'
+  | 'device_confirmed'
+  | 'totp_added'
+  | 'totp_removed'
+  | 'passkey_added'
+  | 'passkey_removed'
+  | 'recovery_codes_replaced'
+  | 'recovery_code_used'
+  | 'factors_reset'
 
 /** The values that a kind needs besides the address. Never a secret. */
 export interface MailData {

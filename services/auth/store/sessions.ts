@@ -79,7 +79,7 @@ export interface SessionStore {
    * @returns the session and its account; null: the session has ended
    */
   renewAuthentication(
-    renewal: { sessionId: string; now: number; method: AuthMethod; accessUntil: number },
+    renewal: { sessionId: string; now: number; methods: readonly AuthMethod[]; accessUntil: number },
     event: AuditEvent,
   ): Promise<{ session: Session; account: Account } | null>
   sessionById(id: string): Promise<Session | null>

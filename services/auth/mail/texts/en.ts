@@ -30,16 +30,34 @@ const supportOf = ({ product, support }: View): Rich =>
 const undoing = ({ linkLife }: View): Rich =>
   rich`The link works once, ${lasting(linkLife)}. It restores this address, ends every session and voids the password. Another mail then lets you set a new one.`
 
+/** Says what to do if someone else has changed how the user logs in. */
+const takenOver = (view: View): Rich =>
+  rich`If it was someone else, they could sign in to your account. Change your password at once at ${view.site}, check your second factors and passkeys there, and end all other sessions. If you cannot, ${supportOf(view)}.`
+
 const SUBJECTS: Record<NoticeCause, (product: string) => string> = {
   password_changed: (product) => `Your ${product} password was changed`,
   email_changed: (product) => `New email address of your ${product} account`,
   device_confirmed: (product) => `New sign-in to ${product}`,
+  totp_added: (product) => `New second factor of your ${product} account`,
+  totp_removed: (product) => `A second factor of your ${product} account was removed`,
+  passkey_added: (product) => `New passkey of your ${product} account`,
+  passkey_removed: (product) => `A passkey of your ${product} account was removed`,
+  recovery_codes_replaced: (product) => `New recovery codes of your ${product} account`,
+  recovery_code_used: (product) => `A recovery code of your ${product} account was used`,
+  factors_reset: (product) => `The second factors of your ${product} account were removed`,
 }
 
 const HEADINGS: Record<NoticeCause, string> = {
   password_changed: 'Your password was changed',
   email_changed: 'New email address',
   device_confirmed: 'New sign-in',
+  totp_added: 'New second factor',
+  totp_removed: 'A second factor was removed',
+  passkey_added: 'New passkey',
+  passkey_removed: 'A passkey was removed',
+  recovery_codes_replaced: 'New recovery codes',
+  recovery_code_used: 'A recovery code was used',
+  factors_reset: 'Your second factors were removed',
 }
 
 const WHAT: Record<NoticeCause, (product: string) => string> = {
@@ -47,6 +65,15 @@ const WHAT: Record<NoticeCause, (product: string) => string> = {
   email_changed: (product) => `The email address of a ${product} account was changed to this address.`,
   device_confirmed: (product) =>
     `Someone signed in to your ${product} account on a new device, with your password and a code from a mail.`,
+  totp_added: (product) => `An app that shows codes was added to your ${product} account, as a second factor.`,
+  totp_removed: (product) => `An app that shows codes was removed from your ${product} account.`,
+  passkey_added: (product) => `A passkey was added to your ${product} account.`,
+  passkey_removed: (product) => `A passkey was removed from your ${product} account.`,
+  recovery_codes_replaced: (product) =>
+    `New recovery codes were made for your ${product} account. The old ones no longer work.`,
+  recovery_code_used: (product) => `A recovery code was used for your ${product} account. It no longer works.`,
+  factors_reset: (product) =>
+    `An operator removed the second factors and the passkeys of your ${product} account. Every session has ended.`,
 }
 
 const ADVICE: Record<NoticeCause, (view: View) => Rich> = {
@@ -56,6 +83,14 @@ const ADVICE: Record<NoticeCause, (view: View) => Rich> = {
     rich`If it was someone else, they entered your address, perhaps by mistake. To have it removed, ${supportOf(view)}.`,
   device_confirmed: (view) =>
     rich`If it was someone else, they know your password and can read your mail. Change both passwords at once, first that of your mailbox, then this one at ${view.site}. That also ends every other session.`,
+  totp_added: takenOver,
+  totp_removed: takenOver,
+  passkey_added: takenOver,
+  passkey_removed: takenOver,
+  recovery_codes_replaced: takenOver,
+  recovery_code_used: takenOver,
+  factors_reset: (view) =>
+    rich`If you did not ask for this, ${supportOf(view)}. Otherwise sign in at ${view.site} and add a second factor again.`,
 }
 
 export const en: Dictionary = {

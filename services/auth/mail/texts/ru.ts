@@ -33,16 +33,34 @@ const supportOf = ({ product, support }: View): Rich =>
 const undoing = ({ linkLife }: View): Rich =>
   rich`Ссылка одноразовая и действует ${lasting(linkLife)}. Она вернёт этот адрес, завершит все сеансы и отменит пароль. Чтобы задать новый, вы получите ещё одно письмо.`
 
+/** Says what to do if someone else has changed how the user logs in. */
+const takenOver = (view: View): Rich =>
+  rich`Если это были не вы, кто-то мог войти в ваш аккаунт. Сразу смените пароль (${view.site}), проверьте там вторые факторы и ключи доступа и завершите все остальные сеансы. Если не получается, ${supportOf(view)}.`
+
 const SUBJECTS: Record<NoticeCause, (product: string) => string> = {
   password_changed: (product) => `Пароль изменён — ${product}`,
   email_changed: (product) => `Новый адрес почты — ${product}`,
   device_confirmed: (product) => `Вход с нового устройства — ${product}`,
+  totp_added: (product) => `Добавлен второй фактор — ${product}`,
+  totp_removed: (product) => `Второй фактор удалён — ${product}`,
+  passkey_added: (product) => `Новый ключ доступа — ${product}`,
+  passkey_removed: (product) => `Ключ доступа удалён — ${product}`,
+  recovery_codes_replaced: (product) => `Новые коды восстановления — ${product}`,
+  recovery_code_used: (product) => `Использован код восстановления — ${product}`,
+  factors_reset: (product) => `Вторые факторы удалены — ${product}`,
 }
 
 const HEADINGS: Record<NoticeCause, string> = {
   password_changed: 'Пароль изменён',
   email_changed: 'Новый адрес почты',
   device_confirmed: 'Вход с нового устройства',
+  totp_added: 'Добавлен второй фактор',
+  totp_removed: 'Второй фактор удалён',
+  passkey_added: 'Новый ключ доступа',
+  passkey_removed: 'Ключ доступа удалён',
+  recovery_codes_replaced: 'Новые коды восстановления',
+  recovery_code_used: 'Использован код восстановления',
+  factors_reset: 'Вторые факторы удалены',
 }
 
 const WHAT: Record<NoticeCause, (product: string) => string> = {
@@ -50,6 +68,17 @@ const WHAT: Record<NoticeCause, (product: string) => string> = {
   email_changed: (product) => `Этот адрес стал адресом почты аккаунта в сервисе «${product}».`,
   device_confirmed: (product) =>
     `В ваш аккаунт в сервисе «${product}» вошли с нового устройства: с вашим паролем и кодом из письма.`,
+  totp_added: (product) =>
+    `К вашему аккаунту в сервисе «${product}» добавлен второй фактор: приложение, которое показывает коды.`,
+  totp_removed: (product) => `Приложение, которое показывает коды, удалено из вашего аккаунта в сервисе «${product}».`,
+  passkey_added: (product) => `К вашему аккаунту в сервисе «${product}» добавлен ключ доступа.`,
+  passkey_removed: (product) => `Ключ доступа удалён из вашего аккаунта в сервисе «${product}».`,
+  recovery_codes_replaced: (product) =>
+    `Для вашего аккаунта в сервисе «${product}» созданы новые коды восстановления. Прежние больше не действуют.`,
+  recovery_code_used: (product) =>
+    `Для вашего аккаунта в сервисе «${product}» использован код восстановления. Больше он не действует.`,
+  factors_reset: (product) =>
+    `Оператор удалил вторые факторы и ключи доступа вашего аккаунта в сервисе «${product}». Все сеансы завершены.`,
 }
 
 const ADVICE: Record<NoticeCause, (view: View) => Rich> = {
@@ -59,6 +88,14 @@ const ADVICE: Record<NoticeCause, (view: View) => Rich> = {
     rich`Если это были не вы, кто-то указал ваш адрес, возможно, по ошибке. Чтобы его убрали, ${supportOf(view)}.`,
   device_confirmed: (view) =>
     rich`Если это были не вы, кто-то знает ваш пароль и может читать вашу почту. Сразу смените пароль почты, а затем пароль аккаунта: ${view.site}. При этом завершатся все остальные сеансы.`,
+  totp_added: takenOver,
+  totp_removed: takenOver,
+  passkey_added: takenOver,
+  passkey_removed: takenOver,
+  recovery_codes_replaced: takenOver,
+  recovery_code_used: takenOver,
+  factors_reset: (view) =>
+    rich`Если вы об этом не просили, ${supportOf(view)}. Если просили, войдите (${view.site}) и снова добавьте второй фактор.`,
 }
 
 export const ru: Dictionary = {

@@ -22,6 +22,13 @@ const CAUSES = Object.keys({
   password_changed: true,
   email_changed: true,
   device_confirmed: true,
+  totp_added: true,
+  totp_removed: true,
+  passkey_added: true,
+  passkey_removed: true,
+  recovery_codes_replaced: true,
+  recovery_code_used: true,
+  factors_reset: true,
 } satisfies Record<NoticeCause, true>) as NoticeCause[]
 
 interface EachMail {

@@ -114,6 +114,13 @@ describe('a language of mails', () => {
       'Your Acme Notes password was changed',
       'New email address of your Acme Notes account',
       'New sign-in to Acme Notes',
+      'New second factor of your Acme Notes account',
+      'A second factor of your Acme Notes account was removed',
+      'New passkey of your Acme Notes account',
+      'A passkey of your Acme Notes account was removed',
+      'New recovery codes of your Acme Notes account',
+      'A recovery code of your Acme Notes account was used',
+      'The second factors of your Acme Notes account were removed',
     ])
     expect(subjects('ru')).toEqual([
       'Сброс пароля — Acme Notes',
@@ -126,6 +133,13 @@ describe('a language of mails', () => {
       'Пароль изменён — Acme Notes',
       'Новый адрес почты — Acme Notes',
       'Вход с нового устройства — Acme Notes',
+      'Добавлен второй фактор — Acme Notes',
+      'Второй фактор удалён — Acme Notes',
+      'Новый ключ доступа — Acme Notes',
+      'Ключ доступа удалён — Acme Notes',
+      'Новые коды восстановления — Acme Notes',
+      'Использован код восстановления — Acme Notes',
+      'Вторые факторы удалены — Acme Notes',
     ])
   })
 })
