@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { newEmail, PASSWORD, registerUser } from '../tests/support/actors.ts'
+import { createUser, newEmail, PASSWORD, registerUser } from '../tests/support/actors.ts'
 import { nextMail } from '../tests/support/challenges.ts'
 import { changesOf, newClient, storage } from '../tests/support/clients.ts'
 import { eventually } from '../tests/support/eventually.ts'
+import { enrolApp, enrolPasskey } from '../tests/support/factors.ts'
 import { as } from '../tests/support/http.ts'
 import { freePort } from '../tests/support/ports.ts'
 import { lineage, type RefreshProxy, refreshProxy } from '../tests/support/refresh-proxy.ts'
@@ -131,13 +132,43 @@ describe('with EMAIL_VERIFICATION=required, a user', () => {
   })
 })
 
+describe('a user with a second factor', () => {
+  const open = running(inProcess, { RATE_LIMIT: 'off' })
+
+  test('signs in with a recovery code, and with a passkey', async () => {
+    const user = await createUser(open.system, { email_verified: true })
+    const passkey = await enrolPasskey(open.system, user.tokens.access_token)
+    const { recoveryCodes } = await enrolApp(open.system, user.tokens.access_token, Date.now())
+    expect(recoveryCodes).toEqual([])
+    const headers = as.bearer(user.tokens.access_token)
+    const { recovery_codes } = (await open.auth('POST /auth/recovery-codes', { headers, body: {} })).body
+    const client = createClient({ url: open.system.url.auth })
+    const step = async () => {
+      const result = await client.signIn({ email: user.email, password: PASSWORD })
+      if (result.status !== 'second_factor') throw new Error(result.status)
+      return result
+    }
+    const first = await step()
+    expect(first.methods).toEqual(['totp', 'recovery_code', 'passkey'])
+    expect(first.confirm('000000')).rejects.toMatchObject({ code: 'invalid_code' })
+    expect(await first.confirm(recovery_codes[0])).toMatchObject({ status: 'complete' })
+    expect(await client.user()).toMatchObject({ email: user.email })
+    await client.signOut()
+    const second = await step()
+    const options = await second.passkeyOptions()
+    expect(options.allowCredentials).toHaveLength(1)
+    expect(second.confirm({ id: 'p' })).rejects.toMatchObject({ code: 'validation_failed' })
+    expect(await second.confirm(passkey.get(options))).toMatchObject({ status: 'complete' })
+    expect(await client.signedIn()).toBe(true)
+  })
+})
+
 describe('an answer that asks for more', () => {
-  // Second factors are not asked for by this version: the answers are those of the API's contract.
-  const answers: Record<string, () => Response> = {}
+  const answers: Record<string, (request: Request) => Response | Promise<Response>> = {}
   const server = Bun.serve({
     port: 0,
     hostname: '127.0.0.1',
-    fetch: (request) => answers[new URL(request.url).pathname]?.() ?? new Response('', { status: 404 }),
+    fetch: (request) => answers[new URL(request.url).pathname]?.(request) ?? new Response('', { status: 404 }),
   })
   afterAll(() => server.stop(true))
   const client = () => createClient({ url: server.url.href })
@@ -171,6 +202,33 @@ describe('an answer that asks for more', () => {
     expect(await confirm('123456')).toMatchObject({ status: 'confirm_device', challengeId: 'd' })
     answers['/api/v1/auth/second-factor'] = tokens
     expect(await confirm('123456')).toMatchObject({ status: 'complete' })
+  })
+
+  test('for a second factor takes a passkey too, with the options for it', async () => {
+    const bodies: unknown[] = []
+    answers['/api/v1/auth/login'] = problem('second_factor_required', { challenge_id: 'c', methods: ['passkey'] })
+    const step = await client().signIn({ username: 'ana', password: PASSWORD })
+    const { confirm, passkeyOptions } = step as Extract<SignInResult, { status: 'second_factor' }>
+    const options = {
+      challenge: 'AA',
+      timeout: 300_000,
+      rpId: 'example.org',
+      allowCredentials: [],
+      userVerification: 'required' as const,
+    }
+    const recorded = (answer: () => Response) => async (request: Request) => {
+      bodies.push(await request.json())
+      return answer()
+    }
+    answers['/api/v1/auth/passkeys/login-options'] = recorded(() => Response.json(options))
+    expect(await passkeyOptions()).toEqual(options)
+    answers['/api/v1/auth/second-factor'] = recorded(tokens)
+    // As browsers have it: with a function that makes its JSON.
+    const credential = { toJSON: () => ({ id: 'p', type: 'public-key' }) }
+    expect(await confirm(credential)).toMatchObject({ status: 'complete' })
+    expect(bodies).toEqual([{ challenge_id: 'c' }, { challenge_id: 'c', credential: { id: 'p', type: 'public-key' } }])
+    answers['/api/v1/auth/passkeys/login-options'] = problem('invalid_challenge', {})
+    expect(passkeyOptions()).rejects.toMatchObject({ code: 'invalid_challenge' })
   })
 
   test('for the enrolment of a factor is a step', async () => {

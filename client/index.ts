@@ -12,6 +12,7 @@ export type {
   EnrolFactor,
   FieldError,
   NewUser,
+  PasskeyOptions,
   SecondFactor,
   SignInResult,
   User,

@@ -1,7 +1,7 @@
 import { type Answer, type Api, errorOf } from './api.ts'
 import type { Sessions } from './sessions.ts'
 import type { Store } from './store.ts'
-import type { Client, Credentials, SignInResult } from './types.ts'
+import type { Client, Credentials, PasskeyOptions, SignInResult } from './types.ts'
 
 const DEVICE = 'device'
 
@@ -21,13 +21,21 @@ export function openWaysIn(
     }
     const challengeId = body.challenge_id ?? ''
     const step = { challengeId, expiresIn: body.expires_in }
-    const confirmAt = (path: string) => async (code: string) => {
-      const next = await api.ask(path, { challenge_id: challengeId, code })
-      return await enter(next, again)
+    const challenge = { challenge_id: challengeId }
+    const confirmAt = (path: string) => async (answered: string | object) => {
+      const proof = typeof answered === 'string' ? { code: answered } : { credential: answered }
+      return await enter(await api.ask(path, { ...challenge, ...proof }), again)
     }
     switch (body.code) {
       case 'second_factor_required':
-        return { status: 'second_factor', methods: body.methods ?? [], ...step, confirm: confirmAt('second-factor') }
+        return {
+          status: 'second_factor',
+          methods: body.methods ?? [],
+          ...step,
+          confirm: confirmAt('second-factor'),
+          passkeyOptions: async () =>
+            (await api.send('passkeys/login-options', challenge)) as unknown as PasskeyOptions,
+        }
       case 'device_confirmation_required':
         return { status: 'confirm_device', ...step, confirm: confirmAt('device-confirm') }
       case 'second_factor_enrolment_required':

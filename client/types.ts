@@ -76,11 +76,33 @@ interface CodeStep {
   confirm(code: string): Promise<SignInResult>
 }
 
+/** `PublicKeyCredentialRequestOptionsJSON` (WebAuthn 3), with bytes in base64url. */
+export interface PasskeyOptions {
+  challenge: string
+  /** Milliseconds. */
+  timeout: number
+  rpId: string
+  allowCredentials: { type: 'public-key'; id: string; transports: string[] }[]
+  userVerification: 'required'
+}
+
 /** The account has a second factor. */
-export interface SecondFactor extends CodeStep {
+export interface SecondFactor extends Omit<CodeStep, 'confirm'> {
   status: 'second_factor'
-  /** Such as `totp`, `recovery_code` and `passkey`. `confirm` takes the code of the first two. */
+  /** Such as `totp`, `recovery_code` and `passkey`. */
   methods: string[]
+  /**
+   * Continues with the code of an app, a recovery code, or the credential of a passkey, as `navigator.credentials.get` gives
+   * it.
+   * @throws Ch202Error `invalid_code` and `invalid_credentials`: ask again; after five tries or `expiresIn` begin again with
+   * `signIn`
+   */
+  confirm(answer: string | object): Promise<SignInResult>
+  /**
+   * The options for `navigator.credentials.get`: `PublicKeyCredential.parseRequestOptionsFromJSON` reads them.
+   * @throws Ch202Error `invalid_challenge`: begin again with `signIn`
+   */
+  passkeyOptions(): Promise<PasskeyOptions>
 }
 
 /** The device is new: the code was mailed. */
