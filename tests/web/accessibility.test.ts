@@ -55,7 +55,9 @@ const AUTOCOMPLETE: Record<string, string[]> = {
   email: ['email'],
   new_email: ['email'],
   code: ['one-time-code'],
-  name: ['name'],
+  confirm_code: ['one-time-code'],
+  // A factor has a name too.
+  name: ['name', 'off'],
   username: ['username'],
   locale: ['language'],
   confirmed: [''],

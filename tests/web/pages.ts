@@ -10,7 +10,7 @@ import { nextMail } from '../support/challenges.ts'
 import { BROWSER_TIMEOUT, openChromium } from '../support/chromium.ts'
 import { eventually } from '../support/eventually.ts'
 import { running } from '../support/running.ts'
-import { type InProcessOptions, inProcess, type System } from '../support/system.ts'
+import { type InProcessOptions, inProcess, type System, withHost } from '../support/system.ts'
 
 /** How a person uses a page. Everything but passkeys must work in each of these ways. */
 export type Way = 'with a script' | 'without a script' | 'by keyboard alone'
@@ -34,6 +34,7 @@ export function pagesInBrowser(env: Record<string, string> = {}, options: InProc
   // An empty setting counts as none: the links in mails lead to the address of the system.
   const here = running((settings) => inProcess({ PUBLIC_URL: '', ...settings }, options), env)
   const persons: Person[] = []
+  const { publicHost = '127.0.0.1' } = options
   let browser: Browser
   beforeAll(async () => {
     browser = await openChromium()
@@ -51,7 +52,10 @@ export function pagesInBrowser(env: Record<string, string> = {}, options: InProc
     },
     /** Opens a browser without cookies. */
     async person(personOptions: PersonOptions = {}): Promise<Person> {
-      const person = await Person.arrive(browser, here.system, personOptions)
+      const person = await Person.arrive(browser, here.system, {
+        baseURL: withHost(here.system.url.web, publicHost),
+        ...personOptions,
+      })
       persons.push(person)
       return person
     },
@@ -82,7 +86,6 @@ export class Person {
     { language = 'en', way = 'with a script', ...options }: PersonOptions,
   ): Promise<Person> {
     const context = await browser.newContext({
-      baseURL: system.url.web,
       javaScriptEnabled: way !== 'without a script',
       locale: language === 'en' ? 'en-GB' : 'ru-RU',
       ...options,
@@ -265,7 +268,7 @@ export class Person {
    */
   async mail(email: string, page?: string, before = 0): Promise<{ code: string; link: string; mail: string }> {
     const { code, mail, token } = await nextMail(this.system, email, before, page)
-    return { code, mail, link: `${this.system.url.web}/${page}?token=${token}` }
+    return { code, mail, link: `/${page}?token=${token}` }
   }
 }
 

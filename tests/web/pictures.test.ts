@@ -22,6 +22,9 @@ const SHOWN = [
   'sign-in-email',
   'sign-in-code',
   'sign-in-device',
+  'sign-in-factor',
+  'sign-in-enrol',
+  'sign-in-recovery-codes',
   'sign-in-link',
   'sign-up',
   'sign-up-wrong',
@@ -35,13 +38,17 @@ const SHOWN = [
   'invitation',
   'account',
   'account-code',
-  'security',
+  'security-factors',
+  'security-app-key',
+  'security-passkey',
+  'security-factor',
   'sessions',
   'modules-on',
   'apps',
   'delete',
   'not-found',
   'unavailable',
+  'security-codes-confirm',
 ]
 
 const DRAW = readFileSync(join(import.meta.dir, '../mail/in-page.js'), 'utf8')
@@ -66,6 +73,8 @@ async function noteFor({ page }: Person, style: string): Promise<string> {
   const html = (await page.content())
     .replaceAll(/(name="(form_token|session_id)" value=")[^"]*/g, '$1')
     .replaceAll(/cursor=[^"#]*/g, 'cursor=')
+    // Secrets of second factors, and their ids.
+    .replaceAll(/((src|href)="data:|data-options="|factor=|<code[^>]*>)[^"<]*/g, '$1')
   return createHash('sha256').update(html).update(style).digest('hex')
 }
 

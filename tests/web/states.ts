@@ -1,15 +1,18 @@
 import type { Mail } from '../../services/auth/mail/transport.ts'
 import { type Clock, MINUTE, systemClock } from '../../services/kit/clock.ts'
 import type { Locale } from '../../services/kit/locale.ts'
-import { createUser, PASSWORD } from '../support/actors.ts'
+import { createUser, logIn, newEmail, PASSWORD } from '../support/actors.ts'
+import { Authenticator } from '../support/authenticator.ts'
 import { eventually } from '../support/eventually.ts'
-import { byOperator, call } from '../support/http.ts'
-import type { InProcessSystem } from '../support/system.ts'
+import { appWith, enrolApp, enrolPasskey } from '../support/factors.ts'
+import { as, byOperator, call } from '../support/http.ts'
+import { type InProcessSystem, withHost } from '../support/system.ts'
 import { type Person, type PersonOptions, pagesInBrowser } from './pages.ts'
 
 /** When the pages are shown, so that they look the same on each day. */
 const NOW = Date.parse('2026-11-20T10:00:00Z')
 const ANA = 'ana@example.org'
+const MIA = 'mia@example.org'
 const SENT_TO = 'vera@example.org'
 const LAPTOP = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36'
 const PHONE = 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1'
@@ -32,11 +35,13 @@ function standingClock(): Clock & { pass(ms: number): void } {
   }
 }
 
+type Known = 'ana' | 'mia' | 'new'
+
 /** How a page looks after what a person did. */
 export interface State {
   name: string
-  /** `ana` is signed in, `new` too, without a verified email; anyone else is not. */
-  as: 'anyone' | 'ana' | 'new'
+  /** `ana` is signed in; `mia` too, with second factors; `new` too, without a verified email; anyone else is not. */
+  as: 'anyone' | Known
   show(person: Person, world: World): Promise<void>
   /** Ends what `show` began. */
   after?(world: World): Promise<void>
@@ -66,13 +71,14 @@ export function pagesOfAna(env: Record<string, string> = {}) {
       RATE_LIMIT: 'off',
       EMAIL_LOGIN: 'on',
       DEVICE_TRUST: 'pages',
+      MFA: 'admins',
       // No mail is sent: as with a server, pages do not say where the files of mails are.
       SMTP_URL: 'smtp://127.0.0.1:25',
       MAIL_FROM: 'Ch202 <no-reply@example.org>',
       SUPPORT_EMAIL: 'help@example.org',
       ...env,
     },
-    { layout: 'apart', clock, mailer },
+    { layout: 'apart', clock, mailer, publicHost: 'localhost' },
   )
   const world: World = {
     get system() {
@@ -86,9 +92,9 @@ export function pagesOfAna(env: Record<string, string> = {}) {
       return { code: code.replace(' ', ''), link }
     },
   }
-  let cookies: Record<'ana' | 'new', Cookies> | undefined
+  let cookies: Record<Known, Cookies> | undefined
 
-  async function signUpEveryone(language: Locale): Promise<Record<'ana' | 'new', Cookies>> {
+  async function signUpEveryone(language: Locale): Promise<Record<Known, Cookies>> {
     const { system } = here
     for (const module of SOME_MODULES) await call(system.url.modules, 'POST /api/v1/modules', byOperator(module))
     await createUser(system, { email: ANA, email_verified: true, name: 'Ana', username: 'ana' })
@@ -109,8 +115,29 @@ export function pagesOfAna(env: Record<string, string> = {}) {
     }
     const vera = await here.person({ userAgent: LAPTOP, language })
     await vera.register('new@example.org', { name: 'Vera' })
-    const states = await Promise.all([...signedIn, vera].map(({ context }) => context.storageState()))
-    return { ana: states[1] as Cookies, new: states[2] as Cookies }
+    const mia = await signInMia(language)
+    const states = await Promise.all([...signedIn, vera, mia].map(({ context }) => context.storageState()))
+    const [, ofAna, ofVera, ofMia] = states as [Cookies, Cookies, Cookies, Cookies]
+    return { ana: ofAna, new: ofVera, mia: ofMia }
+  }
+
+  /** Signs in someone who has an app and a passkey. */
+  async function signInMia(language: Locale): Promise<Person> {
+    await createUser(here.system, { email: MIA, email_verified: true, name: 'Mia' })
+    const { access_token } = (await logIn(here.system, MIA)).body
+    const { app } = await enrolApp(here.system, access_token, clock.now())
+    const origin = withHost(here.system.url.web, 'localhost')
+    await enrolPasskey(here.system, access_token, new Authenticator(origin, 'ES256', true))
+    const headers = as.bearer(access_token)
+    const { items } = (await call(here.system.url.auth, 'GET /api/v1/auth/factors', { headers })).body
+    const [, { id }] = items
+    await call(here.system.url.auth, `PATCH /api/v1/auth/factors/${id}`, { headers, body: { name: 'My phone' } })
+    clock.pass(MINUTE)
+    const mia = await here.person({ userAgent: LAPTOP, language })
+    await mia.signIn(MIA)
+    await mia.type(mia.texts.fields.factor_code, app.codeAt(clock.now()))
+    await mia.press(mia.texts.signIn.submit)
+    return mia
   }
 
   return {
@@ -155,6 +182,28 @@ const withBadLink = (page: string, button: (person: Person) => string, as: State
 })
 
 const withLink = (page: string, as: State['as'] = 'anyone') => at(page, as, `/${page}?token=${'A'.repeat(22)}`)
+
+/** Signs an administrator in, who has no second factor and must have one. */
+async function enrol(person: Person, { mail, system }: World): Promise<void> {
+  const email = newEmail()
+  await createUser(system, { email, email_verified: true, roles: ['ADMIN'] })
+  await person.signIn(email)
+  await person.type(person.texts.fields.code, (await mail(email)).code)
+  await person.press(person.texts.signIn.confirm)
+}
+
+/** Types the first code of a new app, whose key the page shows. */
+async function confirmApp(person: Person, { clock }: World): Promise<void> {
+  const secret = (await person.page.locator('code.key').textContent()) ?? ''
+  await person.type(person.texts.fields.app_code, appWith({ id: '', secret }).codeAt(clock.now()))
+  await person.press(person.texts.app.confirm)
+}
+
+/** Opens what the list of second factors has for the first one. */
+async function openFactor(person: Person): Promise<void> {
+  await person.open('/account/security')
+  await person.follow(person.texts.factors.changeNamed('Authenticator app'))
+}
 
 /** Every page, and every message on it. */
 export const STATES: readonly State[] = [
@@ -212,6 +261,54 @@ export const STATES: readonly State[] = [
     async show(person) {
       await person.signIn(SENT_TO)
       await person.press(person.texts.signIn.confirm)
+    },
+  },
+  { name: 'sign-in-factor', as: 'anyone', show: (person) => person.signIn(MIA) },
+  {
+    name: 'sign-in-factor-wrong',
+    as: 'anyone',
+    async show(person) {
+      await person.signIn(MIA)
+      await person.type(person.texts.fields.factor_code, 'aaaaaa')
+      await person.press(person.texts.signIn.submit)
+    },
+  },
+  {
+    name: 'sign-in-factor-ended',
+    as: 'anyone',
+    async show(person) {
+      await person.signIn(MIA)
+      for (let tries = 0; tries < 5; tries++) {
+        await person.type(person.texts.fields.factor_code, 'aaaaaa')
+        await person.press(person.texts.signIn.submit)
+      }
+    },
+  },
+  { name: 'sign-in-enrol', as: 'anyone', show: enrol },
+  {
+    name: 'sign-in-enrol-app',
+    as: 'anyone',
+    async show(person, world) {
+      await enrol(person, world)
+      await person.press(person.texts.app.start)
+    },
+  },
+  {
+    name: 'sign-in-enrol-wrong',
+    as: 'anyone',
+    async show(person, world) {
+      await enrol(person, world)
+      await person.press(person.texts.app.start)
+      await person.press(person.texts.app.confirm)
+    },
+  },
+  {
+    name: 'sign-in-recovery-codes',
+    as: 'anyone',
+    async show(person, world) {
+      await enrol(person, world)
+      await person.press(person.texts.app.start)
+      await confirmApp(person, world)
     },
   },
   withLink('sign-in-link'),
@@ -330,6 +427,50 @@ export const STATES: readonly State[] = [
       await person.press(person.texts.security.change)
     },
   },
+  at('security-new', 'new', '/account/security'),
+  at('security-factors', 'mia', '/account/security'),
+  ...(['added', 'renamed', 'removed'] as const).map((done) =>
+    at(`security-factor-${done}`, 'mia', `/account/security?done=factor-${done}`),
+  ),
+  at('security-app', 'ana', '/account/security?step=app'),
+  {
+    name: 'security-app-key',
+    as: 'ana',
+    async show(person) {
+      await person.open('/account/security?step=app')
+      await person.press(person.texts.app.start)
+    },
+  },
+  {
+    name: 'security-app-wrong',
+    as: 'ana',
+    async show(person) {
+      await person.open('/account/security?step=app')
+      await person.press(person.texts.app.start)
+      await person.type(person.texts.fields.app_code, 'aaaaaa')
+      await person.press(person.texts.app.confirm)
+    },
+  },
+  at('security-passkey', 'ana', '/account/security?step=passkey'),
+  { name: 'security-factor', as: 'mia', show: openFactor },
+  {
+    name: 'security-factor-wrong',
+    as: 'mia',
+    async show(person) {
+      await openFactor(person)
+      await person.type(person.texts.fields.name, '')
+      await person.press(person.texts.account.save)
+    },
+  },
+  at('security-codes', 'mia', '/account/security?step=codes'),
+  {
+    name: 'security-new-codes',
+    as: 'mia',
+    async show(person) {
+      await person.open('/account/security?step=codes')
+      await person.press(person.texts.recovery.replace)
+    },
+  },
   at('sessions', 'ana', '/account/sessions'),
   at('sessions-done', 'ana', '/account/sessions?done=sessions'),
   at('modules', 'ana', '/account/modules'),
@@ -382,7 +523,7 @@ export const STATES: readonly State[] = [
     },
     after: ({ system }) => system.start('modules'),
   },
-  // The last states: from then on Ana has signed in too long ago.
+  // The last states: from then on Ana and Mia have signed in too long ago.
   {
     name: 'account-password',
     as: 'ana',
@@ -402,4 +543,16 @@ export const STATES: readonly State[] = [
       await person.press(person.texts.remove.submit)
     },
   },
+  at('account-factor', 'mia', '/account'),
+  at('security-passkey-confirm', 'mia', '/account/security?step=passkey'),
+  {
+    name: 'security-codes-confirm',
+    as: 'mia',
+    async show(person, { clock }) {
+      clock.pass(15 * MINUTE)
+      await person.open('/account/security?step=codes')
+      await person.press(person.texts.recovery.replace)
+    },
+  },
+  { name: 'security-factor-confirm', as: 'mia', show: openFactor },
 ]

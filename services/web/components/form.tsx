@@ -44,6 +44,8 @@ interface FieldProps {
   /** Whether the browser may begin here. */
   autofocus?: boolean
   maxLength?: number
+  /** The keyboard of a phone. */
+  inputMode?: 'numeric'
   /** Tells fields of the same name on one page apart. */
   id?: string
 }
@@ -54,6 +56,7 @@ export function Field({
   autofocus,
   errors,
   hint,
+  inputMode,
   isOptional,
   label,
   maxLength,
@@ -74,6 +77,7 @@ export function Field({
       value={type === 'password' ? undefined : value}
       autocomplete={autocomplete}
       autocapitalize="none"
+      inputmode={inputMode}
       spellcheck={false}
       required={!isOptional}
       maxLength={maxLength}

@@ -2,7 +2,7 @@
 
 import { LOCALES } from '../../kit/locale.ts'
 import type { UserRead } from '../../kit/schema/user.ts'
-import { ConfirmPassword, confirmPassword, REAUTHENTICATION } from '../components/confirm-password.tsx'
+import { ConfirmAgain, confirmAgain, type ProofNeeded, proofNeeded, refusalOf } from '../components/confirm-again.tsx'
 import { AccountPage, Section } from '../components/document.tsx'
 import { CodeField, Field, Form, MailFolder, Sentence } from '../components/form.tsx'
 import { redirect, renderPage } from '../components/render.tsx'
@@ -45,11 +45,11 @@ const ACTIONS: Record<Action, (request: BrowserRequest) => Promise<Response>> = 
     const new_email = request.field('new_email')
     const missing = request.missing({ new_email })
     if (missing) return show(request, { action: 'email', errors: missing }, 400)
-    const refused = await confirmPassword(request)
+    const refused = await confirmAgain(request)
     if (refused) return show(request, { action: 'email', errors: refused.errors }, refused.status)
     const outcome = await request.call(({ auth }) => auth['email-change-request'].post({ new_email }))
     if (!outcome.ok) {
-      const errors = formErrors(outcome.problem, request.texts, { fieldOf: REAUTHENTICATION })
+      const errors = formErrors(outcome.problem, request.texts, await refusalOf(request))
       return show(request, { action: 'email', errors }, outcome.problem.status)
     }
     const { challenge_id: challengeId } = outcome.data
@@ -79,10 +79,12 @@ const ACTIONS: Record<Action, (request: BrowserRequest) => Promise<Response>> = 
 
 async function show(request: BrowserRequest, sent: Sent | undefined, status: number): Promise<Response> {
   const user = await request.user()
-  return renderPage(request, <Account user={user} sent={sent} />, { title: request.texts.account.title, status })
+  const proof = await proofNeeded(request, sent?.action === 'email' ? sent.errors : undefined)
+  const content = <Account user={user} sent={sent} proof={proof} />
+  return renderPage(request, content, { title: request.texts.account.title, status })
 }
 
-function Account({ sent, user }: { sent: Sent | undefined; user: UserRead }) {
+function Account({ proof, sent, user }: { proof: ProofNeeded | null; sent: Sent | undefined; user: UserRead }) {
   const request = useRequest()
   const { texts } = request
   const errorsOf = (action: Action) => (sent?.action === action ? sent.errors : undefined)
@@ -99,7 +101,7 @@ function Account({ sent, user }: { sent: Sent | undefined; user: UserRead }) {
           {waiting ? (
             <NewEmailCode email={waiting.email} errors={errorsOf('code')} />
           ) : (
-            <NewEmail errors={errorsOf('email')} />
+            <NewEmail errors={errorsOf('email')} proof={proof} />
           )}
         </div>
       </Section>
@@ -179,7 +181,7 @@ function CurrentEmail({ user }: { user: UserRead }) {
   )
 }
 
-function NewEmail({ errors }: { errors: FormErrors | undefined }) {
+function NewEmail({ errors, proof }: { errors: FormErrors | undefined; proof: ProofNeeded | null }) {
   const { form, texts } = useRequest()
   return (
     <Form action="/account" errors={errors} hidden={{ action: 'email' }}>
@@ -191,7 +193,7 @@ function NewEmail({ errors }: { errors: FormErrors | undefined }) {
         autocomplete="email"
         errors={errors}
       />
-      <ConfirmPassword errors={errors} id="email-password" />
+      <ConfirmAgain errors={errors} id="email-confirm" proof={proof} />
       <button type="submit" class="quiet">
         {texts.account.change}
       </button>

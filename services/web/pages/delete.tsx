@@ -1,6 +1,6 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
-import { ConfirmPassword, confirmPassword, REAUTHENTICATION } from '../components/confirm-password.tsx'
+import { ConfirmAgain, confirmAgain, type ProofNeeded, proofNeeded, refusalOf } from '../components/confirm-again.tsx'
 import { AccountPage } from '../components/document.tsx'
 import { Form, Sentence } from '../components/form.tsx'
 import { redirect, renderPage } from '../components/render.tsx'
@@ -17,12 +17,12 @@ export const deletePage: Page = {
   async post(request) {
     if (request.field('confirmed') !== 'yes')
       return show(request, { fields: { confirmed: request.texts.remove.unconfirmed } }, 400)
-    const refused = await confirmPassword(request)
+    const refused = await confirmAgain(request)
     if (refused) return show(request, refused.errors, refused.status)
     const { id } = await request.user()
     const outcome = await request.call(({ users }) => users({ user_id: id }).delete())
     if (!outcome.ok) {
-      const errors = formErrors(outcome.problem, request.texts, { fieldOf: REAUTHENTICATION })
+      const errors = formErrors(outcome.problem, request.texts, await refusalOf(request))
       return show(request, errors, outcome.problem.status)
     }
     request.signOut()
@@ -32,11 +32,17 @@ export const deletePage: Page = {
 
 async function show(request: BrowserRequest, errors: FormErrors | undefined, status: number): Promise<Response> {
   const { email } = await request.user()
-  const content = <Delete email={email} errors={errors} />
+  const content = <Delete email={email} errors={errors} proof={await proofNeeded(request, errors)} />
   return renderPage(request, content, { title: request.texts.remove.title, status })
 }
 
-function Delete({ email, errors }: { email: string; errors: FormErrors | undefined }) {
+interface DeleteProps {
+  email: string
+  errors: FormErrors | undefined
+  proof: ProofNeeded | null
+}
+
+function Delete({ email, errors, proof }: DeleteProps) {
   const { form, texts } = useRequest()
   const error = errors?.fields.confirmed
   return (
@@ -64,7 +70,7 @@ function Delete({ email, errors }: { email: string; errors: FormErrors | undefin
               </p>
             )}
           </div>
-          <ConfirmPassword errors={errors} id="confirm_password" />
+          <ConfirmAgain errors={errors} id="confirm" proof={proof} />
           <div class="actions">
             <button type="submit" class="danger">
               {texts.remove.submit}

@@ -1,7 +1,10 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
 import type { Activity } from '../../auth/schemas/audit.ts'
+import type { FactorList } from '../../auth/schemas/factors.ts'
+import type { UserRead } from '../../kit/schema/user.ts'
 import { AccountPage, Section } from '../components/document.tsx'
+import { Factors } from '../components/factor-list.tsx'
 import { Field, Form, NewPasswordField } from '../components/form.tsx'
 import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
@@ -10,16 +13,20 @@ import type { BrowserRequest } from '../request/browser-request.ts'
 import { type FormErrors, formErrors } from '../request/form-errors.ts'
 import { expected } from '../request/outcome.ts'
 import type { Page } from './page.ts'
+import { FACTOR_ACTIONS } from './security-factors.tsx'
+import { type FactorAction, hasFactorView, showFactorView } from './security-views.tsx'
 
 /** Rows of the recent activity on one page. */
 const SHOWN = '20'
 
-/** `/account/security`: the password, and what happened lately. */
+/** `/account/security`: the password, the second factors and passkeys, and what happened lately. */
 export const securityPage: Page = {
   path: '/account/security',
   signedIn: 'account',
-  get: (request) => show(request, undefined, 200),
+  get: (request) => (hasFactorView(request) ? showFactorView(request) : show(request, undefined, 200)),
   async post(request) {
+    const action = request.field('action')
+    if (Object.hasOwn(FACTOR_ACTIONS, action)) return await FACTOR_ACTIONS[action as FactorAction](request)
     const current_password = request.secret('current_password')
     const new_password = request.secret('new_password')
     const missing = request.missing({ current_password, new_password })
@@ -37,9 +44,10 @@ export const securityPage: Page = {
 }
 
 async function show(request: BrowserRequest, errors: FormErrors | undefined, status: number): Promise<Response> {
-  const { email, has_password } = await request.user()
+  const user = await request.user()
+  const factors = await request.factors()
   const activity = await activityOf(request)
-  const content = <Security hasPassword={has_password} email={email} activity={activity} errors={errors} />
+  const content = <Security user={user} factors={factors} activity={activity} errors={errors} />
   return renderPage(request, content, { title: request.texts.security.title, status })
 }
 
@@ -63,18 +71,18 @@ async function activityOf(request: BrowserRequest): Promise<Rows> {
 
 interface SecurityProps {
   activity: Rows
-  hasPassword: boolean
-  email: string
+  user: UserRead
+  factors: FactorList
   errors: FormErrors | undefined
 }
 
-function Security({ activity, email, errors, hasPassword }: SecurityProps) {
+function Security({ activity, errors, factors, user }: SecurityProps) {
   const { texts } = useRequest()
   return (
     <AccountPage title={texts.security.title}>
       <Section title={texts.security.password} lead={texts.security.passwordLead}>
-        {hasPassword ? (
-          <ChangePassword errors={errors} email={email} />
+        {user.has_password ? (
+          <ChangePassword errors={errors} email={user.email} />
         ) : (
           <>
             <p>{texts.security.noPassword}</p>
@@ -84,6 +92,7 @@ function Security({ activity, email, errors, hasPassword }: SecurityProps) {
           </>
         )}
       </Section>
+      <Factors isVerified={user.email_verified} list={factors} />
       <Section title={texts.security.activity} lead={texts.security.activityLead}>
         <RecentActivity rows={activity} />
       </Section>

@@ -2,24 +2,29 @@
 
 import { CardPage, Done } from '../components/document.tsx'
 import { CodeField, EmailField, Field, Form, MailFolder, Sentence } from '../components/form.tsx'
+import { PasskeyButton } from '../components/passkey.tsx'
 import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
 import type { BrowserRequest, PendingCode } from '../request/browser-request.ts'
-import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import { type FormErrors, formErrors, type Wording } from '../request/form-errors.ts'
 import type { Outcome } from '../request/outcome.ts'
-import { HOME } from '../request/return-to.ts'
+import { takesPasskeys } from '../request/passkeys.ts'
+import { returnField, withReturn } from '../request/return-to.ts'
 import type { Page } from './page.ts'
+import { enrolmentStep } from './sign-in-enrolment.tsx'
+import { factorStep } from './sign-in-factor.tsx'
 import { openedSession, type Token } from './signing-in.ts'
 
 /** The steps of the sign-in: each is a form, named in the address. */
-type Step = 'password' | 'email' | 'code' | 'device'
+type Step = 'password' | 'email' | 'code' | 'device' | 'factor' | 'enrol'
 
 interface StepProps {
-  errors?: FormErrors
-  returnTo: string | undefined
+  errors: FormErrors | undefined
+  /** Options of a sign-in by a passkey; undefined: browsers have no passkeys here. */
+  options: object | undefined
 }
 
-/** `/sign-in`: by password, or by a code from a mail; and the code that confirms a new device. */
+/** `/sign-in`: by password, by a passkey, or by a code from a mail; then a second factor, or the code for a new device. */
 export const signInPage: Page = {
   path: '/sign-in',
   async get(request) {
@@ -27,11 +32,20 @@ export const signInPage: Page = {
     return show(request, stepOf(request), undefined, 200)
   },
   post(request) {
+    if (request.field('step') === 'passkey') return signInByPasskey(request)
     const step = stepOf(request)
-    const hasExpired = step === 'password' && ['code', 'device'].includes(request.field('step'))
-    if (!hasExpired) return STEPS[step](request)
-    return show(request, step, { fields: {}, summary: request.texts.problems.invalid_challenge }, 400)
+    const ended = step === 'password' ? ENDED[request.field('step')] : undefined
+    if (ended === undefined) return STEPS[step](request)
+    return show(request, step, { fields: {}, summary: request.texts.problems[ended] }, 400)
   },
+}
+
+/** Texts about a step that the browser is no longer at. */
+const ENDED: Readonly<Record<string, 'invalid_challenge' | 'step_ended'>> = {
+  code: 'invalid_challenge',
+  device: 'invalid_challenge',
+  factor: 'step_ended',
+  enrol: 'step_ended',
 }
 
 /** Leaves the sign-in if the session is valid; otherwise removes it. */
@@ -46,6 +60,8 @@ function stepOf(request: BrowserRequest): Step {
   if (step === 'email' && request.context.config.emailLogin) return 'email'
   if (step === 'code' && request.pendingCode('sign-in')) return 'code'
   if (step === 'device' && request.pendingCode('device')) return 'device'
+  if (step === 'factor' && request.pendingCode('factor')) return 'factor'
+  if (step === 'enrol' && request.pendingCode('enrolment')) return 'enrol'
   return 'password'
 }
 
@@ -91,16 +107,47 @@ const STEPS: Record<Step, (request: BrowserRequest) => Promise<Response>> = {
     if (outcome.ok) request.keepDevice(outcome.data.device_token)
     return await finish(request, 'device', outcome, email)
   },
+
+  async factor(request) {
+    return (await factorStep.post(request)) ?? startAgain(request)
+  },
+
+  async enrol(request) {
+    return (await enrolmentStep.post(request)) ?? startAgain(request)
+  },
+}
+
+async function signInByPasskey(request: BrowserRequest): Promise<Response> {
+  const credential = request.credential() ?? {}
+  const outcome = await request.callAnonymously<Token>(
+    ({ auth }) => auth.passkeys.login.post({ credential } as never) as never,
+  )
+  // A form that someone wrote may have an answer of another shape.
+  if (outcome.ok || outcome.problem.code !== 'validation_failed') return await finish(request, 'passkey', outcome, '')
+  return await show(request, 'password', { fields: {}, summary: request.texts.problems.invalid_passkey }, 400)
 }
 
 /** Opens the session, or goes to the step that the API asks for. */
-async function finish(request: BrowserRequest, step: Step, outcome: Outcome<Token>, email: string): Promise<Response> {
+async function finish(
+  request: BrowserRequest,
+  step: Step | 'passkey',
+  outcome: Outcome<Token>,
+  email: string,
+): Promise<Response> {
   const next = await openedSession(request, outcome, email)
   if (next) return next
   if (outcome.ok) return redirect(request, request.returnTo.url)
   const { problem } = outcome
   const fieldOf = { invalid_code: 'code', invalid_challenge: 'code' }
-  return show(request, step, formErrors(problem, request.texts, { fieldOf }), problem.status)
+  const wording: Wording = step === 'passkey' ? { invalid_credentials: 'invalid_passkey' } : {}
+  const errors = formErrors(problem, request.texts, { fieldOf, wording })
+  return show(request, step === 'passkey' ? 'password' : step, errors, problem.status)
+}
+
+/** Shows the first step, when a later one has ended. */
+function startAgain(request: BrowserRequest): Promise<Response> {
+  request.endWait()
+  return show(request, 'password', { fields: {}, summary: request.texts.problems.step_ended }, 400)
 }
 
 function waitFor(request: BrowserRequest, kind: PendingCode['kind'], challengeId: string, email: string): void {
@@ -108,20 +155,31 @@ function waitFor(request: BrowserRequest, kind: PendingCode['kind'], challengeId
 }
 
 function toStep(request: BrowserRequest, step: Step): Response {
-  const { url } = request.returnTo
-  const query = new URLSearchParams({ step, ...(url === HOME ? {} : { return_to: url }) })
-  return redirect(request, `/sign-in?${query}`)
+  return redirect(request, withReturn(`/sign-in?step=${step}`, request.returnTo.url))
 }
 
-function show(request: BrowserRequest, step: Step, errors: FormErrors | undefined, status: number): Response {
-  const { origin, url } = request.returnTo
+async function show(
+  request: BrowserRequest,
+  step: Step,
+  errors: FormErrors | undefined,
+  status: number,
+): Promise<Response> {
+  if (step === 'factor') return (await factorStep.show(request, errors, status)) ?? startAgain(request)
+  if (step === 'enrol') return (await enrolmentStep.show(request, errors, status)) ?? startAgain(request)
   const { title, View } = VIEWS[step]
-  const props = { ...(errors ? { errors } : {}), returnTo: url === HOME ? undefined : url }
-  return renderPage(request, <View {...props} />, {
+  const options = step === 'password' ? await passkeyOptions(request) : undefined
+  return renderPage(request, <View errors={errors} options={options} />, {
     title: request.texts.signIn[title],
     status,
-    returnOrigin: origin,
+    returnOrigin: request.returnTo.origin,
   })
+}
+
+/** The options of a sign-in by a passkey. Without them the page is complete too: the API may be busy. */
+async function passkeyOptions(request: BrowserRequest): Promise<object | undefined> {
+  if (!takesPasskeys(request.context.config.publicUrl)) return undefined
+  const outcome = await request.callAnonymously(({ auth }) => auth.passkeys['login-options'].post({}))
+  return outcome.ok ? outcome.data : undefined
 }
 
 const VIEWS = {
@@ -131,14 +189,8 @@ const VIEWS = {
   device: { title: 'deviceTitle', View: DeviceStep },
 } as const
 
-/** A link to another page of the sign-in, which keeps where the person wants to go. */
-function withReturn(path: string, returnTo: string | undefined): string {
-  if (returnTo === undefined) return path
-  return `${path}${path.includes('?') ? '&' : '?'}return_to=${encodeURIComponent(returnTo)}`
-}
-
-function PasswordStep({ errors, returnTo }: StepProps) {
-  const { context, form, texts } = useRequest()
+function PasswordStep({ errors, options }: StepProps) {
+  const { context, form, returnTo, texts } = useRequest()
   const { emailLogin, registrationOpen } = context.config
   return (
     <CardPage
@@ -146,13 +198,13 @@ function PasswordStep({ errors, returnTo }: StepProps) {
       after={
         registrationOpen && (
           <>
-            {texts.signIn.noAccount} <a href={withReturn('/sign-up', returnTo)}>{texts.signIn.signUp}</a>
+            {texts.signIn.noAccount} <a href={withReturn('/sign-up', returnTo.url)}>{texts.signIn.signUp}</a>
           </>
         )
       }
     >
       <Done />
-      <Form action="/sign-in" errors={errors} hidden={{ return_to: returnTo }}>
+      <Form action="/sign-in" errors={errors} hidden={{ return_to: returnField(returnTo.url) }}>
         <Field
           name="login"
           label={texts.fields.login}
@@ -176,27 +228,37 @@ function PasswordStep({ errors, returnTo }: StepProps) {
           {texts.signIn.submit}
         </button>
       </Form>
+      {(options || emailLogin) && <p class="or">{texts.or}</p>}
+      {options && (
+        <Form action="/sign-in" hidden={{ step: 'passkey', return_to: returnField(returnTo.url) }}>
+          <PasskeyButton
+            id="passkey"
+            does="get"
+            options={options}
+            label={texts.signIn.byPasskey}
+            from={withReturn('/sign-in', returnTo.url)}
+            autofill
+          />
+        </Form>
+      )}
       {emailLogin && (
-        <>
-          <p class="or">{texts.or}</p>
-          <a class="button quiet full" href={withReturn('/sign-in?step=email', returnTo)}>
-            {texts.signIn.byCode}
-          </a>
-        </>
+        <a class="button quiet full" href={withReturn('/sign-in?step=email', returnTo.url)}>
+          {texts.signIn.byCode}
+        </a>
       )}
     </CardPage>
   )
 }
 
-function EmailStep({ errors, returnTo }: StepProps) {
-  const { texts } = useRequest()
+function EmailStep({ errors }: StepProps) {
+  const { returnTo, texts } = useRequest()
   return (
     <CardPage
       title={texts.signIn.codeTitle}
-      after={<a href={withReturn('/sign-in', returnTo)}>{texts.signIn.byPassword}</a>}
+      after={<a href={withReturn('/sign-in', returnTo.url)}>{texts.signIn.byPassword}</a>}
     >
       <p>{texts.signIn.codeLead}</p>
-      <Form action="/sign-in" errors={errors} hidden={{ step: 'email', return_to: returnTo }}>
+      <Form action="/sign-in" errors={errors} hidden={{ step: 'email', return_to: returnField(returnTo.url) }}>
         <EmailField errors={errors} />
         <button type="submit" class="full">
           {texts.signIn.sendCode}
@@ -206,20 +268,20 @@ function EmailStep({ errors, returnTo }: StepProps) {
   )
 }
 
-function CodeStep({ errors, returnTo }: StepProps) {
+function CodeStep({ errors }: StepProps) {
   const request = useRequest()
-  const { texts } = request
+  const { returnTo, texts } = request
   const email = request.pendingCode('sign-in')?.email ?? ''
   return (
     <CardPage
       title={texts.signIn.enterCode}
-      after={<a href={withReturn('/sign-in?step=email', returnTo)}>{texts.signIn.startOver}</a>}
+      after={<a href={withReturn('/sign-in?step=email', returnTo.url)}>{texts.signIn.startOver}</a>}
     >
       <p>
         <Sentence parts={texts.signIn.codeSent(email)} />
       </p>
       <MailFolder />
-      <Form action="/sign-in" errors={errors} hidden={{ step: 'code', return_to: returnTo }}>
+      <Form action="/sign-in" errors={errors} hidden={{ step: 'code', return_to: returnField(returnTo.url) }}>
         <CodeField errors={errors} />
         <button type="submit" class="full">
           {texts.signIn.submit}
@@ -229,20 +291,20 @@ function CodeStep({ errors, returnTo }: StepProps) {
   )
 }
 
-function DeviceStep({ errors, returnTo }: StepProps) {
+function DeviceStep({ errors }: StepProps) {
   const request = useRequest()
-  const { texts } = request
+  const { returnTo, texts } = request
   const email = request.pendingCode('device')?.email ?? ''
   return (
     <CardPage
       title={texts.signIn.deviceTitle}
-      after={<a href={withReturn('/sign-in', returnTo)}>{texts.signIn.startOver}</a>}
+      after={<a href={withReturn('/sign-in', returnTo.url)}>{texts.signIn.startOver}</a>}
     >
       <p>
         {email.includes('@') ? <Sentence parts={texts.signIn.deviceSent(email)} /> : texts.signIn.deviceSentUnnamed}
       </p>
       <MailFolder />
-      <Form action="/sign-in" errors={errors} hidden={{ step: 'device', return_to: returnTo }}>
+      <Form action="/sign-in" errors={errors} hidden={{ step: 'device', return_to: returnField(returnTo.url) }}>
         <CodeField errors={errors} />
         <button type="submit" class="full">
           {texts.signIn.confirm}

@@ -1,4 +1,5 @@
 import { timingSafeEqual } from 'node:crypto'
+import type { FactorList } from '../../auth/schemas/factors.ts'
 import type { Token } from '../../auth/schemas/tokens.ts'
 import { BROWSER_HEADER, signBrowser } from '../../kit/access/browser.ts'
 import type { ClientAddress } from '../../kit/client-address.ts'
@@ -7,7 +8,6 @@ import type { Locale } from '../../kit/locale.ts'
 import type { Config } from '../../kit/process/config.ts'
 import type { Random } from '../../kit/random.ts'
 import type { UserRead } from '../../kit/schema/user.ts'
-import { authenticationIn } from '../../kit/tokens/access-token.ts'
 import type { Codes } from '../../kit/tokens/sealing.ts'
 import type { Api, PagesPeer } from '../../peers/pages.ts'
 import type { Assets } from '../assets/assets.ts'
@@ -49,13 +49,28 @@ export interface PagesContext {
   assets: Assets
 }
 
-/** A code that was mailed, and that the browser's next form sends. Sealed in a cookie, as the id is never shown. */
+/** A step that waits for a code, which the browser's next form sends. Sealed in a cookie, as the id is never shown. */
 export interface PendingCode {
-  kind: 'device' | 'verification' | 'sign-in' | 'new-email'
+  kind: 'device' | 'verification' | 'sign-in' | 'new-email' | 'factor' | 'enrolment' | 'app'
+  /** Empty for an app that a person adds to their account. */
   challengeId: string
-  /** The address to which the code was sent. */
+  /** The address to which the code was sent; or what the person typed. */
   email: string
   returnTo: string
+  /** When the step ends, in milliseconds since the epoch. Undefined: a while after it began. */
+  until?: number
+  /** How a second factor can be shown. */
+  methods?: readonly string[]
+  /** How often a wrong one was shown. */
+  tries?: number
+  /** The app that waits for its first code. */
+  app?: NewApp
+}
+
+/** An app that shows codes, before its first code was typed. The address holds its secret. */
+export interface NewApp {
+  id: string
+  uri: string
 }
 
 /** The person must sign in, or has to sign in again: the session has ended. */
@@ -63,7 +78,7 @@ export class SignInNeeded extends Error {}
 
 /** Milliseconds before its end at which an access token is replaced. */
 const EARLY = 5000
-/** Milliseconds for which a code is waited for. */
+/** Milliseconds for which a code is waited for, if the API does not say. */
 const CODE_WAIT = 15 * 60_000
 /** Seconds for which a device is known. */
 const DEVICE_AGE = 90 * 24 * 3600
@@ -94,6 +109,7 @@ export class BrowserRequest {
   private readonly formId: string
   private readonly arrival: Arrival
   #user: UserRead | undefined
+  #factors: FactorList | undefined
 
   constructor(
     readonly context: PagesContext,
@@ -131,6 +147,16 @@ export class BrowserRequest {
   /** The code that was typed, without the spaces in which mails group its digits. */
   get code(): string {
     return this.secret('code').replaceAll(/\s/g, '')
+  }
+
+  /** The passkey's answer, which the script of the page has put into the form; undefined without one. */
+  credential(field = 'credential'): object | undefined {
+    try {
+      const value: unknown = JSON.parse(this.secret(field))
+      return typeof value === 'object' && value !== null ? value : undefined
+    } catch {
+      return undefined
+    }
   }
 
   /** Says which of these fields were left empty; undefined if none was. */
@@ -203,6 +229,17 @@ export class BrowserRequest {
     return this.#user
   }
 
+  /** The second factors of the person who is signed in. @throws as `call` */
+  async factors(): Promise<FactorList> {
+    this.#factors ??= expected(await this.call<FactorList>(({ auth }) => auth.factors.get()))
+    return this.#factors
+  }
+
+  /** Gets new tokens of the session, which say how the person has authenticated since. @throws as `call` */
+  renewTokens(): Promise<void> {
+    return this.refresh()
+  }
+
   /** Keeps the tokens of a session that was opened, as the browser's session. A session that it replaces ends. */
   async signIn(token: Token): Promise<void> {
     const refresh_token = this.session?.refreshToken
@@ -225,11 +262,6 @@ export class BrowserRequest {
     this.remove(this.context.names.step)
   }
 
-  /** When the person last authenticated, in milliseconds since the epoch. */
-  get authenticatedAt(): number {
-    return this.session?.accessToken ? authenticationIn(this.session.accessToken).authTime * 1000 : 0
-  }
-
   /** The token of this device, if its user has confirmed it. A cookie that holds no token counts as none. */
   get deviceToken(): string | undefined {
     const token = this.arrival.cookies.get(this.context.names.device)
@@ -249,7 +281,9 @@ export class BrowserRequest {
 
   waitForCode(code: PendingCode): void {
     const { clock, cookies, names } = this.context
-    this.keep(names.step, cookies.seal(names.step, code, clock.now() + CODE_WAIT), CODE_WAIT / 1000)
+    const until = code.until ?? clock.now() + CODE_WAIT
+    const maxAge = Math.ceil((until - clock.now()) / 1000)
+    this.keep(names.step, cookies.seal(names.step, code, until), Math.max(1, maxAge))
   }
 
   endWait(): void {

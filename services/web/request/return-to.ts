@@ -1,6 +1,17 @@
 /** The page to which a person goes when nothing else was asked for. */
 export const HOME = '/account'
 
+/** A page of the sign-in that remembers where the person wants to go. @param url the address of a `ReturnTo` */
+export function withReturn(path: string, url: string): string {
+  if (url === HOME) return path
+  return `${path}${path.includes('?') ? '&' : '?'}return_to=${encodeURIComponent(url)}`
+}
+
+/** The field of a form that remembers where the person wants to go; undefined: it needs none. */
+export function returnField(url: string): string | undefined {
+  return url === HOME ? undefined : url
+}
+
 /** Characters of an address as browsers get it, in percent encoding: the cookie of a step must have room for it. */
 const LONGEST = 2000
 

@@ -19,6 +19,7 @@ function comparable({ headers, status, text }: Visit, email: string): string {
   const masked = JSON.stringify([status, compared, text])
     .replaceAll(email, '<email>')
     .replaceAll(/name=\\"form_token\\" value=\\"[\w-]{43}\\"/g, '<form token>')
+    .replaceAll(/challenge&quot;:&quot;[\w-]{43}&quot;/g, '<challenge of a passkey>')
   // The length of a sealed value differs by chance: it is compressed.
   return masked.replaceAll(/(__Host-ch202[\w-]*)=[\w.-]+/g, '$1=<sealed>')
 }

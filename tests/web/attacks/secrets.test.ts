@@ -5,6 +5,7 @@ import { Canaries, filesUnder } from '../../security/canaries.ts'
 import { newEmail } from '../../support/actors.ts'
 import { invitation, nextMail } from '../../support/challenges.ts'
 import { databaseRows } from '../../support/database-rows.ts'
+import { appWith } from '../../support/factors.ts'
 import { as } from '../../support/http.ts'
 import { movingClock } from '../../support/moving-clock.ts'
 import { running } from '../../support/running.ts'
@@ -118,11 +119,29 @@ describe.each(LAYOUTS)('secrets of the pages, services %s', (layout) => {
       await owner.fill(`/reset-password?token=${reset.token}`, { token: reset.token, new_password: resetTo }),
       303,
     )
-    const token = await invitation(system, newEmail())
+    const invitedEmail = newEmail()
+    const token = await invitation(system, invitedEmail)
     canaries.add('token of the invitation', token)
     const invited = new Recorder(system, readIds)
     const invitedTo = secret('password of the invited')
     see('invitation', await invited.fill(`/invitation?token=${token}`, { token, new_password: invitedTo }), 303)
+    // An app: its key and the recovery codes stand in the one page that is there to show them.
+    const step = '/account/security?step=app'
+    see('app', await invited.fill(step, { action: 'app' }), 303)
+    const key = /class="key">([A-Z2-7 ]+)</.exec((await invited.get(step)).text)?.[1]?.replaceAll(' ', '') ?? ''
+    canaries.add('key of the app', key)
+    const { codeAt } = appWith({ id: '', secret: key })
+    see('wrong code of the app', await invited.post(step, { action: 'app-code', code: '0' }), 401)
+    const codes = await invited.post(step, { action: 'app-code', code: codeAt(clock.now()) })
+    see('code of the app', codes, 200)
+    for (const [, code = ''] of codes.text.matchAll(/<li><code>([a-z2-7-]{29})</g)) canaries.add('recovery code', code)
+    expect(codes.text.match(/<li><code>/g)).toHaveLength(10)
+    clock.pass(60_000)
+    const fourth = new Recorder(system, readIds)
+    see('first step', await fourth.fill('/sign-in', { login: invitedEmail, password: invitedTo }), 303)
+    await fourth.get('/sign-in?step=factor')
+    see('wrong second factor', await fourth.post('/sign-in', { step: 'factor', code: '0' }), 401)
+    see('second factor', await fourth.post('/sign-in', { step: 'factor', code: codeAt(clock.now()) }), 303)
     for (const path of ['/account', '/account/security', '/account/sessions', '/account/modules', '/account/export'])
       see(path, await invited.get(path), 200)
     clock.pass(HOUR)
@@ -131,9 +150,10 @@ describe.each(LAYOUTS)('secrets of the pages, services %s', (layout) => {
 
     expect(ids.size).toBeGreaterThanOrEqual(7)
     for (const id of ids) canaries.add('id of a challenge', id)
-    const browsers = [visitor, second, third, owner, invited]
+    const browsers = [visitor, second, third, fourth, owner, invited]
     for (const { path, visit } of browsers.flatMap(({ visits }) => visits)) {
-      const ofLink = canaries.in(path)
+      const isOfApp = path.endsWith(step)
+      const ofLink = [...canaries.in(path), ...(isOfApp ? ['key of the app', 'recovery code'] : [])]
       // The page of a link holds the token of its own link, to send it with its form.
       expect([path, canaries.in(visit.text, ofLink)]).toEqual([path, []])
       expect([path, canaries.in(visit.location)]).toEqual([path, []])
@@ -146,7 +166,9 @@ describe.each(LAYOUTS)('secrets of the pages, services %s', (layout) => {
         expect([path, name, /eyJ[\w-]{10,}\./.test(value)]).toEqual([path, name, false])
       }
       expect([path, visit.headers.get('cache-control')]).toEqual([path, 'no-store'])
-      if (visit.headers.get('content-type')?.startsWith('text/html')) expect(visit.text).not.toContain('challenge')
+      // Challenges of passkeys are no secrets: browsers sign them.
+      if (visit.headers.get('content-type')?.startsWith('text/html'))
+        expect(visit.text.replaceAll(/data-options="[^"]*"/g, '')).not.toContain('challenge')
     }
     expect(canaries.in(here.system.output())).toEqual([])
     expect(here.system.output()).toContain('"service":"web"')
