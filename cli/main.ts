@@ -20,11 +20,11 @@ const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
     config: async () => (await import('./commands/config.ts')).configCommand(),
   },
   'Access:': {
-    login: async () => (await import('./commands/login.ts')).loginCommand(),
+    login: async () => (await import('./commands/login/login.ts')).loginCommand(),
     logout: async () => (await import('./commands/logout.ts')).logoutCommand(),
     status: async () => (await import('./commands/status.ts')).statusCommand(),
     context: async () => (await import('./commands/context.ts')).contextCommand(),
-    recover: async () => (await import('./commands/recover.ts')).recoverCommand(),
+    recover: async () => (await import('./commands/recover/recover.ts')).recoverCommand(),
   },
   'Users:': {
     users: async () => (await import('./commands/users/users.ts')).usersCommand(),

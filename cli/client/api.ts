@@ -7,9 +7,10 @@ import { EXIT, exitOf, Failure } from '../exit.ts'
 import { quoted } from '../terminal/shell.ts'
 import { withoutUndefined } from '../without-undefined.ts'
 import { type Connection, isLocal, noCredential } from './connection.ts'
+import type { Ask, MissingProof } from './reauthentication.ts'
 import { request } from './requests.ts'
-import { bounded, errorsIn, isProblem, isRecord } from './responses.ts'
-import { type AskPassword, Session } from './session.ts'
+import { bounded, errorsIn, isProblem, isRecord, problemIn } from './responses.ts'
+import { Session } from './session.ts'
 import type { Environment } from './settings.ts'
 
 type Suggest = (code: string) => string | undefined
@@ -47,8 +48,8 @@ export class Api {
     private readonly connection: Connection,
     private readonly debug: boolean,
     private readonly env: Environment = process.env,
-    /** Undefined: nobody can be asked for a password. */
-    ask?: AskPassword,
+    /** Undefined: nobody can be asked. */
+    ask?: Ask,
   ) {
     const { credential } = connection
     if (credential?.kind === 'session') this.session = new Session(credential.context, env, debug, ask)
@@ -145,14 +146,16 @@ export class Api {
     let answer = await sendWith(value)
     if (!this.session || init.body instanceof ReadableStream) return answer
     // The user's roles or the signing key may have changed: a refresh gives a valid token. It is no new login.
-    if (answer.status === 401 && !(await needsRecentLogin(answer))) {
+    if (answer.status === 401 && !(await proofNeeded(answer))) {
       if (!(await this.session.renew())) throw this.session.renewalFailure()
       value = await tokenOf()
       answer = await sendWith(value)
     }
     // Twice: the token of another command, which takes the place of this one, may be too old as well.
-    for (let tries = 0; tries < 2 && (await needsRecentLogin(answer)); tries++) {
-      await this.session.reauthenticate(value)
+    for (let tries = 0; tries < 2; tries++) {
+      const missing = await proofNeeded(answer)
+      if (!missing) break
+      await this.session.reauthenticate(value, missing)
       value = await tokenOf()
       answer = await sendWith(value)
     }
@@ -201,14 +204,11 @@ export class Api {
   }
 }
 
-/** Whether a call was refused because the last login was too long ago (RFC 9470, 3). */
-async function needsRecentLogin(answer: Response): Promise<boolean> {
-  if (answer.status !== 401) return false
-  const body: unknown = await answer
-    .clone()
-    .json()
-    .catch(() => undefined)
-  return isProblem(body) && body.code === 'reauthentication_required'
+/** Why a call was refused that a new proof of the same session may allow. */
+async function proofNeeded(answer: Response): Promise<MissingProof | undefined> {
+  if (answer.status !== 401 || (await problemIn(answer))?.code !== 'reauthentication_required') return undefined
+  // With an age the last login was too long ago (RFC 9470, 3).
+  return /\bmax_age=/.test(answer.headers.get('www-authenticate') ?? '') ? 'recent' : 'second factor'
 }
 
 /**

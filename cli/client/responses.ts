@@ -17,6 +17,23 @@ export function isProblem(body: unknown): body is Partial<ProblemBody> {
   return [code, requestId, ...[message].flat()].every((text) => typeof text === 'string')
 }
 
+/** The problem that a response reports, without using up its body; undefined for any other response. */
+export async function problemIn(
+  answer: Response,
+): Promise<(Partial<ProblemBody> & Record<string, unknown>) | undefined> {
+  if (answer.ok) return undefined
+  const body: unknown = await answer
+    .clone()
+    .json()
+    .catch(() => undefined)
+  return isProblem(body) && isRecord(body) ? body : undefined
+}
+
+/** Whether a code was refused, so that another one may be right. */
+export async function isWrongCode(answer: Response): Promise<boolean> {
+  return answer.status === 401 && (await problemIn(answer))?.code === 'invalid_code'
+}
+
 /** The field errors in a problem that have our form. */
 export function errorsIn({ errors }: Partial<ProblemBody>): FieldError[] | undefined {
   const fieldErrors = (Array.isArray(errors) ? errors : []).filter(

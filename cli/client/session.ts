@@ -1,6 +1,7 @@
-import { EXIT, exitOf, Failure } from '../exit.ts'
+import { EXIT, Failure } from '../exit.ts'
 import { quoted } from '../terminal/shell.ts'
 import { type Context, readContext, withContextLock, writeContext } from './contexts.ts'
+import { type Ask, type MissingProof, newProof } from './reauthentication.ts'
 import { request } from './requests.ts'
 import type { Environment } from './settings.ts'
 
@@ -57,21 +58,6 @@ export async function endSession(
   return answer !== undefined && (answer.ok || answer.status === 401)
 }
 
-/** Gives the password of whoever has a session. @throws Failure when nobody can be asked */
-export type AskPassword = (question: string) => Promise<string>
-
-/** The failure for a call that needs a recent login, where nobody can be asked for the password. */
-function recentLoginNeeded({ auth, email, name }: Pick<Context, 'auth' | 'email' | 'name'>): Failure {
-  return new Failure(
-    EXIT.notLoggedIn,
-    'The last login is too old for this: log in again, run the command in a terminal, or use the operator key',
-    {
-      code: 'reauthentication_required',
-      suggestion: `ch202 login ${quoted(auth)} --email ${quoted(email)} --name ${name} --password-stdin`,
-    },
-  )
-}
-
 /** The session of a context; refreshes its tokens as needed. */
 export class Session {
   private renewing: Promise<boolean> | undefined
@@ -81,7 +67,7 @@ export class Session {
     private context: Context,
     private readonly env: Environment,
     private readonly debug: boolean,
-    private readonly ask: AskPassword | undefined,
+    private readonly ask: Ask | undefined,
   ) {}
 
   /** A valid access token. @throws Failure if the session has ended */
@@ -102,14 +88,15 @@ export class Session {
    * Authenticates again, for a call that refused a token because the last login was too long ago. Requests that run at the
    * same time ask once.
    * @param refused the token
-   * @throws Failure if nobody can be asked, or the password is wrong
+   * @param missing why it was refused
+   * @throws Failure if nobody can be asked, or the password or the code is wrong
    */
-  async reauthenticate(refused: string): Promise<void> {
+  async reauthenticate(refused: string, missing: MissingProof): Promise<void> {
     // Another request, or another command, may have done it meanwhile.
     const latest = readContext(this.env, this.context.name)
     if (latest?.session_id === this.context.session_id && latest.access_token !== refused) this.context = latest
     if (this.context.access_token !== refused) return
-    this.reauthenticating ??= this.confirmPassword().finally(() => {
+    this.reauthenticating ??= this.proveAgain(missing).finally(() => {
       this.reauthenticating = undefined
     })
     await this.reauthenticating
@@ -129,27 +116,12 @@ export class Session {
     )
   }
 
-  private async confirmPassword(): Promise<void> {
-    const { auth, email, name } = this.context
-    if (!this.ask) throw recentLoginNeeded(this.context)
-    const password = await this.ask(`This needs a recent login. Password of ${email}`)
-    const answer = await request(
-      `${auth}/api/v1/auth/reauthenticate`,
-      {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', authorization: `Bearer ${await this.token()}` },
-        body: JSON.stringify({ password }),
-      },
-      { debug: this.debug, timeoutMs: TIMEOUT },
-    ).catch(() => undefined)
-    if (!answer) throw this.renewalFailure()
-    const body = (await answer.json().catch(() => ({}))) as Partial<Tokens> & { code?: string; message?: string }
-    if (!answer.ok || !body.access_token || body.expires_in === undefined)
-      throw new Failure(exitOf(answer.status), body.message ?? `No login at ${auth}: status ${answer.status}`, {
-        code: body.code ?? 'unreachable',
-        suggestion: `ch202 login ${quoted(auth)} --name ${name}`,
-      })
-    const accessToken = accessFields({ access_token: body.access_token, expires_in: body.expires_in })
+  private async proveAgain(missing: MissingProof): Promise<void> {
+    const { name } = this.context
+    const { ask, debug } = this
+    const renewed = await newProof(this.context, await this.token(), missing, { ask, debug, timeoutMs: TIMEOUT })
+    if (!renewed) throw this.renewalFailure()
+    const accessToken = accessFields(renewed)
     await withContextLock(this.env, name, async () => {
       // Another command may have refreshed the session, or ended it.
       const latest = readContext(this.env, name)

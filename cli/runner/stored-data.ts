@@ -6,11 +6,13 @@ import type { ServiceName } from '../../services/registry.ts'
 /** Reads the data of a service, which need not be running, from its file or its schema in PostgreSQL. */
 export type StoredData = Pick<
   InspectedSchema,
+  | 'administrators'
   | 'hasAdmin'
   | 'issuer'
   | 'keys'
   | 'latest'
   | 'mailTroubles'
+  | 'passkeyRpId'
   | 'schema'
   | 'undelivered'
   | 'waitingMails'
@@ -24,12 +26,14 @@ export type StoredData = Pick<
 export async function dataInFile(database: InspectedDatabase): Promise<StoredData> {
   const inspect = await import('../../db/sqlite/inspect/index.ts')
   return {
+    administrators: async () => inspect.administratorsIn(database),
     auditChain: async () => inspect.auditChain(database),
     hasAdmin: async () => inspect.hasAdmin(database),
     issuer: async () => inspect.issuerOf(database),
     keys: async () => inspect.keysOf(database),
     latest: async () => database.latest(),
     mailTroubles: async (reasons) => inspect.mailTroubles(database, reasons),
+    passkeyRpId: async () => inspect.passkeyRpIdOf(database),
     schema: async () => database.schema(),
     undelivered: async (before) => inspect.undelivered(database, before),
     waitingMails: async (before) => inspect.waitingMails(database, before),

@@ -20,8 +20,13 @@ export async function confirm(
     const flags = options.name === undefined ? '--yes' : `--yes or --confirm ${options.name}`
     throw usage(`${question} This cannot be undone: confirm with ${flags}`)
   }
+  if (!(await agrees(question))) throw new Failure(EXIT.failed, 'Nothing was changed', { code: 'declined' })
+}
+
+/** Asks a question in a terminal, to which the answer may be no. @throws Failure if the user cancels */
+export async function agrees(question: string): Promise<boolean> {
   const { confirm: ask, isCancel } = await import('@clack/prompts')
   const answer = await ask({ message: question, initialValue: false })
   if (isCancel(answer)) throw new Failure(EXIT.interrupted, 'Cancelled', { code: 'cancelled' })
-  if (!answer) throw new Failure(EXIT.failed, 'Nothing was changed', { code: 'declined' })
+  return answer
 }

@@ -82,14 +82,18 @@ export class Printer {
   /**
    * Prints a complete list.
    * @param columns the columns of a table; the other formats have all fields
-   * @param options `omitEqual`, `chosen`: as for `rows`
+   * @param options `omitEqual`, `chosen`: as for `rows`; `more`: fields of JSON after the items
    */
   async list(
     items: readonly Row[],
     columns: readonly string[],
-    { omitEqual = ALWAYS_SHOWN, chosen = false }: { omitEqual?: OmitEqual; chosen?: boolean } = {},
+    {
+      omitEqual = ALWAYS_SHOWN,
+      chosen = false,
+      more = {},
+    }: { omitEqual?: OmitEqual; chosen?: boolean; more?: Row } = {},
   ): Promise<void> {
-    if (this.options.output === 'json') return write(jsonOf({ items: items.map((item) => this.pick(item)) }))
+    if (this.options.output === 'json') return write(jsonOf({ items: items.map((item) => this.pick(item)), ...more }))
     await this.rows(items, columns, { omitEqual, chosen })
     this.suggestWide()
   }

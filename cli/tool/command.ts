@@ -3,6 +3,7 @@ import { Api } from '../client/api.ts'
 import { type Connection, connect } from '../client/connection.ts'
 import type { Environment } from '../client/settings.ts'
 import { usage } from '../exit.ts'
+import { askCodeBeside } from '../terminal/codes.ts'
 import type { Output } from '../terminal/formats.ts'
 import { Printer } from '../terminal/output.ts'
 import { askPasswordBeside } from '../terminal/passwords.ts'
@@ -47,7 +48,7 @@ export class Tool {
   /** The API client of the services, with the operator's credential. */
   api(): Promise<Api> {
     const { debug = false } = this.globals
-    const ask = canAskBeside() ? askPasswordBeside : undefined
+    const ask = canAskBeside() ? { password: askPasswordBeside, code: askCodeBeside } : undefined
     this.creatingApi ??= this.connection().then((connection) => new Api(connection, debug, this.env, ask))
     return this.creatingApi
   }

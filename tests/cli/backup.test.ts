@@ -7,6 +7,7 @@ import { version } from '../../package.json'
 import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { createUser, logIn, PASSWORD } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
+import { appWith, enrolApp, enrolPasskey, ORIGIN } from '../support/factors.ts'
 import { as, call } from '../support/http.ts'
 import { mails } from '../support/mails.ts'
 import { processes } from '../support/processes.ts'
@@ -54,8 +55,13 @@ function rows<T>(path: string, sql: string): T[] {
 }
 
 /** The services, or one of them, over a data directory that was restored. */
-async function serving<T>(dataDir: string, service: string, work: (url: string) => Promise<T>): Promise<T> {
-  const settings = ownSettings(dataDir, { RATE_LIMIT: 'off' })
+async function serving<T>(
+  dataDir: string,
+  service: string,
+  work: (url: string) => Promise<T>,
+  more: Record<string, string> = {},
+): Promise<T> {
+  const settings = ownSettings(dataDir, { RATE_LIMIT: 'off', ...more })
   const server = launch([process.execPath, 'cli/main.ts', 'serve', ...service.split(' ').filter(Boolean)], {
     env: settings,
   })
@@ -642,6 +648,44 @@ describe('restore', () => {
     })
   })
 
+  test('keeps second factors; without the secret the codes of apps are lost, and recovery codes work', async () => {
+    const { id, email } = await createUser(system, { email_verified: true })
+    const secret = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ'
+    const token = (await logIn(system, email)).body.access_token
+    const { recoveryCodes } = await enrolApp(system, token, Date.now())
+    const path = `POST /api/v1/admin/users/${id}/factors`
+    const imported = await call(system.url.auth, path, { headers: as.operator, body: { secret } })
+    const app = appWith({ id: imported.body.id, secret })
+    const passkey = await enrolPasskey(system, token)
+    const { path: backup } = await created(env)
+
+    const [same, other] = [folder.fresh(), folder.fresh()]
+    const newSecret = { CH202_SECRET: 'another-secret-0123456789-0123456789-abc' }
+    expect((await run(`restore ${backup} --to ${same}`)).status).toBe(0)
+    expect((await run(`restore ${backup} --to ${other} --new-secret`, newSecret)).status).toBe(0)
+    for (const [to, more] of [[same, {}] as const, [other, newSecret] as const])
+      await serving(
+        to,
+        '',
+        async (url) => {
+          const restored = { url: { auth: url } }
+          const complete = async (code: string) => {
+            const login = await logIn(restored, email)
+            expect(login.body.code).toBe('second_factor_required')
+            const body = { challenge_id: login.body.challenge_id, code }
+            return (await call(url, 'POST /api/v1/auth/second-factor', { body })).status
+          }
+          expect(await complete(app.codeAt(Date.now()))).toBe(to === same ? 200 : 401)
+          expect(await complete(recoveryCodes[0] ?? '')).toBe(200)
+          expect(await complete(recoveryCodes[0] ?? '')).toBe(401)
+          const options = await call(url, 'POST /api/v1/auth/passkeys/login-options', { body: {} })
+          const body = { credential: passkey.get(options.body) }
+          expect((await call(url, 'POST /api/v1/auth/passkeys/login', { body })).status).toBe(200)
+        },
+        { PUBLIC_URL: ORIGIN, ...more },
+      )
+  })
+
   test('check 36: brings an older backup up to date', async () => {
     const path = join(folder.fresh(), 'older')
     cpSync(sample, path, { recursive: true })
@@ -662,7 +706,7 @@ describe('restore', () => {
     inside('auth', 'UPDATE accounts SET version = 99, deleted = 1, cached = 0')(path)
     inside(
       'auth',
-      `INSERT INTO accounts SELECT '${deletedId}', 1, 0, 'gone@example.org', 'gone@example.org', NULL, roles, status, 0, 'x', 1, 1, 1, 1, '', '{}'
+      `INSERT INTO accounts SELECT '${deletedId}', 1, 0, 'gone@example.org', 'gone@example.org', NULL, roles, status, 0, 'x', 1, 1, 1, 1, '', '{}', 0
         FROM accounts`,
     )(path)
     const to = folder.fresh()

@@ -166,6 +166,10 @@ describe('in production', () => {
       { SMTP_URL: `smtp://u:canary@mail?${option}` },
       { 'settings.mail': 'warning' },
     ]),
+    ['13: pages have an IP address', { PUBLIC_URL: 'https://203.0.113.5' }, { 'passkeys.domain': 'warning' }],
+    ['13: passkeys are for a domain above', { PUBLIC_URL: 'https://id.example.org', PASSKEY_RP_ID: 'example.org' }, {}],
+    ['13: passkeys are for another domain', { PASSKEY_RP_ID: 'ample.org' }, { 'passkeys.domain': 'warning' }],
+    ['13: passkeys are for a domain below', { PASSKEY_RP_ID: 'a.id.example.org' }, { 'passkeys.domain': 'warning' }],
     ['the proxy is not named', { TRUSTED_PROXIES: '' }, { 'settings.proxies': 'warning' }],
     ['a key repeats itself', { OPERATOR_API_KEY: 'ab'.repeat(20) }, { 'secrets.strength': 'failed' }],
   ]
@@ -180,6 +184,55 @@ test('11: doctor says what DEVICE_TRUST does not cover', async () => {
   expect(items).toEqual([expect.objectContaining({ status: 'ok', message: expect.stringMatching(/pages only.*API/) })])
 })
 
+describe('13: second factors', () => {
+  const factorsIn = async (dataDir: string, more: Env) =>
+    (await examine({ ...settings(dataDir), ...inProduction, ...more }, '--only', 'passkeys,factors')).items
+  const messageOf = (items: Item[], id: string) => items.find((item) => item.id === id)
+
+  test('the relying party of the first passkey is compared with the settings', async () => {
+    const dataDir = instance()
+    change(join(dataDir, 'auth.sqlite'), "INSERT INTO facts (name, value) VALUES ('passkey_rp_id', 'example.org')")
+    const same = messageOf(await factorsIn(dataDir, { PASSKEY_RP_ID: 'example.org' }), 'passkeys.relying_party')
+    expect(same?.status).toBe('ok')
+    const other = messageOf(await factorsIn(dataDir, {}), 'passkeys.relying_party')
+    expect(other).toMatchObject({
+      status: 'warning',
+      message: expect.stringMatching(/for example\.org, but the settings say id\.example\.org: .*no effect/),
+      suggestion: 'PASSKEY_RP_ID=example.org',
+    })
+    const moved = messageOf(
+      await factorsIn(dataDir, { PUBLIC_URL: 'https://id.example.com' }),
+      'passkeys.relying_party',
+    )
+    expect(moved).toMatchObject({
+      status: 'warning',
+      message: expect.stringContaining('cannot be used at https://id.example.com'),
+    })
+  })
+
+  test('administrators without one are counted, which is no warning', async () => {
+    const dataDir = instance()
+    change(
+      join(dataDir, 'auth.sqlite'),
+      `UPDATE accounts SET roles = '["USER","ADMIN"]' WHERE user_id IN (SELECT user_id FROM accounts LIMIT 2)`,
+      `INSERT INTO passkeys (id, user_id, name, credential_id, public_key, algorithm, counter, transports, aaguid,
+         backup_eligible, backed_up, created_at)
+       SELECT 'p', user_id, 'Key', x'00', x'00', -7, 0, '[]', '', 0, 0, 0 FROM accounts
+       WHERE roles LIKE '%ADMIN%' LIMIT 1`,
+    )
+    const factorsWith = async (more: Env) => messageOf(await factorsIn(dataDir, more), 'factors.administrators')
+    expect(await factorsWith({})).toMatchObject({
+      status: 'ok',
+      message: 'Nobody must have a second factor (MFA=optional); of 2 administrators 1 has no second factor',
+    })
+    expect(await factorsWith({ MFA: 'admins' })).toMatchObject({
+      status: 'ok',
+      message: expect.stringMatching(/^Administrators must .*1 has no second factor: the next login asks to add one$/),
+    })
+    expect((await factorsWith({ MFA: 'all' }))?.message).toStartWith('Everyone must')
+  })
+})
+
 describe('a single fault is reported, and nothing else', () => {
   const at =
     (file: string, ...statements: string[]) =>
@@ -190,17 +243,27 @@ describe('a single fault is reported, and nothing else', () => {
     Object.fromEntries(['file', 'integrity', 'schema', 'wal'].map((what) => [`db.${name}.${what}`, 'skipped']))
   const mailUnknown = { 'mail.verification': 'skipped', 'mail.device_trust': 'skipped' }
   const ofAuth = Object.fromEntries(
-    ['mail.waiting', 'deliveries.waiting', 'keys.open', 'keys.age', 'cache.drift', 'audit.chain'].map((id) => [
-      id,
-      'skipped',
-    ]),
+    [
+      'passkeys.relying_party',
+      'factors.administrators',
+      'mail.waiting',
+      'deliveries.waiting',
+      'keys.open',
+      'keys.age',
+      'cache.drift',
+      'audit.chain',
+    ].map((id) => [id, 'skipped']),
   )
-  const settingsUnknown = Object.fromEntries(
-    ['environment', 'registration', 'rate_limit', 'password_hash', 'public_url', 'mail', 'proxies'].map((name) => [
-      `settings.${name}`,
-      'skipped',
-    ]),
-  )
+  const settingsUnknown = {
+    ...Object.fromEntries(
+      ['environment', 'registration', 'rate_limit', 'password_hash', 'public_url', 'mail', 'proxies'].map((name) => [
+        `settings.${name}`,
+        'skipped',
+      ]),
+    ),
+    'passkeys.domain': 'skipped',
+    'factors.administrators': 'skipped',
+  }
   const EVENT = "INSERT INTO events VALUES ('e', 'user.created', 'u', 0, '{}')"
   const delivery = (status: string, since: number) =>
     `INSERT INTO deliveries (event_id, target, next_at, status, since) VALUES ('e', 'amqp', 0, '${status}', ${since})`

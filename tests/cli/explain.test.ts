@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
+import { enrolApp, enrolPasskey } from '../support/factors.ts'
 import { as, call } from '../support/http.ts'
 import { mailsTo, RESET_PAGE, resetLinkIn } from '../support/mails.ts'
 import { openInstance } from '../support/shell.ts'
@@ -602,6 +603,63 @@ describe('R3: a name is found', () => {
       env: instance.shell.env,
     })
     expect([status, stderr]).toEqual([3, expect.stringContaining('There is no user and no request')])
+  })
+})
+
+describe('13: a login with a second factor', () => {
+  async function withApp() {
+    const user = await createUser(instance.system, { email_verified: true })
+    await enrolApp(instance.system, user.tokens.access_token, Date.now())
+    return user
+  }
+  const answer = async (email: string, code: string, id = Bun.randomUUIDv7()) => {
+    const base = instance.system.url.auth
+    const headers = { 'x-forwarded-for': HOME, 'x-request-id': id }
+    const login = await call(base, 'POST /api/v1/auth/login', { headers, body: { login: email, password: PASSWORD } })
+    expect(login.body.code).toBe('second_factor_required')
+    const { challenge_id } = login.body
+    return (await call(base, 'POST /api/v1/auth/second-factor', { headers, body: { challenge_id, code } })).status
+  }
+
+  test('that asks for the code is no failure', async () => {
+    const { email } = await withApp()
+    expect(await logIn(email, PASSWORD)).toBe(403)
+    const { explanation, reason } = await explain(email)
+    expect([reason, explanation]).toEqual(['no_failure', expect.stringContaining('ask for a second factor')])
+  })
+
+  test('that failed by its code is no wrong password, and the answer names the reset', async () => {
+    const { email } = await withApp()
+    const id = `factor-${Bun.randomUUIDv7()}`
+    expect([await answer(email, '000000'), await answer(email, 'none', id)]).toEqual([401, 401])
+    const fix = `ch202 users factors reset ${email}`
+    for (const subject of [email, id]) {
+      const explained = await explain(subject)
+      expect([explained.reason, explained.suggestion]).toEqual(['wrong_second_factor', fix])
+      expect(explained.explanation).toStartWith(`${email} entered a wrong code of their second factor`)
+    }
+    expect((await explain(email)).explanation).toContain(' 2 times, last at ')
+  })
+
+  test('that is locked out by wrong codes names the reset too', async () => {
+    const { email } = await withApp()
+    for (let n = 0; n < 10; n++) expect(await answer(email, '000000')).toBe(401)
+    const { explanation, reason, suggestion } = await explain(email)
+    expect([reason, suggestion]).toEqual(['account_paused', `ch202 users factors reset ${email}`])
+    expect(explanation).toContain('failed at the second factor')
+  })
+
+  test('with a passkey that was refused says why', async () => {
+    const user = await createUser(instance.system, { email_verified: true })
+    const passkey = await enrolPasskey(instance.system, user.tokens.access_token)
+    const base = instance.system.url.auth
+    const options = await call(base, 'POST /api/v1/auth/passkeys/login-options', { body: {} })
+    const body = { credential: passkey.get(options.body) }
+    const send = async () => (await call(base, 'POST /api/v1/auth/passkeys/login', { body })).status
+    expect([await send(), await send()]).toEqual([200, 401])
+    const { explanation, reason, suggestion } = await explain(user.email)
+    expect([reason, suggestion]).toEqual(['wrong_passkey', `ch202 users factors reset ${user.email}`])
+    expect(explanation).toContain('a passkey that answered twice')
   })
 })
 

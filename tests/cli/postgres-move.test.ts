@@ -6,10 +6,13 @@ import { SQL } from 'bun'
 import { writeStub } from '../../db/sqlite/backup/interrupted.ts'
 import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { createUser, logIn, newEmail, type TestUser } from '../support/actors.ts'
+import type { Authenticator } from '../support/authenticator.ts'
 import { eventually } from '../support/eventually.ts'
+import { enrolApp, enrolPasskey } from '../support/factors.ts'
 import { as, byOperator, call } from '../support/http.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { processes } from '../support/processes.ts'
+import type { System } from '../support/system.ts'
 import { launch, ownSettings, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(180_000)
@@ -24,6 +27,8 @@ afterAll(async () => {
 /** The files of a stopped installation with users, sessions, choices, an audit and rows that are gone. */
 const original = join(folder.path, 'original')
 let [yulia, deleted] = [] as unknown as [TestUser, TestUser]
+/** A user with an app, a passkey and recovery codes, and what they log in with. */
+let [petra, factors] = [] as unknown as [TestUser, { recoveryCodes: string[]; passkey: Authenticator }]
 beforeAll(async () => {
   const system = await processes('together', { RATE_LIMIT: 'off' })
   try {
@@ -46,6 +51,9 @@ beforeAll(async () => {
       body: String(form),
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
     })
+    petra = await createUser(system, { email_verified: true })
+    const { recoveryCodes } = await enrolApp(system, petra.tokens.access_token, Date.now())
+    factors = { recoveryCodes, passkey: await enrolPasskey(system, petra.tokens.access_token) }
     deleted = await createUser(system)
     expect((await call(system.url.users, `DELETE /users/${deleted.id}`, { headers: as.operator })).status).toBe(204)
     // The notices have arrived: no row is about to go.
@@ -59,6 +67,20 @@ beforeAll(async () => {
     await system.stop()
   }
 })
+
+/** Logs Petra in by each of her factors. */
+async function expectFactors(system: System): Promise<void> {
+  const post = (path: string, body: object) => call(system.url.auth, `POST /api/v1/auth/${path}`, { body })
+  const login = await logIn(system, petra.email)
+  expect([login.body.code, login.body.methods]).toEqual([
+    'second_factor_required',
+    ['totp', 'recovery_code', 'passkey'],
+  ])
+  const code = factors.recoveryCodes.pop()
+  expect((await post('second-factor', { challenge_id: login.body.challenge_id, code })).status).toBe(200)
+  const options = await post('passkeys/login-options', {})
+  expect((await post('passkeys/login', { credential: factors.passkey.get(options.body) })).status).toBe(200)
+}
 
 function rowsOf(path: string, sql: string): unknown[][] {
   const raw = new Database(path, { readonly: true })
@@ -120,7 +142,7 @@ test('move copies an installation to PostgreSQL and back: every row, and the num
   const forth = await runTool(['move', '--to', url], { env: ownSettings(source) })
   expect([forth.status, forth.stdout]).toEqual([
     0,
-    expect.stringMatching(/^auth +16 +(\d+) +\1\nusers +6 +(\d+) +\2\n/),
+    expect.stringMatching(/^auth +20 +(\d+) +\1\nusers +6 +(\d+) +\2\n/),
   ])
   expect(forth.stderr).toContain('The source is unchanged')
   expect(contents(source)).toEqual(contents(original))
@@ -145,6 +167,7 @@ test('after a move the installation goes on: passwords, sessions, keys, choices,
       expect((await call(system.url.auth, 'GET /auth/me', bearer)).body).toMatchObject({ name: 'Юлия' })
       expect((await call(system.url.modules, 'GET /modules/', bearer)).text).toContain('"map"')
       expect((await logIn(system, 'yulia')).status).toBe(200)
+      await expectFactors(system)
       const ended = { headers: as.bearer(deleted.tokens.access_token) }
       expect((await call(system.url.auth, 'GET /auth/me', ended)).status).toBe(401)
       const matches = await call(system.url.users, `GET /users?search=${encodeURIComponent('юли')}`, byOperator())
@@ -161,7 +184,8 @@ test('after a move the installation goes on: passwords, sessions, keys, choices,
   const numbers = await server.run(databaseOf(url), 'SELECT id, seq FROM users.users ORDER BY seq')
   expect(numbers.map(([user, seq]) => [user, Number(seq)])).toEqual([
     [yulia.id, 1],
-    [id, 3],
+    [petra.id, 2],
+    [id, 4],
   ])
   const back = folder.fresh()
   expect((await move(folder.fresh(), `sqlite:${back}`, { DATABASE_URL: url })).status).toBe(0)

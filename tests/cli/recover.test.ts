@@ -3,8 +3,10 @@ import { existsSync } from 'node:fs'
 import { createUser, logIn, newEmail, PASSWORD } from '../support/actors.ts'
 import { databaseRows, databaseSetting } from '../support/database-rows.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
+import { enrolApp, enrolPasskey } from '../support/factors.ts'
 import { as, call } from '../support/http.ts'
 import { processes } from '../support/processes.ts'
+import { openShell } from '../support/shell.ts'
 import type { System } from '../support/system.ts'
 import { ownSettings, runTool, temporary } from '../support/tool.ts'
 
@@ -142,6 +144,87 @@ describe('recover', () => {
     expect([status, stdout]).toEqual([1, ''])
     expect(stderr).toContain('CH202_DATA_DIR')
     expect(existsSync(dataDir)).toBe(false)
+  })
+})
+
+describe('13: recover, of an administrator with second factors', () => {
+  let system: System
+  beforeAll(async () => {
+    system = await processes('apart')
+  })
+  afterAll(() => system.stop())
+
+  async function adminWithFactors() {
+    const admin = await createUser(system, { roles: ['USER', 'ADMIN'], email_verified: true })
+    await enrolApp(system, admin.tokens.access_token, Date.now())
+    await enrolPasskey(system, admin.tokens.access_token)
+    return admin
+  }
+  const factorsOf = async (id: string) =>
+    (await call(system.url.auth, `GET /admin/users/${id}/factors`, { headers: as.operator })).body
+
+  test('leaves them without the flag, and says that the login will ask', async () => {
+    const { email, id } = await adminWithFactors()
+    const { status, stderr, stdout } = await recover(system, [email, '--password-stdin'], NEW)
+    expect([status, stderr]).toEqual([
+      0,
+      expect.stringMatching(/login asks for the second factor.*\n→ ch202 recover \S+ --remove-factors/),
+    ])
+    expect(stdout).toMatch(/^removed_factors +0$/m)
+    expect((await factorsOf(id)).items).toHaveLength(2)
+    expect((await logIn(system, email, NEW)).body.code).toBe('second_factor_required')
+  })
+
+  test('removes them with the flag, also while the services are down, and the audit says so', async () => {
+    const { email, id } = await adminWithFactors()
+    await Promise.all([system.terminate('auth'), system.terminate('users')])
+    const { status, stderr, stdout } = await recover(
+      system,
+      [email, '--remove-factors', '--password-stdin', '-o', 'json'],
+      NEW,
+    )
+    expect([status, stderr]).toEqual([0, ''])
+    expect(JSON.parse(stdout)).toMatchObject({ id, removed_factors: 2, has_second_factor: false, in_effect: false })
+    await Promise.all([system.start('auth'), system.start('users')])
+    expect(await factorsOf(id)).toEqual({ items: [], recovery_codes_left: 0 })
+    expect((await logIn(system, email, NEW)).status).toBe(200)
+    const audit = `GET /admin/audit?user_id=${id}&type=factors.reset`
+    const { body } = await call(system.url.auth, audit, { headers: as.operator })
+    expect(body.items).toEqual([
+      expect.objectContaining({ actor: 'cli', user_id: id, ip: null, detail: { factors: 2 } }),
+    ])
+    // A second time there is nothing to remove, and no row says that there was.
+    const again = await recover(system, [email, '--remove-factors', '--password-stdin', '-o', 'json'], NEW)
+    expect([again.status, JSON.parse(again.stdout).removed_factors]).toEqual([0, 0])
+    expect((await call(system.url.auth, audit, { headers: as.operator })).body.items).toHaveLength(1)
+  })
+
+  test('asks in a terminal', async () => {
+    const { email, id } = await adminWithFactors()
+    const shell = openShell('recover', ownSettings(system.dataDir, databaseSetting(system)))
+    const answer = async (removes: 'y' | 'n') => {
+      const typed = [
+        [/Give \S+ a new password/, 'y'] as const,
+        [/Also remove the second factors and passkeys/, removes] as const,
+      ]
+      return (await shell.inTerminal(`ch202 recover ${email} --generate`, { typed }).ended).status
+    }
+    try {
+      expect([await answer('n'), (await factorsOf(id)).items.length]).toEqual([0, 2])
+      expect([await answer('y'), (await factorsOf(id)).items.length]).toEqual([0, 0])
+    } finally {
+      shell.close()
+    }
+  })
+
+  test('says what MFA will ask of whoever has none', async () => {
+    const verified = await createUser(system, { roles: ['ADMIN'], email_verified: true })
+    const env = { ...ownSettings(system.dataDir, databaseSetting(system)), MFA: 'admins' }
+    const run = (email: string) => runTool(['recover', email, '--password-stdin'], { env, stdin: NEW })
+    expect((await run(verified.email)).stderr).toContain('login asks to add a second factor')
+    const unverified = await createUser(system, { roles: ['ADMIN'] })
+    const { stderr } = await run(unverified.email)
+    expect(stderr).toMatch(/email must be verified.*\n→ ch202 users update \S+ --verified/)
   })
 })
 

@@ -153,7 +153,7 @@ describe('an export of another product', () => {
     [
       'keycloak-realm.json',
       'keycloak',
-      { created: 6, failed: 3 },
+      { created: 6, failed: 3, factors_added: 1 },
       [/^✗ 7: The email is missing/m, /^✗ 8: .* not supported: md5 \(/m, /^✗ 9: Service account of a client/m],
     ],
     ['supabase-users.json', 'supabase', { created: 1 }, [/^! Imported without a password: 1/m]],
@@ -241,7 +241,7 @@ describe('an export of another product', () => {
     ['argon2', 'gus@auth0.example.org', PASSWORD, null],
     ['PBKDF2 with SHA-1, from Auth0', 'hal@auth0.example.org', 'Test@123', null],
     ['scrypt', 'ina@auth0.example.org', PASSWORD, null],
-    ['argon2 of Keycloak', 'ana@keycloak.example.org', PASSWORD, null],
+    ['argon2 of Keycloak', 'ana@keycloak.example.org', PASSWORD, 'second_factor_required'],
     ['PBKDF2 with SHA-256', 'bo@keycloak.example.org', PASSWORD, null],
     ['PBKDF2 with SHA-512', 'cy@keycloak.example.org', PASSWORD, null],
     ['PBKDF2 with SHA-1, of an old Keycloak', 'di@keycloak.example.org', PASSWORD, null],

@@ -191,6 +191,7 @@ const toolRules: ImportRule[] = [
       'services/users/recovery.ts',
       'services/auth/keys/sealing.ts',
       'services/auth/mail/texts/texts.ts',
+      'services/auth/factors/totp.ts',
       KIT,
       'db/**',
       ...EDEN,

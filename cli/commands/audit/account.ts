@@ -5,6 +5,7 @@ import type { Tool } from '../../tool/command.ts'
 import { pages } from '../../tool/lists.ts'
 import type { AuditRow } from './explanation.ts'
 import type { RefusedLogin } from './refused.ts'
+import { hasFactors } from './second-factor.ts'
 
 /** The user in question, from the users service or, if that is unreachable, from auth's cache. */
 export interface Subject {
@@ -28,6 +29,8 @@ export interface Account {
   /** The end of the last lockout, which may be over. */
   lockedUntil: string | null
   refused: RefusedLogin[]
+  /** Whether logins ask for a second factor. */
+  hasFactor: boolean
   failed: AuditRow[]
   lastLogin: AuditRow | undefined
   rows: AuditRow[]
@@ -51,12 +54,13 @@ export async function accountOf(tool: Tool, user: Subject): Promise<Account> {
   const api = await tool.api()
   const rows = async (query: { type?: string; size: string }) =>
     (await api.auth((auth) => auth.admin.audit.get({ query: { user_id: user.id, ...query } }))).items as AuditRow[]
-  const [entry, loginLimits, failed, [lastLogin], all] = await Promise.all([
+  const [entry, loginLimits, failed, [lastLogin], all, hasFactor] = await Promise.all([
     cacheEntry(tool, emailKey(user.email), ({ user_id }) => user_id === user.id),
     loginLimitsOf(tool, user),
     rows({ type: 'login.failed', size: ROWS }),
     rows({ type: 'session.created', size: '1' }),
     rows({ size: ROWS }),
+    hasFactors(tool, user.id),
   ])
   // Until auth knows a user, failed logins are recorded under the typed name.
   const failedByName = failed.length === 0 && loginLimits.failures > 0 ? await failedLoginsAs(tool, user.email) : []
@@ -65,6 +69,7 @@ export async function accountOf(tool: Tool, user: Subject): Promise<Account> {
     ref: quoted(user.email),
     entry,
     ...loginLimits,
+    hasFactor,
     failed: [...failed, ...failedByName],
     lastLogin,
     rows: all,

@@ -13,6 +13,8 @@ export interface Explanation {
     | 'wrong_password'
     | 'no_password'
     | 'wrong_code'
+    | 'wrong_second_factor'
+    | 'wrong_passkey'
     | 'password_changed_since'
     | 'reset_mail_failing'
     | 'users_unavailable'

@@ -6,6 +6,7 @@ import type { Tool } from '../../tool/command.ts'
 import { userOf } from '../../tool/refs.ts'
 import { type AuditRow, type Explanation, evidenceOf, from } from './explanation.ts'
 import { type RefusedLogin, refusal } from './refused.ts'
+import { explainFactor, failedAtFactor, hasFactors } from './second-factor.ts'
 
 const PAGE_SIZE = '50'
 /** Maximum length of a request id, in characters. */
@@ -58,6 +59,10 @@ async function explainFailed(tool: Tool, failed: AuditRow, rows: AuditRow[]): Pr
       suggestion: email === undefined ? null : `ch202 users send-reset ${quoted(email)}`,
       evidence,
     }
+  if (failedAtFactor(failed, failed.user_id !== null && (await hasFactors(tool, failed.user_id)))) {
+    const name = email ?? `The deleted user ${failed.user_id}`
+    return { ...explainFactor([failed], { email: name, ref: quoted(email ?? '') }), evidence }
+  }
   if (failed.detail.reason === 'wrong_code')
     return {
       reason: 'wrong_code',

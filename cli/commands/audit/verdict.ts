@@ -2,6 +2,7 @@ import { toTheSecond } from '../../terminal/times.ts'
 import type { Account } from './account.ts'
 import { type AuditRow, type Explanation, evidenceOf, from, isInFuture, times } from './explanation.ts'
 import { refusal, refusedRow } from './refused.ts'
+import { explainFactor, failedAtFactor, NO_WRONG_PASSWORD } from './second-factor.ts'
 
 const PASSWORD_CHANGES = ['password.set', 'password.changed', 'password.reset', 'user.recovered']
 /** Milliseconds in which a change reaches auth; an older change did not arrive. */
@@ -50,14 +51,27 @@ function behind({ entry, ref, rows, user }: Account): Explanation | undefined {
   }
 }
 
-function lockedOut({ failed, failures, lockedUntil, ref, refused, rows, user }: Account): Explanation | undefined {
+function lockedOut({
+  failed,
+  failures,
+  hasFactor,
+  lockedUntil,
+  ref,
+  refused,
+  rows,
+  user,
+}: Account): Explanation | undefined {
   if (!isInFuture(lockedUntil)) return undefined
   const [last] = failed
   const lastFailure = last ? `, last at ${toTheSecond(last.at)}${from(last.ip)}` : ''
+  const atFactor = last !== undefined && failedAtFactor(last, hasFactor)
+  const end = atFactor
+    ? 'The last one failed at the second factor. The lockout ends by itself, or at once with a new password; if they have lost the factor:'
+    : 'The lockout ends by itself, or at once with a new password.'
   return {
     reason: 'account_paused',
-    explanation: `Logins of ${user.email} are locked until ${toTheSecond(lockedUntil)}: ${failures} failed within a day${lastFailure}. The lockout ends by itself, or at once with a new password.`,
-    suggestion: `ch202 users send-reset ${ref}`,
+    explanation: `Logins of ${user.email} are locked until ${toTheSecond(lockedUntil)}: ${failures} failed within a day${lastFailure}. ${end}`,
+    suggestion: atFactor ? `ch202 users factors reset ${ref}` : `ch202 users send-reset ${ref}`,
     evidence: [
       ...evidenceOf(rows.filter(({ type }) => type === 'login.paused').slice(0, 1)),
       ...refused.slice(0, 3).map(refusedRow),
@@ -90,11 +104,8 @@ function refusedLast({ failed, lastLogin, refused, user }: Account): Explanation
   return refusal(last, user.email)
 }
 
-/** Reasons of failed logins by which no wrong password was entered. */
-const NO_WRONG_PASSWORD = ['account_disabled', 'wrong_code']
-
 function failedLast(account: Account): Explanation | undefined {
-  const { failed, failures, lastLogin, ref, rows, user } = account
+  const { failed, failures, hasFactor, lastLogin, ref, rows, user } = account
   const [last] = failed
   if (!last || isOlder(last, lastLogin)) return undefined
   const sinceLogin = failed.filter((row) => !isOlder(row, lastLogin))
@@ -105,6 +116,7 @@ function failedLast(account: Account): Explanation | undefined {
       suggestion: `ch202 sessions list --user ${ref}`,
       evidence: evidenceOf(sinceLogin),
     }
+  if (failedAtFactor(last, hasFactor)) return explainFactor(sinceLogin, { email: user.email, ref })
   if (last.detail.reason === 'wrong_code') {
     const codes = sinceLogin.filter(({ detail }) => detail.reason === 'wrong_code')
     return {
@@ -158,17 +170,18 @@ function wrongPassword({ lastLogin, ref, rows }: Account, summary: string, wrong
   }
 }
 
-function noProblem({ lastLogin, ref, user }: Account): Explanation {
+function noProblem({ hasFactor, lastLogin, ref, user }: Account): Explanation {
+  const factor = hasFactor ? ' Their logins ask for a second factor.' : ''
   if (lastLogin)
     return {
       reason: 'no_failure',
-      explanation: `Nothing is wrong: ${user.email} is active, and last logged in at ${toTheSecond(lastLogin.at)}${from(lastLogin.ip)}.`,
+      explanation: `Nothing is wrong: ${user.email} is active, and last logged in at ${toTheSecond(lastLogin.at)}${from(lastLogin.ip)}.${factor}`,
       suggestion: `ch202 sessions list --user ${ref}`,
       evidence: evidenceOf([lastLogin]),
     }
   return {
     reason: 'no_login_tried',
-    explanation: `Nothing is wrong: ${user.email} is active and has never tried to log in.`,
+    explanation: `Nothing is wrong: ${user.email} is active and has never tried to log in.${factor}`,
     suggestion: `ch202 users send-reset ${ref}`,
     evidence: [],
   }

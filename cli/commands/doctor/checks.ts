@@ -2,6 +2,7 @@ import { auditChecks } from './audit.ts'
 import type { Check } from './check.ts'
 import { clockChecks } from './clock.ts'
 import { databasesChecks } from './databases.ts'
+import { factorsChecks } from './factors.ts'
 import { filesChecks } from './files.ts'
 import { nodesChecks } from './nodes.ts'
 import { pagesChecks } from './pages.ts'
@@ -19,6 +20,7 @@ export const CHECKS: readonly Check[] = [
   ...filesChecks,
   ...portsChecks,
   ...pagesChecks,
+  ...factorsChecks,
   ...clockChecks,
   ...postgresChecks,
   ...nodesChecks,

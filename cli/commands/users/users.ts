@@ -3,6 +3,7 @@ import { group } from '../../tool/command.ts'
 import { addCreate } from './create.ts'
 import { addDelete } from './delete.ts'
 import { addExport } from './export/command.ts'
+import { addFactors } from './factors.ts'
 import { addGet } from './get.ts'
 import { addImport } from './import/command.ts'
 import { addInvite } from './invite.ts'
@@ -22,6 +23,7 @@ export function usersCommand(): Command {
   addDelete(users)
   addSetPassword(users)
   addSendReset(users)
+  addFactors(users)
   addImport(users)
   addExport(users)
   return users

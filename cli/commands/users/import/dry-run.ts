@@ -10,7 +10,7 @@ import type { ImportSettings } from './options.ts'
 import { Records } from './records.ts'
 import type { Refusal } from './refusal.ts'
 import { type Counts, exitFor, noCounts } from './report.ts'
-import { countSkipped, skippedFieldsOf, skippedWarnings } from './skipped-fields.ts'
+import { countSkipped, expectedSkippedFieldsOf, skippedWarnings } from './skipped-fields.ts'
 
 /** Refusals that are written together. */
 const REFUSALS_MAX = 1000
@@ -40,7 +40,7 @@ export async function dryRun(tool: Tool, input: Input, settings: ImportSettings)
       const refusal = check(record)
       if (!('fault' in record)) {
         counts.roles.add(record.skippedRoles)
-        if (!refusal) countSkipped(counts.skippedFields, skippedFieldsOf(record, 'created'))
+        if (!refusal) countSkipped(counts.skippedFields, expectedSkippedFieldsOf(record))
       }
       if (refusal) {
         refusals.push(refusal)

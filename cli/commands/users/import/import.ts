@@ -8,6 +8,7 @@ import { type Batch, batches } from './batches.ts'
 import { newRunId } from './derived-id.ts'
 import { dryRun } from './dry-run.ts'
 import { ErrorsFile, ErrorsOnTerminal, type RefusalLog } from './errors-file.ts'
+import { FactorSender } from './factors.ts'
 import { Input } from './input.ts'
 import { type Journal, JournalFile, sameFile } from './journal.ts'
 import { type ImportOptions, requireSameSettings, settingsOf } from './options.ts'
@@ -30,7 +31,10 @@ export async function importUsers(tool: Tool, options: ImportOptions, name: stri
   const journalFile = input.path === null ? null : new JournalFile(tool.env, input.path, addresses.users.value, warn)
   const run = startOrResume(tool, options, input, journalFile)
   if (run.journal.finished) tool.out.say('This import is already finished: nothing to do')
-  else await run.work(new ImportRequests(await tool.api(), (lines) => run.showProgress(lines)))
+  else {
+    const api = await tool.api()
+    await run.work(new ImportRequests(api, (lines) => run.showProgress(lines)), new FactorSender(api))
+  }
   await printResult(tool, run.journal.counts, performance.now() - startedAt)
 }
 
@@ -84,6 +88,13 @@ function optionsOf({ settings }: Journal): ImportOptions {
   }
 }
 
+/** Takes what an import reads. */
+interface Receivers {
+  sender: RetryingSender
+  factors: FactorSender
+  refusalLog: RefusalLog
+}
+
 /** One import, from the position in its journal to the end of the file. */
 class ImportRun {
   private readonly progress: Progress
@@ -103,7 +114,7 @@ class ImportRun {
   }
 
   /** Imports the rest of the file. @throws Failure with the command that continues, if the import stops */
-  async work(requests: ImportRequests): Promise<void> {
+  async work(requests: ImportRequests, factors: FactorSender): Promise<void> {
     const { journal } = this
     const { errors, onConflict } = journal.settings
     const sender = new RetryingSender(requests, onConflict)
@@ -123,7 +134,8 @@ class ImportRun {
     this.journalFile?.write(journal)
     const refusalLog = errors === null ? new ErrorsOnTerminal() : new ErrorsFile(errors, journal.errorsBytes)
     try {
-      await this.sendAll(batches(records, journal.run, journal.acknowledged, journal.sent), sender, refusalLog)
+      const source = batches(records, journal.run, journal.acknowledged, journal.sent)
+      await this.sendAll(source, { sender, factors, refusalLog })
     } catch (error) {
       throw this.explainStop(error)
     } finally {
@@ -143,7 +155,7 @@ class ImportRun {
   }
 
   /** Reads the next batch while the service works on the current one. */
-  private async sendAll(source: AsyncGenerator<Batch>, sender: RetryingSender, refusalLog: RefusalLog): Promise<void> {
+  private async sendAll(source: AsyncGenerator<Batch>, to: Receivers): Promise<void> {
     let next = source.next()
     for (;;) {
       const { done, value } = await this.unlessStopped(next)
@@ -152,7 +164,7 @@ class ImportRun {
       // The loop awaits this promise, and its error, only after the current batch.
       next.catch(() => undefined)
       if (this.stopping) throw INTERRUPTED
-      await this.sendBatch(value, sender, refusalLog)
+      await this.sendBatch(value, to)
     }
     this.journal.finished = true
     this.journalFile?.write(this.journal)
@@ -168,7 +180,7 @@ class ImportRun {
     })
   }
 
-  private async sendBatch(batch: Batch, sender: RetryingSender, refusalLog: RefusalLog): Promise<void> {
+  private async sendBatch(batch: Batch, { factors, refusalLog, sender }: Receivers): Promise<void> {
     const { journal } = this
     const doubtful = batch.until <= journal.sent
     if (!doubtful) {
@@ -178,6 +190,10 @@ class ImportRun {
     // One write records both the results of the previous batch and that this one is sent.
     this.journalFile?.write(journal)
     const outcomes = await sender.send(batch.lines, doubtful, journal.since)
+    // Before the batch counts as done: an import that stops here sends it again.
+    const counts = { ...journal.counts, skippedFields: { ...journal.counts.skippedFields } }
+    await factors.send(batch, outcomes, counts)
+    journal.counts = counts
     refusalLog.write(refusalsOf(batch, outcomes))
     journal.errorsBytes = refusalLog.bytes
     addOutcomes(journal.counts, batch, outcomes)

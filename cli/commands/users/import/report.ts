@@ -9,7 +9,12 @@ import { SkippedRoles, type StoredSkippedRoles } from './roles/skipped-roles.ts'
 import { countSkipped, type SkippedCounts, skippedFieldsOf } from './skipped-fields.ts'
 
 /** Records by outcome, and the fields and roles that were skipped. */
-export type Counts = Record<Status, number> & { skippedFields: SkippedCounts; roles: SkippedRoles }
+export type Counts = Record<Status, number> & {
+  skippedFields: SkippedCounts
+  roles: SkippedRoles
+  /** Second factors that were added; undefined: none. */
+  factors?: number
+}
 
 /** The counts as a journal stores them. */
 export type StoredCounts = Omit<Counts, 'roles'> & { roles: StoredSkippedRoles }
@@ -52,9 +57,9 @@ export function refusalsOf(batch: Batch, outcomes: Outcome[]): Refusal[] {
 
 /** Prints the result of an import and sets the exit status. @param durationMs how long the import took */
 export async function printResult(tool: Tool, counts: Counts, durationMs: number): Promise<void> {
-  const { created, failed, skipped, unchanged, updated } = counts
+  const { created, factors = 0, failed, skipped, unchanged, updated } = counts
   const total = totalOf(counts)
-  const changed = created + updated > 0
+  const changed = created + updated + factors > 0
   if (tool.out.options.output === 'table')
     await write(STATUSES.map((status) => `${count(counts[status])} ${status}`).join(', '))
   else if (tool.out.options.output !== 'ids') {
@@ -67,9 +72,11 @@ export async function printResult(tool: Tool, counts: Counts, durationMs: number
       total,
       changed,
       duration_ms: Math.round(durationMs),
+      ...(factors > 0 && { factors_added: factors }),
       ...counts.roles.fields,
     })
   }
+  if (factors > 0) tool.out.say(`Second factors added: ${count(factors)}`)
   process.exitCode = exitFor(failed, total)
 }
 

@@ -6,6 +6,8 @@ import type { ResultLine, Status } from './response.ts'
 /** The final result of one line; `message` only for a failed one. */
 export interface Outcome {
   status: Status
+  /** The user, unless the line failed. */
+  id?: string | undefined
   code?: string
   message?: string
 }
@@ -130,10 +132,10 @@ export class RetryingSender {
     if (result.status !== 'skipped') return outcomeOf(result)
     if (result.id === undefined && doubtful && countTry(one)) return undefined
     const isOwnId = result.id === line.id
-    if (isOwnId && line.derived) return { status: 'created' }
+    if (isOwnId && line.derived) return { status: 'created', id: line.id }
     if (isOwnId && doubtful && this.onConflict !== 'update' && !createdIds.has(line.id)) {
       createdIds.add(line.id)
-      return { status: 'created' }
+      return { status: 'created', id: line.id }
     }
     if (this.onConflict === 'skip') return { status: 'skipped' }
     one.isConflict = true
@@ -154,7 +156,7 @@ export class RetryingSender {
         const recordTime = Date.parse(String(one.line.record.user.updated_at))
         const isRecent = updatedAt >= since
         const wasCreated = one.maybeOurs && (isRecent || recordTime === updatedAt)
-        outcomes[one.at] = { status: wasCreated ? 'created' : isRecent ? 'updated' : 'unchanged' }
+        outcomes[one.at] = { status: wasCreated ? 'created' : isRecent ? 'updated' : 'unchanged', id }
       }
     }
     await Promise.all(Array.from({ length: LOOKUPS_AT_ONCE }, worker))
@@ -173,7 +175,7 @@ function updateOf({ derived, record: { user }, text }: Line): string {
   return JSON.stringify(rest)
 }
 
-function outcomeOf({ code, message, status }: ResultLine): Outcome {
-  if (status !== 'failed') return { status }
+function outcomeOf({ code, id, message, status }: ResultLine): Outcome {
+  if (status !== 'failed') return { status, id }
   return { status, code: code ?? 'failed', message: [message ?? 'Failed'].flat().join('; ') }
 }

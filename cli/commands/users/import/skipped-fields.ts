@@ -10,6 +10,12 @@ export function skippedFieldsOf({ skipped = [] }: UserRecord, outcome: 'created'
   return outcome === 'created' ? skipped : skipped.filter((field) => field !== 'password')
 }
 
+/** The fields that a user would lack, as far as their record shows: a second factor needs a verified email. */
+export function expectedSkippedFieldsOf(record: UserRecord): readonly SkippedField[] {
+  const fields = skippedFieldsOf(record, 'created')
+  return record.apps && record.user.email_verified !== true ? [...fields, 'factor_unverified'] : fields
+}
+
 /** Adds the skipped fields of one user to `counts`. */
 export function countSkipped(counts: SkippedCounts, fields: readonly SkippedField[]): void {
   for (const field of fields) counts[field] = (counts[field] ?? 0) + 1
@@ -25,6 +31,14 @@ const WARNINGS: Record<SkippedField, [text: string, hint: string]> = {
   metadata: ['Metadata left out because it is not valid', 'JSON objects of at most 8 KiB and 8 levels'],
   metadata_nul: ['NUL characters in metadata replaced by spaces', 'JSON with NUL cannot be stored'],
   attributes: ['Attributes or claims left out', 'a JSONL file can have metadata and app_metadata'],
+  factor_kind: [
+    'Second factors left out because their kind cannot be imported',
+    'only apps that show codes by the time can',
+  ],
+  factor_unverified: [
+    'Second factors left out because the email is not verified',
+    'ch202 users list --unverified lists the users',
+  ],
   blanks: ['Spaces around an email or another field removed', 'they have no meaning there'],
   password: [
     'Imported without a password',

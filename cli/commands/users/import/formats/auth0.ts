@@ -1,5 +1,6 @@
 import { fieldsOf, fullName, rolesInClaims, timeOf } from '../record/field-values.ts'
 import { type ImportedPassword, importRecordOf } from '../record/foreign-user.ts'
+import { auth0Factors } from '../record/imported-factor.ts'
 import { BROKEN_HASH, bytesIn, hashIn, scrypt, unknownAlgorithm } from '../record/imported-hash.ts'
 import type { ImportRecord } from '../record/record.ts'
 import { jsonRecords } from '../text/json-records.ts'
@@ -26,6 +27,7 @@ function recordOf(place: number, user: Fields): ImportRecord {
     createdAt: timeOf(fieldsOf(user.created_at).$date ?? user.created_at),
     metadata: user.user_metadata,
     app_metadata: user.app_metadata,
+    factors: auth0Factors(user.mfa_factors),
     password: passwordOf(user),
   })
 }

@@ -1,5 +1,6 @@
 import { fieldsInJson, fieldsOf, fullName, roleNames, timeOf } from '../record/field-values.ts'
 import { type ImportedPassword, importRecordOf } from '../record/foreign-user.ts'
+import { keycloakFactors } from '../record/imported-factor.ts'
 import { argon2, hashIn, isPbkdf2, pbkdf2, unknownAlgorithm } from '../record/imported-hash.ts'
 import type { ImportRecord } from '../record/record.ts'
 import { jsonRecords } from '../text/json-records.ts'
@@ -28,6 +29,7 @@ function recordOf(place: number, user: Fields): ImportRecord {
     emailVerified: user.emailVerified === true,
     createdAt: timeOf(user.createdTimestamp),
     attributes: Object.keys(fieldsOf(user.attributes)).length > 0,
+    factors: keycloakFactors(user.credentials),
     password: passwordOf(user.credentials),
   })
 }

@@ -1,5 +1,6 @@
 import { PROFILE } from '../../../../../services/kit/schema/user.ts'
 import { fieldsOf, UNREADABLE } from './field-values.ts'
+import type { ImportedFactors } from './imported-factor.ts'
 import type { FaultyRecord, ImportLine, SkippedField, TheirRole, UserRecord } from './record.ts'
 import { NO_EMAIL } from './record.ts'
 import { trimmed } from './repair.ts'
@@ -23,6 +24,7 @@ export interface ForeignUser {
   app_metadata?: unknown
   /** Whether there is further data that Ch202 has no field for. */
   attributes?: boolean
+  factors?: ImportedFactors
   /** Null if the user logs in through another provider. */
   password: ImportedPassword
 }
@@ -60,11 +62,13 @@ export function importRecordOf(place: number, source: ForeignUser): UserRecord |
     else if (!skipped.includes('metadata')) skipped.push('metadata')
   }
   if (source.attributes) skipped.push('attributes')
+  if (source.factors?.hasOthers) skipped.push('factor_kind')
   if (password && 'fault' in password) return { place, fault: password.fault, user }
   if (password) user.password_hash = password.hash
   else skipped.push('password')
   const theirs = { roles: source.roles ?? [], admin: source.admin ?? false }
-  return skipped.length > 0 ? { place, user, skipped, theirs } : { place, user, theirs }
+  const { apps = [] } = source.factors ?? {}
+  return { place, user, ...(skipped.length > 0 && { skipped }), ...(apps.length > 0 && { apps }), theirs }
 }
 
 /** @returns undefined without a username, or if it equals the email; null if it is not valid here */

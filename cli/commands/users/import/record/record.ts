@@ -1,4 +1,5 @@
 import { PROFILE_NAMES, type ProfileName, profileField } from '../../../../../services/kit/schema/user.ts'
+import type { ImportedApp } from './imported-factor.ts'
 
 /** A line as `POST /users/import` reads it. Its fields are not checked: the API reports errors in them. */
 export interface ImportLine extends Partial<Record<ProfileName, unknown>> {
@@ -28,6 +29,8 @@ export type SkippedField =
   | 'metadata'
   | 'metadata_nul'
   | 'attributes'
+  | 'factor_kind'
+  | 'factor_unverified'
 
 /** A role in the other product: its name, or the key of a group that is named elsewhere in the file. */
 export type TheirRole = string | { group: string }
@@ -60,6 +63,8 @@ export interface UserRecord {
   /** Roles in the other product, before `fitRoles` converts them; `admin`: whether a flag makes the user an administrator. */
   theirs?: { roles: readonly TheirRole[]; admin: boolean }
   skippedRoles?: SkippedRole[]
+  /** Apps that show codes, which auth gets once the user exists. Not part of `user`: they stay out of the errors file. */
+  apps?: ImportedApp[]
 }
 
 export interface FaultyRecord {

@@ -1,17 +1,17 @@
-import { version } from '../../package.json'
-import type { UserRead } from '../../services/kit/schema/user.ts'
-import { ofEachService, SERVICE_NAMES, type ServiceName } from '../../services/registry.ts'
-import { Api } from '../client/api.ts'
-import { addressesAt, addressIn, contextAt, isLocal, overriddenBy } from '../client/connection.ts'
-import { type Context, readContext, useContext, withContextLock, writeContext } from '../client/contexts.ts'
-import { isProblem } from '../client/responses.ts'
-import { endSession, type Tokens, tokenFields } from '../client/session.ts'
-import { EXIT, Failure, usage } from '../exit.ts'
-import { existingPassword } from '../terminal/passwords.ts'
-import { quoted } from '../terminal/shell.ts'
-import { canAsk } from '../terminal/terminal.ts'
-import { command, type Tool, withTool } from '../tool/command.ts'
-import { withoutUndefined } from '../without-undefined.ts'
+import type { UserRead } from '../../../services/kit/schema/user.ts'
+import { ofEachService, SERVICE_NAMES, type ServiceName } from '../../../services/registry.ts'
+import { Api } from '../../client/api.ts'
+import { addressesAt, addressIn, contextAt, isLocal, overriddenBy } from '../../client/connection.ts'
+import { type Context, readContext, useContext, withContextLock, writeContext } from '../../client/contexts.ts'
+import { endSession, type Tokens, tokenFields } from '../../client/session.ts'
+import { EXIT, Failure, usage } from '../../exit.ts'
+import { askText } from '../../terminal/codes.ts'
+import { existingPassword } from '../../terminal/passwords.ts'
+import { quoted } from '../../terminal/shell.ts'
+import { canAsk } from '../../terminal/terminal.ts'
+import { command, type Tool, withTool } from '../../tool/command.ts'
+import { withoutUndefined } from '../../without-undefined.ts'
+import { openSession } from './steps.ts'
 
 interface LoginOptions {
   email?: string
@@ -51,8 +51,7 @@ async function login(tool: Tool, options: LoginOptions, url: string): Promise<vo
   const api = apiOf(addresses, debug)
   // A device that the account confirmed before is known by its token.
   const deviceToken = earlier?.email === email && earlier.auth === addresses.auth ? earlier.device_token : undefined
-  const tokens = await openSession(api, {
-    auth: addresses.auth,
+  const tokens = await openSession(api, addresses, {
     email,
     password,
     ...withoutUndefined({ device_token: deviceToken }),
@@ -107,61 +106,9 @@ function hostOf(url: string): string {
   return new URL(url).host.replace(/^[^A-Za-z0-9]+/, '').replaceAll(/[[\]]/g, '')
 }
 
-async function askText(message: string): Promise<string> {
-  const { isCancel, text } = await import('@clack/prompts')
-  const answer = await text({ message })
-  if (isCancel(answer)) throw new Failure(EXIT.interrupted, 'Cancelled', { code: 'cancelled' })
-  return answer
-}
-
 function apiOf(addresses: Record<ServiceName, string>, debug: boolean): Api {
   const serviceAddresses = ofEachService((service) => ({ value: addresses[service], origin: 'login' }))
   return new Api({ addresses: serviceAddresses, credential: null }, debug)
-}
-
-/** Logs in. @throws Failure for a wrong password, and for a server that is not auth */
-async function openSession(
-  api: Api,
-  { auth, ...credentials }: { auth: string; email: string; password: string; device_token?: string },
-): Promise<Tokens & { device_token?: string }> {
-  const send = (path: string, body: object) =>
-    api.fetch('auth', `/api/v1/auth/${path}`, {
-      method: 'POST',
-      anonymous: true,
-      headers: { 'content-type': 'application/json', 'user-agent': `ch202/${version}` },
-      body: JSON.stringify(body),
-    })
-  let answer = await send('login', credentials)
-  const challenge_id = await unconfirmedDevice(answer)
-  if (challenge_id !== undefined) {
-    if (!canAsk()) throw deviceUnconfirmed(auth)
-    answer = await send('device-confirm', {
-      challenge_id,
-      code: await askText(`Code in the email to ${credentials.email}`),
-    })
-  }
-  await api.refuseProblem('auth', answer)
-  const tokens = (await answer.json().catch(() => ({}))) as Tokens & { device_token?: string }
-  if (!tokens.access_token) throw api.notOurService('auth')
-  return tokens
-}
-
-/** The challenge of a login from a device that must be confirmed by a code first; undefined for any other answer. */
-async function unconfirmedDevice(answer: Response): Promise<string | undefined> {
-  if (answer.status !== 403) return undefined
-  const problem: unknown = await answer
-    .clone()
-    .json()
-    .catch(() => undefined)
-  return isProblem(problem) && problem.code === 'device_confirmation_required' ? problem.challenge_id : undefined
-}
-
-function deviceUnconfirmed(auth: string): Failure {
-  return new Failure(
-    EXIT.notLoggedIn,
-    'This device is new: a code was emailed, which only a terminal can ask for. Log in once in a terminal',
-    { code: 'device_confirmation_required', suggestion: `ch202 login ${quoted(auth)}` },
-  )
 }
 
 /** The user who has just logged in. @throws Failure if they do not have the role ADMIN */
