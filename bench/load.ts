@@ -1,11 +1,10 @@
-import { parseArgs } from 'node:util'
 import { type Requests, scripts } from './scripts.ts'
 
 // A load generator in a process of its own, so that it can have a core of its own: clients on persistent connections, each
 // sending its next request after the response to the last one. It uses raw sockets, because `fetch` costs more than most
-// of the responses that are measured.
+// of the responses that are measured. Its input is a list of loads, which it sends at the same time:
 //
-//   bun bench/load.ts <script> --url http://127.0.0.1:3000 --clients 8 --seconds 5 < data.json
+//   bun bench/load.ts < loads.json
 
 /** The requests to send, and how. Either `seconds` or `requests` ends it. */
 export interface Load {
@@ -15,6 +14,11 @@ export interface Load {
   clients: number
   seconds?: number
   requests?: number
+  /**
+   * Requests a second of all clients together, sent when each is due, as long as a client has had its last response.
+   * Without it each client sends the next one at once.
+   */
+  rate?: number
   /** Only keeps the server busy: sleeps between responses, and so leaves the core to another generator that measures. */
   background?: boolean
   /** The input of the script: tokens, ids. */
@@ -59,7 +63,14 @@ class Latencies {
   }
 }
 
-async function run({ background = false, clients, data, requests, script, seconds, url }: Load): Promise<LoadResult> {
+/** Returns the milliseconds after which the next request of a load is due. */
+function pacer({ rate }: Load, startedAt: number): () => number {
+  let sent = 0
+  return () => (rate === undefined ? 0 : startedAt + (sent++ / rate) * 1000 - performance.now())
+}
+
+async function run(load: Load): Promise<LoadResult> {
+  const { clients, data, requests, script, seconds, url } = load
   const { hostname, port } = new URL(url)
   const make = scripts[script] as (data: unknown, host: string) => Requests
   const source = make(data, `${hostname}:${port}`)
@@ -67,12 +78,18 @@ async function run({ background = false, clients, data, requests, script, second
   const statuses: Record<string, number> = {}
   const startedAt = performance.now()
   const end = seconds === undefined ? Number.POSITIVE_INFINITY : startedAt + seconds * 1000
+  const untilDue = pacer(load, startedAt)
   let remaining = requests ?? Number.POSITIVE_INFINITY
 
   const runClient = (client: number) =>
     new Promise<void>((resolve, reject) => {
       let sentAt = 0
       let received = ''
+      const sendWhenDue = (socket: Bun.Socket, answer: string | null) => {
+        const wait = untilDue()
+        if (wait > 0) setTimeout(() => sendNext(socket, answer), wait)
+        else sendNext(socket, answer)
+      }
       const sendNext = (socket: Bun.Socket, answer: string | null) => {
         const request = performance.now() < end && remaining-- > 0 ? source(client, answer) : null
         if (request === null) {
@@ -87,7 +104,7 @@ async function run({ background = false, clients, data, requests, script, second
         hostname,
         port: Number(port),
         socket: {
-          open: (socket) => sendNext(socket, null),
+          open: (socket) => sendWhenDue(socket, null),
           data(socket, chunk) {
             received += chunk.toString('latin1')
             const head = received.indexOf(CRLF)
@@ -99,7 +116,7 @@ async function run({ background = false, clients, data, requests, script, second
             statuses[status] = (statuses[status] ?? 0) + 1
             const body = received.slice(head + CRLF.length)
             received = ''
-            sendNext(socket, body)
+            sendWhenDue(socket, body)
           },
           close: () => resolve(),
           error: (_, error) => reject(error),
@@ -108,14 +125,7 @@ async function run({ background = false, clients, data, requests, script, second
       }).catch(reject)
     })
 
-  let isSpinning = !background
-  // Keeps the process awake: waking it for each response would take longer, the slower the server is.
-  const spin = () => {
-    if (isSpinning) setImmediate(spin)
-  }
-  spin()
   await Promise.all(Array.from({ length: clients }, (_, client) => runClient(client)))
-  isSpinning = false
   const elapsed = (performance.now() - startedAt) / 1000
   return {
     requests: latencies.count,
@@ -128,24 +138,14 @@ async function run({ background = false, clients, data, requests, script, second
 }
 
 if (import.meta.main) {
-  const { positionals, values } = parseArgs({
-    allowPositionals: true,
-    options: {
-      url: { type: 'string', default: '' },
-      clients: { type: 'string', default: '1' },
-      seconds: { type: 'string' },
-      requests: { type: 'string' },
-      background: { type: 'boolean' },
-    },
-  })
-  const measured = await run({
-    script: positionals[0] as keyof typeof scripts,
-    url: values.url,
-    clients: Number(values.clients),
-    background: values.background === true,
-    ...(values.seconds === undefined ? {} : { seconds: Number(values.seconds) }),
-    ...(values.requests === undefined ? {} : { requests: Number(values.requests) }),
-    data: await Bun.stdin.json(),
-  })
-  console.log(JSON.stringify(measured))
+  const loads: Load[] = await Bun.stdin.json()
+  let isSpinning = !loads.every(({ background = false }) => background)
+  // Keeps the process awake: waking it for each response would take longer, the slower the server is.
+  const spin = () => {
+    if (isSpinning) setImmediate(spin)
+  }
+  spin()
+  const results = await Promise.all(loads.map(run))
+  isSpinning = false
+  console.log(JSON.stringify(results))
 }

@@ -145,16 +145,22 @@ export async function measureTogether<T>(
 
 /** Sends load from its own core. @throws when anything but `expected` was answered */
 export async function send(load: Load, expected: readonly string[] = ['200']): Promise<LoadResult> {
-  const words = [load.script, '--url', load.url, '--clients', String(load.clients)]
-  if (load.seconds !== undefined) words.push('--seconds', String(load.seconds))
-  if (load.requests !== undefined) words.push('--requests', String(load.requests))
-  if (load.background) words.push('--background')
-  const command = pinned([process.execPath, join(import.meta.dir, 'load.ts'), ...words], 'load')
-  const measured: LoadResult = JSON.parse(await outputOf(command, JSON.stringify(load.data)))
-  const odd = Object.keys(measured.statuses).filter((status) => !expected.includes(status))
-  if (odd.length > 0 || measured.requests === 0)
-    throw new Error(`${load.script}: answered ${JSON.stringify(measured.statuses)}`)
-  return measured
+  return (await sendTogether([load], expected))[0] as LoadResult
+}
+
+/** Sends several loads at the same time, from one process. @throws when anything but `expected` was answered to one */
+export async function sendTogether(
+  loads: readonly Load[],
+  expected: readonly string[] = ['200'],
+): Promise<LoadResult[]> {
+  const command = pinned([process.execPath, join(import.meta.dir, 'load.ts')], 'load')
+  const results: LoadResult[] = JSON.parse(await outputOf(command, JSON.stringify(loads)))
+  for (const [index, { requests, statuses }] of results.entries()) {
+    const odd = Object.keys(statuses).filter((status) => !expected.includes(status))
+    if (odd.length > 0 || requests === 0)
+      throw new Error(`${loads[index]?.script}: answered ${JSON.stringify(statuses)}`)
+  }
+  return results
 }
 
 async function outputOf(command: string[], input = ''): Promise<string> {

@@ -1,9 +1,30 @@
+import { fromBase32, NEW_TOTP, totpCode, totpStep } from '../services/auth/factors/totp.ts'
+import { Authenticator, type SavedAuthenticator } from '../tests/support/authenticator.ts'
+
 /** Returns the complete next request of a client; null at the end. `answer` is the body of its last response. */
 export type Requests = (client: number, answer: string | null) => string | null
 
 interface Bearers {
   tokens: string[]
 }
+
+/** An account with an app that shows codes: one login in 30 seconds. */
+export interface AppLogin {
+  email: string
+  password: string
+  /** The secret of the app, in Base32. */
+  secret: string
+}
+
+/** The code of an app at this moment. */
+function codeOf(secret: string): string {
+  return totpCode(fromBase32(secret) ?? new Uint8Array(), NEW_TOTP, totpStep(NEW_TOTP, Date.now()))
+}
+
+const secondFactor = (host: string, challenge_id: string, secret: string) =>
+  request('POST /api/v1/auth/second-factor', host, {}, { challenge_id, code: codeOf(secret) })
+const passkeyLogin = (host: string, passkey: Authenticator, options: Parameters<Authenticator['get']>[0]) =>
+  request('POST /api/v1/auth/passkeys/login', host, {}, { credential: passkey.get(options) })
 
 function request(line: string, host: string, headers: Record<string, string>, body?: unknown): string {
   const text = body === undefined ? '' : JSON.stringify(body)
@@ -29,6 +50,56 @@ function repeated(requests: string[]): Requests {
 export const scripts = {
   login: ({ users }: { users: { email: string; password: string }[] }, host: string) =>
     repeated(users.map(({ email, password }) => request('POST /api/v1/auth/login', host, {}, { email, password }))),
+
+  /** Each client logs in by a password and then a code, each account once. */
+  loginByCode({ accounts }: { accounts: AppLogin[] }, host: string): Requests {
+    const remaining = [...accounts]
+    const current = new Map<number, AppLogin>()
+    return (client, answer) => {
+      const begun = current.get(client)
+      current.delete(client)
+      if (begun && answer) return secondFactor(host, JSON.parse(answer).challenge_id, begun.secret)
+      const account = remaining.pop()
+      if (!account) return null
+      current.set(client, account)
+      const { email, password } = account
+      return request('POST /api/v1/auth/login', host, {}, { email, password })
+    }
+  },
+
+  /** Completes logins that wait for a code, each once. */
+  codes({ logins }: { logins: { challengeId: string; secret: string }[] }, host: string): Requests {
+    const remaining = [...logins]
+    return () => {
+      const login = remaining.pop()
+      return login ? secondFactor(host, login.challengeId, login.secret) : null
+    }
+  },
+
+  /** Each client logs in by a passkey of its own, again and again: asks for a challenge, and signs it. */
+  loginByPasskey({ passkeys }: { passkeys: SavedAuthenticator[] }, host: string): Requests {
+    const authenticators = passkeys.map((saved) => Authenticator.from(saved))
+    const waiting = new Set<number>()
+    return (client, answer) => {
+      if (waiting.delete(client) && answer)
+        return passkeyLogin(host, authenticators[client % authenticators.length] as Authenticator, JSON.parse(answer))
+      waiting.add(client)
+      return request('POST /api/v1/auth/passkeys/login-options', host, {}, {})
+    }
+  },
+
+  /** Logs in by passkeys with challenges that were asked for before, each once. */
+  passkeys(
+    { challenges, passkeys }: { passkeys: SavedAuthenticator[]; challenges: { challenge: string; rpId: string }[] },
+    host: string,
+  ): Requests {
+    const next = inTurn(passkeys.map((saved) => Authenticator.from(saved)))
+    const remaining = [...challenges]
+    return () => {
+      const options = remaining.pop()
+      return options ? passkeyLogin(host, next(), options) : null
+    }
+  },
 
   validate: ({ tokens }: Bearers, host: string) =>
     repeated(tokens.map((token) => request('POST /api/v1/auth/validate-token', host, {}, { token }))),
