@@ -13,6 +13,10 @@ const CONTRADICTORY: [call: RegExp, when: (query: Record<string, string>, body: 
     [/(POST|PATCH) .*\/modules(\/\{module_id\})?$/, (_, body) => 'requires' in body || 'default_enabled' in body],
     // A verification without an email is for a user, whose own it then is.
     [/email-verification-request$/, (_, body) => !('email' in body)],
+    // Exactly one proof; a challenge that is named must exist; a secret is Base32 of some length.
+    [/auth\/(second-factor|reauthenticate)$/, () => true],
+    [/auth\/(factors\/totp(\/confirm)?|passkeys(\/options|\/login-options)?)$/, () => true],
+    [/POST .*\/admin\/users\/\{user_id\}\/factors$/, () => true],
     // A code belongs to a challenge, a token does not; a user who exists gets no fields.
     [/(email-verification-confirm|email-code-login|email-change-confirm)$/, () => true],
     [/admin\/invitations$/, (_, body) => 'user_id' in body],

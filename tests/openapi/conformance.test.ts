@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
+import { factorValues, isAboutFactors, verifyEmails } from '../security/factor-values.ts'
 import { MAIL_SETTINGS, mailedValues } from '../security/mailed-values.ts'
 import { newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { as, call, type Options } from '../support/http.ts'
@@ -64,7 +65,10 @@ describe('the document is true', () => {
       values.webhook_id = created.body.id
     }
     if (name.endsWith('email-change-request')) values.new_email = newEmail()
-    return Object.assign(values, await mailedValues(here.system, name, user))
+    Object.assign(values, await mailedValues(here.system, name, user))
+    if (!isAboutFactors(name)) return values
+    await verifyEmails(here.system, [user])
+    return Object.assign(values, await factorValues(here.system, name, user))
   }
   const newModule = async () => {
     const id = `module-${Bun.randomUUIDv7()}`
@@ -156,6 +160,7 @@ function bodyOf({ operation }: Documented, values: Values): Options {
   const [type, media] = Object.entries(operation.requestBody?.content ?? {})[0] ?? []
   if (!type || !media) return {}
   const fields = Object.entries(media.example as Values)
-  const body = Object.fromEntries(fields.map(([field, value]) => [field, values[field] ?? value]))
+  const sent = fields.filter(([field]) => values[field] !== null)
+  const body = Object.fromEntries(sent.map(([field, value]) => [field, values[field] ?? value]))
   return type === LINES ? { body: JSON.stringify(body), headers: { 'content-type': LINES } } : { body }
 }

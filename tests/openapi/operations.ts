@@ -23,13 +23,22 @@ const FURTHER_CREDENTIALS: Record<string, Who[]> = {
   'POST /api/v1/users': ['operator', 'bearer', 'internal'],
   'POST /user': ['operator', 'bearer', 'internal'],
   'GET /api/v1/metrics': ['scraper'],
+  'POST /api/v1/auth/passkeys/login-options': ['bearer'],
+  // By the challenge of a login that waits for an enrolment.
+  'POST /api/v1/auth/factors/totp': ['anyone'],
+  'POST /api/v1/auth/factors/totp/confirm': ['anyone'],
+  'POST /api/v1/auth/passkeys/options': ['anyone'],
+  'POST /api/v1/auth/passkeys': ['anyone'],
 }
 
 const REGISTRATION = 'weak_password rate_limited overloaded registration_closed email_taken'
 const CREATION = `${REGISTRATION} username_taken forbidden_field`
 const CHANGE = 'user_not_found forbidden_field reauthentication_required email_taken username_taken last_admin'
 const REFRESH = 'invalid_refresh_token refresh_token_reused rate_limited'
-const ENTRY = 'email_not_verified device_confirmation_required'
+const STEP = 'second_factor_required second_factor_enrolment_required'
+const ENTRY = `email_not_verified device_confirmation_required ${STEP}`
+const ENROLMENT = 'invalid_challenge missing_token reauthentication_required email_not_verified'
+const FACTOR = 'factor_not_found reauthentication_required'
 const LOGIN = `invalid_credentials account_disabled ${ENTRY} rate_limited overloaded users_unavailable`
 const CODE = 'invalid_challenge invalid_code'
 
@@ -50,13 +59,27 @@ const CODES: Record<string, string> = {
   'POST /api/v1/auth/email-verification-request': 'already_verified rate_limited',
   'POST /api/v1/auth/email-verification-confirm': CODE,
   'POST /api/v1/auth/email-code-request': 'email_login_disabled rate_limited',
-  'POST /api/v1/auth/email-code-login': `${CODE} email_login_disabled account_disabled`,
+  'POST /api/v1/auth/email-code-login': `${CODE} email_login_disabled account_disabled ${STEP}`,
   'POST /api/v1/auth/email-change-request': 'reauthentication_required rate_limited',
   'POST /api/v1/auth/email-change-confirm': `${CODE} email_taken`,
   'POST /api/v1/auth/email-change-undo': 'invalid_challenge',
-  'POST /api/v1/auth/invitation-accept': 'invalid_challenge weak_password username_taken account_disabled',
-  'POST /api/v1/auth/device-confirm': CODE,
-  'POST /api/v1/auth/reauthenticate': 'invalid_credentials rate_limited overloaded users_unavailable',
+  'POST /api/v1/auth/invitation-accept': `invalid_challenge weak_password username_taken account_disabled ${STEP}`,
+  'POST /api/v1/auth/device-confirm': `${CODE} ${STEP}`,
+  'POST /api/v1/auth/second-factor':
+    'invalid_code invalid_credentials account_disabled email_not_verified rate_limited',
+  'POST /api/v1/auth/passkeys/login-options': 'invalid_challenge',
+  'POST /api/v1/auth/passkeys/login': 'invalid_credentials account_disabled email_not_verified users_unavailable',
+  'POST /api/v1/auth/factors/totp': ENROLMENT,
+  'POST /api/v1/auth/factors/totp/confirm': `${ENROLMENT} factor_not_found invalid_code`,
+  'POST /api/v1/auth/passkeys/options': ENROLMENT,
+  'POST /api/v1/auth/passkeys': `${ENROLMENT} invalid_credentials`,
+  'POST /api/v1/auth/recovery-codes': FACTOR,
+  'PATCH /api/v1/auth/factors/{id}': FACTOR,
+  'DELETE /api/v1/auth/factors/{id}': `${FACTOR} last_way_in`,
+  'GET /api/v1/admin/users/{user_id}/factors': 'user_not_found',
+  'POST /api/v1/admin/users/{user_id}/factors': 'user_not_found email_not_verified reauthentication_required',
+  'DELETE /api/v1/admin/users/{user_id}/factors': 'user_not_found reauthentication_required',
+  'POST /api/v1/auth/reauthenticate': 'invalid_credentials invalid_code rate_limited overloaded users_unavailable',
   'POST /api/v1/admin/invitations': 'reauthentication_required email_taken username_taken user_not_found',
   'POST /api/v1/admin/keys/rotate': 'reauthentication_required',
   'GET /api/v1/users/{user_id}': 'user_not_found',

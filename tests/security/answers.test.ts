@@ -3,6 +3,7 @@ import { SERVICE_NAMES } from '../../services/registry.ts'
 import { createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { rowsOfAdded } from '../support/added-services.ts'
 import { FIELDS, OAUTH_CALL } from '../support/expectations.ts'
+import { enrolApp } from '../support/factors.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import { ownedValues } from '../support/owned-resources.ts'
 import { inProcess, type System } from '../support/system.ts'
@@ -32,6 +33,8 @@ const JWK = 'alg crv kid kty use x'
 const KEY = 'alg created_at kid status'
 const WEBHOOK = 'created_at description id status types url'
 const MAIL = 'created_at id kind last_error sent_at status to tries user_id'
+const FACTOR = 'created_at id kind last_used_at name'
+const FACTORS = `items[${FACTOR}] recovery_codes_left`
 const MAILED = 'challenge_id message'
 const USER_V0 = 'email id roles'
 const TOKEN_V0 = 'accessToken refreshToken{exp token userId}'
@@ -70,6 +73,24 @@ const ANSWERS: Record<string, string> = {
   'POST /api/v1/auth/invitation-accept': TOKEN,
   'POST /api/v1/auth/device-confirm': `${TOKEN} device_token`.split(' ').sort().join(' '),
   'POST /api/v1/auth/reauthenticate': 'access_token auth_time expires_in token_type',
+  'POST /api/v1/auth/second-factor': TOKEN,
+  'POST /api/v1/auth/passkeys/login-options': 'allowCredentials challenge rpId timeout userVerification',
+  'POST /api/v1/auth/passkeys/login': TOKEN,
+  'GET /api/v1/auth/factors': FACTORS,
+  'POST /api/v1/auth/factors/totp': 'id qr secret uri',
+  'POST /api/v1/auth/factors/totp/confirm': `factor{${FACTOR}} recovery_codes`,
+  'POST /api/v1/auth/passkeys/options': [
+    'attestation authenticatorSelection{requireResidentKey residentKey userVerification} challenge',
+    'excludeCredentials pubKeyCredParams[alg type] rp{id name} timeout user{displayName id name}',
+  ].join(' '),
+  'POST /api/v1/auth/passkeys': `factor{backed_up ${FACTOR} transports} recovery_codes`,
+  'POST /api/v1/auth/recovery-codes': 'recovery_codes',
+  'PATCH /api/v1/auth/factors/{id}': FACTOR,
+  'DELETE /api/v1/auth/factors/{id}': NOTHING,
+  'GET /api/v1/admin/users/{user_id}/factors': FACTORS,
+  'POST /api/v1/admin/users/{user_id}/factors': FACTOR,
+  'DELETE /api/v1/admin/users/{user_id}/factors': NOTHING,
+  'GET /api/v1/auth/sessions/{session_id}/second-factor': 'missing',
   'GET /api/v1/.well-known/jwks.json': `keys[${JWK}]`,
   'GET /api/v1/.well-known/oauth-authorization-server': [
     `ch202{${SERVICE_NAMES.toSorted().join(' ')}} grant_types_supported introspection_endpoint`,
@@ -208,6 +229,8 @@ describe('check 20: the keys of', () => {
     await call(system.url.modules, `POST /modules/${id}/enable`, { headers })
     if (name.includes('refused')) await lock(fixture.owner)
     await ownedValues(system, name, fixture.other)
+    if (!name.endsWith('/auth/factors')) return
+    for (const { tokens } of [fixture.other, fixture.admin]) await enrolApp(system, tokens.access_token, Date.now())
   }
   const lock = ({ email }: TestUser) =>
     Promise.all(Array.from({ length: 11 }, () => logIn(system, email, 'a wrong guess')))
@@ -220,7 +243,8 @@ describe('check 20: the keys of', () => {
     const one = operations.get(policy.call)
     if (!one) throw new Error('No document has it')
     const reads = policy.call.startsWith('GET')
-    const fixture = await fixtureFor(system, one, others)
+    // Those who get a factor are used for nothing else.
+    const fixture = await fixtureFor(system, one, policy.call.endsWith('/auth/factors') ? {} : others)
     if (reads) await fill(fixture, policy.call)
     // Refused callers come first. Only one of the callers who change something, and not the user that all share.
     const refused = CALLERS.filter((caller) => !may(policy, caller))

@@ -77,6 +77,7 @@ describe('check 40: each change by an operator leaves a row with time, actor, ad
     'POST /api/v1/admin/password-cache/sync': ['cache.sync_begun', 'cache.synced'],
     'POST /api/v1/admin/invitations': ['user.created', 'user.invited'],
     'DELETE /api/v1/admin/keys/{kid}': ['key.removed', 'key.rotated'],
+    'DELETE /api/v1/admin/users/{user_id}/factors': ['factors.reset', 'session.revoked'],
     'PUT /api/v1/users/{user_id}': ['user.roles_changed', 'user.updated'],
   }
 

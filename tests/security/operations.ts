@@ -5,6 +5,7 @@ import { as, awaitReadiness, call } from '../support/http.ts'
 import { enableNeededModules, ownedValues } from '../support/owned-resources.ts'
 import type { Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
+import { factorValues, isAboutFactors, verifyEmails } from './factor-values.ts'
 import { mailedValues } from './mailed-values.ts'
 import { type Caller, SUPPORT_PERSON } from './policy.ts'
 
@@ -37,6 +38,7 @@ export interface Fixture {
   admin: TestUser
   /** Part of the owner's username, and of no other. */
   unique: string
+  /** A field that is null is left out of a body. */
   values: Record<string, unknown>
 }
 
@@ -94,6 +96,10 @@ export async function fixtureFor(
   if (name.endsWith('email-change-request')) values.new_email = newEmail()
   if (name.endsWith('invitation-accept')) values.new_password = 'a wholly new password'
   Object.assign(values, await mailedValues(system, name, owner))
+  if (isAboutFactors(name)) {
+    await verifyEmails(system, [owner, other, admin])
+    Object.assign(values, await factorValues(system, name, owner))
+  }
   return { owner, other, admin, unique, values }
 }
 
@@ -153,7 +159,10 @@ export function requestOf(
   if (!type || !media) return { line, headers: {} }
   const isLimited = caller === SUPPORT_PERSON && name.startsWith('PATCH ') && name.endsWith('/users/{user_id}')
   const body: Record<string, unknown> = isLimited ? { status: 'disabled' } : { ...(media.example as object) }
-  for (const field of Object.keys(body)) body[field] = values[field] ?? body[field]
+  for (const field of Object.keys(body)) {
+    if (values[field] === null) delete body[field]
+    else body[field] = values[field] ?? body[field]
+  }
   for (const field of also)
     if (fieldsOf(operation).includes(field) && !isReplaced(media.schema, field, body)) body[field] = values[field]
   return { line, body: type === 'application/json' ? body : JSON.stringify(body), headers: { 'content-type': type } }

@@ -53,6 +53,17 @@ const VERSIONED = `
   POST   /auth/invitation-accept                   200 200 200 200 200 200 200
   POST   /auth/device-confirm                      200 200 200 200 200 200 200
   POST   /auth/reauthenticate                      401 200 200 200 403 403 200
+  POST   /auth/second-factor                       200 200 200 200 200 200 200
+  POST   /auth/passkeys/login-options              200 200 200 200 200 200 200
+  POST   /auth/passkeys/login                      200 200 200 200 200 200 200
+  GET    /auth/factors                             401 200 200 200 403 403 200
+  POST   /auth/factors/totp                        401 201 201 201 401 401 201
+  POST   /auth/factors/totp/confirm                401 404 200 404 401 401 404
+  POST   /auth/passkeys/options                    401 200 200 200 401 401 200
+  POST   /auth/passkeys                            401 401 201 401 401 401 401
+  POST   /auth/recovery-codes                      401 404 200 404 403 403 404
+  PATCH  /auth/factors/{id}                        401 404 200 404 403 403 404
+  DELETE /auth/factors/{id}                        401 404 204 404 403 403 404
   GET    /.well-known/jwks.json                    200 200 200 200 200 200 200
   GET    /.well-known/oauth-authorization-server   200 200 200 200 200 200 200
 
@@ -84,6 +95,7 @@ const VERSIONED = `
   POST   /auth/sync/account-mail                   401 403 403 403 403 204 403
   POST   /auth/sync/events                         401 403 403 403 403 204 403
   POST   /auth/audit                               401 403 403 403 403 204 403
+  GET    /auth/sessions/{session_id}/second-factor 401 403 403 403 403 200 403
   GET    /auth/revocations                         401 403 403 403 403 200 403
   GET    /admin/password-cache                     401 403 403 200 200 403 403
   DELETE /admin/password-cache/{user_id}           401 403 403 204 204 403 403
@@ -99,6 +111,9 @@ const VERSIONED = `
   GET    /admin/login-limits                       401 403 403 200 200 403 200
   GET    /admin/refused-logins                     401 403 403 200 200 403 200
   POST   /admin/webhooks                           401 403 403 201 201 403 403
+  GET    /admin/users/{user_id}/factors            401 403 403 200 200 403 403
+  POST   /admin/users/{user_id}/factors            401 403 403 201 201 403 403
+  DELETE /admin/users/{user_id}/factors            401 403 403 204 204 403 403
   GET    /admin/webhooks                           401 403 403 200 200 403 403
   PATCH  /admin/webhooks/{webhook_id}              401 403 403 200 200 403 403
   DELETE /admin/webhooks/{webhook_id}              401 403 403 204 204 403 403

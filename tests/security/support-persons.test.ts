@@ -9,6 +9,8 @@ import { openSetup, type Setup } from './setup.ts'
 setDefaultTimeout(120_000)
 
 const SUPPORT = 'SUPPORT'
+/** The email of the support person is verified, as their factors need it; their logins need no other step. */
+const NO_DEVICES = { DEVICE_TRUST: 'off' }
 
 /** The users whom a request may be about. */
 const TARGETS = ['a user', 'an admin', 'another support person', 'a deleted user', 'a user who never existed'] as const
@@ -59,8 +61,8 @@ describe('contract 11, support: the permissions of a support person', () => {
   let setup: Setup
   let supporter: TestUser
   beforeAll(async () => {
-    setup = await openSetup((env) => inProcess({ ...env, SUPPORT_ROLE: SUPPORT }))
-    supporter = await createUser(setup.system, { roles: ['USER', SUPPORT] })
+    setup = await openSetup((env) => inProcess({ ...env, ...NO_DEVICES, SUPPORT_ROLE: SUPPORT }))
+    supporter = await createUser(setup.system, { roles: ['USER', SUPPORT], email_verified: true })
   })
   afterAll(() => setup?.close())
 
@@ -105,8 +107,8 @@ describe('without the setting', () => {
   let setup: Setup
   let supporter: TestUser
   beforeAll(async () => {
-    setup = await openSetup(inProcess)
-    supporter = await createUser(setup.system, { roles: ['USER', SUPPORT] })
+    setup = await openSetup((env) => inProcess({ ...env, ...NO_DEVICES }))
+    supporter = await createUser(setup.system, { roles: ['USER', SUPPORT], email_verified: true })
   })
   afterAll(() => setup?.close())
 

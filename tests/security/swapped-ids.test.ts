@@ -39,7 +39,7 @@ const ID_OF_A_USER: Record<string, (owner: Owner) => [string, string][]> = {
 /** Fields with secrets: anyone who has one may use it. */
 const SECRET_FIELDS = [
   'token refresh_token refreshToken password current_password new_password password_hash',
-  'challenge_id code device_token',
+  'challenge_id code device_token secret credential',
 ].join(' ')
 /** Fields that belong to no user. */
 const NEUTRAL = [
@@ -47,7 +47,7 @@ const NEUTRAL = [
   ...['has_password', ...PROFILE_FIELDS],
   'page size cursor search role sort after after_id limit with_hashes on_conflict all token_type_hint type since',
   'request_id address follower epoch created_at updated_at at actor ip detail users if_version password_version',
-  'sessions_from session_kept all_sessions_from tokens_from url types mail_id kind to locale webhook_id webhook delivery',
+  'sessions_from session_kept all_sessions_from tokens_from factors_from algorithm digits period url types mail_id kind to locale webhook_id webhook delivery',
   'data events now alg new_email cause user_agent verified by_proof by',
 ].join(' ')
 

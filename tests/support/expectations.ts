@@ -67,10 +67,16 @@ export function expectOAuthProblem(answer: Answer, status: number, code: string,
   expect(answer.body.error_description).toMatch(/^[\x20\x21\x23-\x5b\x5d-\x7e]+$/)
 }
 
+/** Further fields of refusals: the challenge of the next step. */
+const FURTHER_FIELDS: Record<string, readonly string[]> = {
+  second_factor_required: ['challenge_id', 'expires_in', 'methods'],
+  second_factor_enrolment_required: ['challenge_id', 'expires_in'],
+}
+
 function expectRefusal(answer: Answer, status: number, code: string, fields: readonly string[]): void {
   expect({ status: answer.status, code: answer.body.code }).toEqual({ status, code })
   const hasFieldErrors = CODES_WITH_FIELD_ERRORS.includes(code)
-  expectFields(answer.body, hasFieldErrors ? [...fields, 'errors'] : fields)
+  expectFields(answer.body, [...fields, ...(hasFieldErrors ? ['errors'] : []), ...(FURTHER_FIELDS[code] ?? [])])
   if (hasFieldErrors) expectFieldErrors(answer.body)
   expect(answer.body.statusCode).toBe(status)
   expect(answer.headers.get('content-type')).toBe('application/json')

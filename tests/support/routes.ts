@@ -84,6 +84,14 @@ const OPEN_TO_ALL = new Set([
   'POST /auth/email-change-undo',
   'POST /auth/invitation-accept',
   'POST /auth/device-confirm',
+  'POST /auth/second-factor',
+  'POST /auth/passkeys/login-options',
+  'POST /auth/passkeys/login',
+  // By the challenge of a login that waits for an enrolment.
+  'POST /auth/factors/totp',
+  'POST /auth/factors/totp/confirm',
+  'POST /auth/passkeys/options',
+  'POST /auth/passkeys',
   'POST /users',
   'POST /user',
   'POST /user/register',
@@ -116,6 +124,8 @@ const INTERNAL =
 export function credentialFor({ path }: Pick<ServedRoute, 'path'>, bearer: Record<string, string>) {
   if (/\/(logout-all|change-password|me|activity|reauthenticate|email-change-(request|confirm))$/.test(path))
     return bearer
+  if (/\/auth\/(factors|passkeys|recovery-codes)(\/|$)/.test(path)) return bearer
+  if (/\/auth\/sessions\/[^/]+\/second-factor$/.test(path)) return as.internal
   // These routes create a resource of a user, and a key has no user.
   if (OWNED.some(([, service]) => path.endsWith(`/${service}`))) return bearer
   return INTERNAL.test(path) && !path.includes('/admin/') ? as.internal : as.operator

@@ -78,6 +78,8 @@ export interface InProcessOptions {
   databases?: DatabaseKind
   clock?: Clock
   mailer?: Mailer
+  /** The host in `PUBLIC_URL`, which leads to the pages of this system. */
+  publicHost?: string
   /** More settings of one service, read at each of its starts. In the layout `together` they are those of all. */
   settingsOf?(name: Name): Partial<Record<string, string>>
 }
@@ -116,11 +118,19 @@ export async function inProcess(
  */
 export async function inThisProcess(
   env: Record<string, string> = {},
-  { layout = 'together', databases = databaseKind(), clock, mailer, settingsOf = () => ({}) }: InProcessOptions = {},
+  {
+    layout = 'together',
+    databases = databaseKind(),
+    clock,
+    mailer,
+    publicHost,
+    settingsOf = () => ({}),
+  }: InProcessOptions = {},
 ): Promise<InProcessSystem> {
   const directory = mkdtempSync(join(tmpdir(), 'ch202-'))
   const addresses = newAddresses(layout)
   const settings = systemSettings(directory, addresses, env)
+  if (publicHost !== undefined) settings.PUBLIC_URL = withHost(addresses.url.web, publicHost)
   const config = readConfig(settings, SERVICES)
   const lines: string[] = []
   const log = (service: string): Log => openLog(service, config, { output: { write: (line) => void lines.push(line) } })
@@ -182,6 +192,11 @@ export async function inThisProcess(
     throw error
   }
   return system
+}
+
+/** The address at another host, with the same port. */
+export function withHost(url: string, host: string): string {
+  return `http://${host}:${new URL(url).port}`
 }
 
 /** Serves all services from this process, each at an address of its own. */
