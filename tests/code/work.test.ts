@@ -91,7 +91,7 @@ const REQUESTS: [name: string, count: number, ask: () => Promise<{ status: numbe
   ['GET /modules/', 0, () => call(system.url.auth, 'GET /api/v1/modules/', { headers: bearer() })],
   [
     'POST /auth/login',
-    9,
+    10,
     () => call(system.url.auth, 'POST /api/v1/auth/login', { body: { email: user.email, password: PASSWORD } }),
   ],
   [

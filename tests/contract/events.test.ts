@@ -7,6 +7,7 @@ import { challenged, nextMail } from '../support/challenges.ts'
 import { databaseSetting } from '../support/database-rows.ts'
 import { addWebhook, outboxesEmpty, outgoingEvents } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
+import { enrolApp, enrolPasskey } from '../support/factors.ts'
 import { as, byOperator, call, jsonLines, type Options, parseLines } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
 import { running } from '../support/running.ts'
@@ -299,6 +300,72 @@ const CHANGES: Row[] = [
   },
 ]
 
+/** Verifies the email of a user, whose events then begin with that change. */
+const verified = (user: TestUser) => patched(user, { email_verified: true })
+const factorOf = (event: 'factor.added' | 'factor.removed', factor_id: string): ExpectedEvent => [
+  event,
+  { factor_id, kind: 'totp' },
+]
+
+const FACTORS: Row[] = [
+  {
+    what: 'an app that is added and removed',
+    async act(user) {
+      await verified(user)
+      const { app } = await enrolApp(here.system, user.tokens.access_token, Date.now())
+      await auth(`DELETE /auth/factors/${app.id}`, asOwner(user))
+      return [updated('email_verified'), factorOf('factor.added', app.id), factorOf('factor.removed', app.id)]
+    },
+  },
+  {
+    what: 'a passkey',
+    async act(user) {
+      await verified(user)
+      await enrolPasskey(here.system, user.tokens.access_token)
+      return [updated('email_verified'), ['factor.added', { kind: 'passkey', factor_id: expect.any(String) }]]
+    },
+  },
+  {
+    what: 'a recovery code that completes a login',
+    async act(user) {
+      await verified(user)
+      const { app, recoveryCodes } = await enrolApp(here.system, user.tokens.access_token, Date.now())
+      const { challenge_id } = (await logIn(here.system, user.email)).body
+      const [code] = recoveryCodes
+      const { session_id } = await auth('POST /auth/second-factor', { body: { challenge_id, code } })
+      return [
+        updated('email_verified'),
+        factorOf('factor.added', app.id),
+        ['recovery_code.used', { left: 9 }],
+        opened(session_id),
+      ]
+    },
+  },
+  {
+    what: 'a reset by an operator, which also ends the sessions',
+    async act(user) {
+      await verified(user)
+      const { app } = await enrolApp(here.system, user.tokens.access_token, Date.now())
+      await auth(`DELETE /admin/users/${user.id}/factors`, byOperator())
+      return [
+        updated('email_verified'),
+        factorOf('factor.added', app.id),
+        factorOf('factor.removed', app.id),
+        ended(user.tokens.session_id, 'operator'),
+      ]
+    },
+  },
+  {
+    what: 'an app that an operator imports',
+    async act(user) {
+      await verified(user)
+      const secret = 'JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP'
+      const { id } = await auth(`POST /admin/users/${user.id}/factors`, byOperator({ secret }))
+      return [updated('email_verified'), factorOf('factor.added', id)]
+    },
+  },
+]
+
 /** The outgoing events of a user so far. */
 const eventsOf = async (id: string) => (await outgoingEvents(here.system)).filter(({ data }) => data.user_id === id)
 
@@ -306,6 +373,7 @@ describe.each([
   ['the end of sessions', ENDINGS],
   ['passwords', PASSWORDS],
   ['changes', CHANGES],
+  ['second factors', FACTORS],
 ] as const)('%s', (_, table) => {
   test.each(table.map((row) => [row.what, row] as const))('%s', async (_what, { act }) => {
     const user = await registerUser(here.system)

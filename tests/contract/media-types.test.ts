@@ -77,7 +77,8 @@ describe('a content type', () => {
         expect([policy.call, type, answer.status]).toEqual([policy.call, type, 415])
         expectRefusal(answer, 415, 'unsupported_media_type')
         expect(answer.text).not.toContain(CANARY)
-        if (may(policy, 'no one')) continue
+        // Whoever adds a factor may be a login that waits for it, which the body names.
+        if (may(policy, 'no one') || one.operation.security.some((way) => Object.keys(way).length === 0)) continue
         expect([policy.call, type, (await send(type, {})).status]).toEqual([policy.call, type, 401])
       }
       for (const type of OURS) {

@@ -4,5 +4,6 @@ import { runOnPostgres } from '../support/on-postgres.ts'
 runOnPostgres(import.meta.dir, {
   'search-merging.slow.test.ts': 'the merging of the index of searches is that of SQLite',
   'issuer.slow.test.ts': 'starts processes, whose settings are the subject',
+  'idle.slow.test.ts': 'waits for connections of clients, which the database does not change',
   'on-postgres.slow.test.ts': 'is this file',
 })

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'bun:test'
 import { createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { databaseRows } from '../support/database-rows.ts'
 import { expectProblem } from '../support/expectations.ts'
+import { appWith } from '../support/factors.ts'
 import { as, call } from '../support/http.ts'
 import { movingClock } from '../support/moving-clock.ts'
 import { running } from '../support/running.ts'
@@ -151,6 +152,57 @@ describe('Contract 11: users asks for a recent authentication', () => {
     const body = '{'
     const imported = await call(here.system.url.users, 'POST /users/import', { headers: { ...admin, ...LINES }, body })
     expectProblem(imported, 401, 'reauthentication_required')
+  })
+})
+
+describe('contract 11: of a user with a second factor', () => {
+  const clock = movingClock()
+  const here = running((env) => inProcess(env, { clock, layout: 'apart' }), { RATE_LIMIT: 'off' })
+  beforeAll(() => createUser(here.system, { roles: ['ADMIN'] }))
+
+  /** Users of whom one gets an app after the login: the session has not shown it. */
+  async function withApp(by: By) {
+    const people = {
+      owner: await createUser(here.system, { email_verified: by === 'owner' }),
+      admin: await createUser(here.system, { email_verified: true, roles: ['ADMIN'] }),
+    }
+    const secret = 'GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ'
+    const line = `POST /admin/users/${people[by].id}/factors`
+    const { body } = await here.auth(line, { headers: as.operator, body: { secret } })
+    return { people, app: appWith({ id: body.id, secret }) }
+  }
+
+  test.each(withNames(RECENT))('users needs it in the session, however recent that is: %s', async (_, row) => {
+    const { app, people } = await withApp(row[1])
+    const refused = await ask(here, row, people)
+    expectProblem(refused, 401, 'reauthentication_required')
+    expect(refused.headers.get('www-authenticate')).toBe('Bearer error="insufficient_user_authentication"')
+    const by = people[row[1]]
+    const headers = as.bearer(by.tokens.access_token)
+    const body = { code: app.codeAt(clock.now()) }
+    const proved = await here.auth('POST /auth/reauthenticate', { headers, body })
+    expect(proved.status).toBe(200)
+    by.tokens = { ...by.tokens, ...proved.body }
+    expect((await ask(here, row, people)).status).toBeLessThan(300)
+  })
+
+  test.each(withNames(ANY_TIME))('users does not need it for %s', async (_, row) => {
+    const { people } = await withApp(row[1])
+    expect((await ask(here, row, people)).status).toBeLessThan(300)
+  })
+
+  test('while auth is down users cannot tell, and changes nothing', async () => {
+    const people = await actors(here)
+    await here.system.kill('auth')
+    try {
+      for (const row of RECENT) expectProblem(await ask(here, row, people), 503, 'auth_unavailable')
+    } finally {
+      await here.system.start('auth')
+    }
+    const unchanged = await call(here.system.url.users, `GET /api/v1/users/${people.owner.id}`, {
+      headers: as.operator,
+    })
+    expect(unchanged.body).toMatchObject({ email: people.owner.email, roles: ['USER'] })
   })
 })
 

@@ -12,7 +12,7 @@ const checks = EVENT_TYPES.map((type) => [type, ajv.compile(MESSAGE_SCHEMAS[type
 
 /** Chapters of the page, one for each type of event. */
 const chapters = page.split(/^## /m).flatMap((text) => {
-  const type = /^`([a-z.]+)`\n/.exec(text)?.[1]
+  const type = /^`([a-z_.]+)`\n/.exec(text)?.[1]
   const [example, schema, ...more] = [...text.matchAll(/^```json\n([\s\S]*?)^```$/gm)].map(([, json = '']) =>
     JSON.parse(json),
   )

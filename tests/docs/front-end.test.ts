@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { newEmail, PASSWORD } from '../support/actors.ts'
+import { createUser, newEmail, PASSWORD } from '../support/actors.ts'
+import { Authenticator } from '../support/authenticator.ts'
+import { appWith, ORIGIN } from '../support/factors.ts'
 import { OPERATOR_KEY } from '../support/settings.ts'
 import { inProcess, type System } from '../support/system.ts'
 
@@ -79,4 +81,47 @@ test('the verifier of the guide for services accepts an access token and refuses
   const { id, tokens } = (await answer.json()) as { id: string; tokens: { access_token: string } }
   expect(await verify(tokens.access_token)).toMatchObject({ sub: id, roles: ['USER'] })
   expect(verify(`${tokens.access_token.slice(0, -8)}AAAAAAAA`)).rejects.toThrow()
+})
+
+test('the second factors of the guide for front ends are added and complete logins', async () => {
+  const address: [string, string][] = [['http://127.0.0.1:3000', system.url.auth]]
+  const session = (await load('integrate/front-end.md', 'session.js', address)) as never as {
+    logIn(login: string, password: string): Promise<void>
+    request(method: string, path: string): Promise<{ id: string; recovery_codes_left: number }>
+  }
+  const client = (await load('integrate/second-factors.md', 'factors.js', [])) as never as {
+    logInWithFactor(login: string, password: string, ask: (methods: string[]) => string | null): Promise<void>
+    logInByPasskey(): Promise<void>
+    startApp(): Promise<{ id: string; secret: string; qr: string }>
+    confirmApp(id: string, code: string): Promise<{ recovery_codes: string[] }>
+    addPasskey(name: string): Promise<{ factor: { name: string } }>
+  }
+  const { email, id } = await createUser(system, { email_verified: true })
+  await session.logIn(email, PASSWORD)
+  const begun = await client.startApp()
+  expect(begun.qr).toStartWith('<svg')
+  const { recovery_codes } = await client.confirmApp(begun.id, appWith(begun).codeAt(Date.now()))
+  const passkey = new Authenticator(ORIGIN)
+  const answer = (credential: object) => ({ toJSON: () => credential })
+  const options = (json: object) => json
+  Object.assign(globalThis, {
+    PublicKeyCredential: { parseCreationOptionsFromJSON: options, parseRequestOptionsFromJSON: options },
+  })
+  const credentials = {
+    create: async ({ publicKey }: { publicKey: never }) => answer(passkey.create(publicKey)),
+    get: async ({ publicKey }: { publicKey: never }) => answer(passkey.get(publicKey)),
+  }
+  Object.defineProperty(navigator, 'credentials', { value: credentials, configurable: true })
+  expect((await client.addPasskey('My phone')).factor.name).toBe('My phone')
+
+  await client.logInWithFactor(email, PASSWORD, (methods) => {
+    expect(methods).toEqual(['totp', 'recovery_code', 'passkey'])
+    return recovery_codes[0] ?? ''
+  })
+  expect((await session.request('GET', '/auth/factors')).recovery_codes_left).toBe(9)
+  await client.logInWithFactor(email, PASSWORD, () => null)
+  expect((await session.request('GET', '/auth/me')).id).toBe(id)
+  await client.logInByPasskey()
+  expect((await session.request('GET', '/auth/me')).id).toBe(id)
+  expect(client.logInWithFactor(email, PASSWORD, () => '000000')).rejects.toMatchObject({ code: 'invalid_code' })
 })

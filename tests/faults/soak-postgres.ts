@@ -48,6 +48,7 @@ export const PARTS: readonly Part[] = [
   ...STORES.map((traits) => ({ name: 'stores', traits, files: 'tests/stores' })),
   ...CONTRACT.map((traits) => ({ name: 'contract', traits, files: './tests/contract/on-postgres.slow.test.ts' })),
   { name: 'documents', traits: [], files: './tests/documents/on-postgres.soak.ts' },
+  { name: 'security', traits: [], files: './tests/security/on-postgres.soak.ts' },
   { name: 'tool', traits: [], files: './tests/cli/on-postgres.soak.ts' },
   ...COMMITS.map((traits) => ({
     name: 'commits',

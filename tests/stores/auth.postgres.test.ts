@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +12,7 @@ import { openDatabase } from '../../db/sqlite/open-database.ts'
 import type { AuthStore } from '../../services/auth/store/index.ts'
 import { newDatabaseConfig, runStatements, sharedPostgres } from '../support/shared-postgres.ts'
 import { account, authStoreSuite, event, id, NOW, rotation, session } from './auth-suite.ts'
+import { enrolledApp, enrolledPasskey, factorStoreSuite } from './factors-suite.ts'
 import { webhookStoreSuite } from './webhooks-suite.ts'
 
 setDefaultTimeout(60_000)
@@ -23,6 +25,7 @@ describe('the auth store on PostgreSQL', () => {
   const open = async () => openAuthStore(await newDatabaseConfig())
   authStoreSuite(open)
   describe('events and webhooks', () => webhookStoreSuite(open))
+  describe('second factors', () => factorStoreSuite(open))
 })
 
 describe('several nodes on one PostgreSQL', () => {
@@ -71,6 +74,31 @@ describe('several nodes on one PostgreSQL', () => {
       await sql.close()
     }
   }
+
+  test('check 46: a code of an app, a recovery code and a challenge of a passkey are used on one of them', () =>
+    withNodes(async (nodes) => {
+      const [node] = nodes
+      const { id: sessionId, userId } = await logIn(node)
+      const codes = Array.from({ length: 10 }, () => randomBytes(32))
+      const used = () => ({ hash: randomBytes(32), expiresAt: NOW + 60_000 })
+      const passkey = await enrolledPasskey(node, { userId, sessionId, codes, challenge: used() })
+      const app = await enrolledApp(node, { userId, sessionId })
+      for (const [round, code] of codes.slice(0, 4).entries()) {
+        const login = { id: passkey, counter: round + 1, backedUp: false, challenge: used(), now: NOW }
+        const ways: ((store: AuthStore) => Promise<boolean>)[] = [
+          (store) => store.useTotp(app, 200 + round, NOW),
+          (store) => store.useRecoveryCode(userId, code, event('recovery_code.used', userId)),
+          (store) => store.usePasskey(login),
+        ]
+        for (const use of ways) {
+          const results = await onNodes(
+            nodes,
+            Array.from({ length: 30 }, () => use),
+          )
+          expect(results.filter(Boolean)).toHaveLength(1)
+        }
+      }
+    }))
 
   test('they start with one epoch', () =>
     withNodes(async (nodes) => {

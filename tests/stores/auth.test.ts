@@ -7,6 +7,7 @@ import { openAuthStore } from '../../db/auth/store.ts'
 import { ACCOUNT_SEARCH, authMigrations, EVENTS } from '../../db/sqlite/migrations/auth.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { authStoreSuite } from './auth-suite.ts'
+import { factorStoreSuite } from './factors-suite.ts'
 import { webhookStoreSuite } from './webhooks-suite.ts'
 
 describe('the auth store on SQLite', () => {
@@ -14,6 +15,7 @@ describe('the auth store on SQLite', () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
   authStoreSuite(() => openAuthStore({ dataDir: join(folder, 'auth') }))
   describe('events and webhooks', () => webhookStoreSuite(() => openAuthStore({ dataDir: join(folder, 'events') })))
+  describe('second factors', () => factorStoreSuite(() => openAuthStore({ dataDir: join(folder, 'factors') })))
 
   test('the numbers of the feed continue after the migration for events, past deleted rows', async () => {
     const dataDir = join(folder, 'before')
@@ -36,8 +38,8 @@ describe('the auth store on SQLite', () => {
       await openAuthStore({ dataDir }, { amqp: true }),
       await openAuthStore({ dataDir }, { amqp: true }),
     ]
-    expect([first.subscribedTypes().size, await first.lastRevocation()]).toEqual([9, 4])
-    expect([again.subscribedTypes().size, await again.lastRevocation()]).toEqual([9, 4])
+    expect([first.subscribedTypes().size, await first.lastRevocation()]).toEqual([12, 4])
+    expect([again.subscribedTypes().size, await again.lastRevocation()]).toEqual([12, 4])
     for (const store of [first, again]) await store.close()
   })
 

@@ -24,6 +24,7 @@ const userOf = (n: number, fields: Partial<User> = {}): User => ({
   allSessionsFrom: 1,
   sessionKept: null,
   tokensFrom: 1,
+  factorsFrom: 0,
   createdAt: NOW + n,
   updatedAt: NOW + n,
   ...fields,

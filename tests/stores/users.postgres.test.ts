@@ -43,6 +43,7 @@ const userOf = (n: number, fields: Partial<User> = {}): User => ({
   sessionKept: null,
   allSessionsFrom: 1,
   tokensFrom: 1,
+  factorsFrom: 0,
   createdAt: n,
   updatedAt: n,
   ...fields,
