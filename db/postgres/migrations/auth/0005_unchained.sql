@@ -13,5 +13,5 @@ CREATE TABLE unchained_audit (
   request_id text COLLATE "C",
   detail text COLLATE "C" NOT NULL,
   -- When it was written, by the clock of the database, for operators. Nothing is decided by it.
-  written_at bigint NOT NULL DEFAULT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+  written_at bigint NOT NULL DEFAULT CAST(date_part('epoch', clock_timestamp()) * 1000 AS bigint)
 );
