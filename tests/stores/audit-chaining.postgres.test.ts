@@ -3,7 +3,7 @@ import { openAuthStore } from '../../db/auth/store.ts'
 import { BATCH } from '../../db/write-in-batches.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { newDatabaseConfig, runStatements, sharedPostgres } from '../support/shared-postgres.ts'
-import { event } from './auth-suite.ts'
+import { account, event, NOW, session } from './auth-suite.ts'
 import { type ChainingNode, examineChain, idsOf, openNode, writeAsFormerNode, writeSlowly } from './chaining-node.ts'
 
 setDefaultTimeout(60_000)
@@ -138,6 +138,22 @@ describe('rows of the audit that are chained after their transaction', () => {
       expect(rows).toEqual([first, second])
       expect([await countUnchained(url), (await examineChain(url)).rows]).toEqual([0, 2])
     }))
+
+  test('check 40: if no row of the audit can be written, nothing is changed', async () => {
+    const config = await newDatabaseConfig()
+    const store = await openAuthStore(config)
+    const user = account()
+    await store.syncAccount(user, NOW, event)
+    await runStatements(
+      adminUrl(config.databaseUrl),
+      `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'No row'; END $$`,
+      'CREATE TRIGGER refuse BEFORE INSERT ON auth.unchained_audit FOR EACH ROW EXECUTE FUNCTION refuse()',
+    )
+    const opened = session(user.userId)
+    await expect(store.openSession(opened, event())).rejects.toThrow()
+    expect(await store.sessionById(opened.id)).toBeNull()
+    await store.close()
+  })
 
   test('more rows than one batch takes are chained by one call', () =>
     withNodes(async ([node], url) => {
