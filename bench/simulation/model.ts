@@ -66,9 +66,9 @@ export interface Measurement {
 /** Milliseconds between two renewals of the row of a node (`services/kit/nodes/nodes.ts`). */
 export const NODE_RENEW_EVERY = 300
 /** Statements of a transaction that ends sessions, before it takes the counter of the feed. */
-const STATEMENTS_BEFORE_COUNTER = 4
-/** Statements from there to the commit: the entries, and the commit itself. */
-const STATEMENTS_WITH_COUNTER = 2
+const STATEMENTS_BEFORE_COUNTER = 3
+/** Statements from there to the commit: the entries, the rows of the audit, the commit itself. */
+const STATEMENTS_WITH_COUNTER = 3
 /** Statements of a transaction that rotates sessions. */
 const STATEMENTS_OF_ROTATION = 5
 /** Calls that share a transaction at most. */

@@ -30,8 +30,8 @@ const statements = {
     INSERT INTO unchained_audit (id, at, type, user_id, actor, ip, request_id, detail)
     SELECT value->>0, CAST(value->>1 AS bigint), value->>2, value->>3, value->>4, value->>5, value->>6, value->>7
     FROM jsonb_array_elements(CAST($rows AS text)::jsonb)`),
-  /** Reads the index, of which a committed transaction shows all rows or, once they are in the chain, none. */
-  first: shared<{ place: number | null }>('SELECT min(place) AS place FROM unchained_audit'),
+  /** Every row that is in the table now has this place or an earlier one. */
+  last: shared<{ place: number | null }>('SELECT max(place) AS place FROM unchained_audit'),
   lockHead: shared<{ value: string }>(`SELECT value FROM facts WHERE name = '${CHAIN_HEAD}' FOR UPDATE`),
   addHead: shared(`INSERT INTO facts (name, value) VALUES ('${CHAIN_HEAD}', '') ON CONFLICT (name) DO NOTHING`),
   batch: shared<UnchainedRow>(`
@@ -70,9 +70,9 @@ export function* addUnchained(tx: Transaction, events: readonly AuditEvent[]): B
  * head makes nodes do that one after another, also one of the previous version, which chains its rows itself. Rows of a
  * transaction that has not committed yet are for a later batch. It skips a row whose id is in the chain already, because
  * other services repeat an event until it is acknowledged.
- * @returns how many rows it took, `BATCH` at most
+ * @returns the place of the last of `BATCH` rows that it took; null when it took every row that was there
  */
-export function* chainBatch(tx: Transaction): Body<number> {
+export function* chainBatch(tx: Transaction): Body<number | null> {
   let end = yield* tx.get(statements.lockHead)
   if (!end) {
     // Someone has removed the head. The next row holds an empty hash, which marks the place of the break.
@@ -81,13 +81,12 @@ export function* chainBatch(tx: Transaction): Body<number> {
   }
   // A later statement than the lock: it sees the rows of whoever had the lock before.
   const rows = yield* tx.all(statements.batch)
-  const [first] = rows
-  if (!first) return 0
+  if (rows.length === 0) return null
   const { head, links } = linksOf(rows, end?.value)
   const chain = yield* tx.get(statements.chain, { links: JSON.stringify(links), head })
   if (chain?.moved !== links.filter(([, seq]) => seq !== null).length)
     throw new Error('A row of the audit was removed before it was chained')
-  return rows.length
+  return rows.length < BATCH ? null : (rows.at(-1)?.place ?? null)
 }
 
 /** Gives each row its number and the hash of the row before it; a null as the number of one that is in the chain already. */
@@ -115,13 +114,15 @@ function linksOf(rows: readonly UnchainedRow[], end: string | undefined) {
  * Makes the function that chains every row whose transaction has committed before the call. Calls that arrive while one
  * runs share the next: the one that runs may have read before.
  */
-export function auditChaining(engine: Engine): () => Promise<void> {
+export function auditChaining(engine: Pick<Engine, 'dialect' | 'get' | 'writeInTurn'>): () => Promise<void> {
   if (engine.dialect === 'sqlite') return async () => undefined
   let running: Promise<void> = Promise.resolve()
   let next: Promise<void> | undefined
   const chainAll = async () => {
-    if (((await engine.get(statements.first))?.place ?? null) === null) return
-    while ((await engine.writeInTurn(chainBatch)) === BATCH);
+    const last = (await engine.get(statements.last))?.place ?? null
+    if (last === null) return
+    // Rows that are written meanwhile may come as quickly as they are chained.
+    for (let place: number | null = 0; place !== null && place < last; ) place = await engine.writeInTurn(chainBatch)
   }
   return () => {
     next ??= running

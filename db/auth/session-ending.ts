@@ -56,8 +56,9 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
     event: AuditEvent,
   ): Body<Ended> {
     const ended = sessions.map((session) => ({ session, ...ending }))
+    const revoked = yield* feed.writeRevocations(tx, yield* end(tx, ended), ended.length)
     if (ended.length > 0) yield* audit.writeEvents(tx, [eventOf(event, ended.length)])
-    return yield* feed.writeRevocations(tx, yield* end(tx, ended), ended.length)
+    return revoked
   }
 
   /** The calls whose session belongs to a user with one of the roles that the call excludes. */
@@ -88,12 +89,11 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
       return { session, ...ending, event: eventOf({ ...event, userId: session.userId }, 1) }
     })
     const ended = ends.filter((each) => each !== null)
+    const { revocations, seq: last } = yield* feed.writeRevocations(tx, yield* end(tx, ended), ended.length)
     yield* audit.writeEvents(
       tx,
       ended.map(({ event }) => event),
     )
-    // Last: all other transactions that end sessions wait for the counter of the feed.
-    const { revocations, seq: last } = yield* feed.writeRevocations(tx, yield* end(tx, ended), ended.length)
     // A list of entries has consecutive numbers.
     const first = last - ended.length + 1
     return ends.map((each) => {

@@ -72,7 +72,7 @@ export async function intoDatabase<Result>(
 async function chainAudit(tx: Executor, databases: readonly DatabaseFile[]): Promise<void> {
   for (const { name: schema } of databases.filter(({ name }) => name === 'auth')) {
     const tables = new Set(await tableNames(tx, schema))
-    while ((await runInTransaction(tx, { schema, tables }, chainBatch)) > 0);
+    while ((await runInTransaction(tx, { schema, tables }, chainBatch)) !== null);
   }
 }
 

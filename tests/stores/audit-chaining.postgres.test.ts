@@ -1,4 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { auditChaining } from '../../db/auth/audit-chaining.ts'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { BATCH } from '../../db/write-in-batches.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
@@ -162,6 +163,34 @@ describe('rows of the audit that are chained after their transaction', () => {
       await node.audit.chainAudit()
       expect([await countUnchained(url), (await examineChain(url)).rows]).toEqual([0, events.length])
       expect(await idsOf(node)).toEqual(events.map(({ id }) => id))
+    }))
+
+  test('a reader does not wait for rows that are written after it asked, as many as they are', () =>
+    withNodes(async ([{ audit, engine }], url) => {
+      const fill = () =>
+        runStatements(
+          url,
+          `INSERT INTO auth.unchained_audit (id, at, type, actor, detail)
+           SELECT gen_random_uuid(), 0, 'test.event', 'anyone', '{}' FROM generate_series(1, ${BATCH})`,
+        )
+      await fill()
+      await fill()
+      const batches: (number | null)[] = []
+      const chain = auditChaining({
+        dialect: engine.dialect,
+        get: (statement, values) => engine.get(statement, values),
+        async writeInTurn(body) {
+          const result = await engine.writeInTurn(body)
+          batches.push(result as number | null)
+          if (batches.length > 5) throw new Error('It never ends')
+          await fill()
+          return result
+        },
+      })
+      await chain()
+      expect(batches).toEqual([BATCH, 2 * BATCH])
+      await audit.chainAudit()
+      expect([await countUnchained(url), (await examineChain(url)).rows]).toEqual([0, 4 * BATCH])
     }))
 
   test('nodes of the previous version, which chain their rows themselves, write the same chain at the same time', () =>
