@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { Load, LoadResult } from './load.ts'
@@ -178,10 +178,16 @@ function cpuOf(pid: number): number {
 
 /** Milliseconds of CPU that a process and its children have used, also those that have ended. */
 export function cpuWithChildren(pid: number): number {
-  const [, , ended, endedSystem] = statOf(pid).slice(11)
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
-  const running = children.reduce((sum, child) => sum + cpuOf(child), 0)
-  return cpuOf(pid) + (Number(ended) + Number(endedSystem)) * 10 + running
+  for (;;)
+    try {
+      const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+      const running = children.reduce((sum, child) => sum + cpuOf(child), 0)
+      const [, , ended, endedSystem] = statOf(pid).slice(11)
+      return cpuOf(pid) + (Number(ended) + Number(endedSystem)) * 10 + running
+    } catch (error) {
+      // A child ended meanwhile: its time is now among those of the children that have ended.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || !existsSync(`/proc/${pid}`)) throw error
+    }
 }
 
 /** The process that started a process. */

@@ -1,7 +1,11 @@
 import { parseArgs } from 'node:util'
 import { openAuthStore } from '../db/auth/store.ts'
+import { AuditChaining } from '../services/auth/audit/chaining.ts'
 import type { AuthStore } from '../services/auth/store/index.ts'
+import { systemClock } from '../services/kit/clock.ts'
 import { DatabaseUnavailable } from '../services/kit/database-unavailable.ts'
+import { silentLog } from '../services/kit/log.ts'
+import { Nodes } from '../services/kit/nodes/nodes.ts'
 import { accountOf, event, HOUR, newSession } from './sessions.ts'
 
 // The rate of one operation of the store of auth, by many callers at once, without HTTP. Prints `ready`, and begins at the
@@ -35,6 +39,12 @@ const { values } = parseArgs({
 })
 const clients = Number(values.clients)
 const store = await openAuthStore({ dataDir: values['data-dir'], databaseUrl: values['database-url'] ?? null })
+const description = { process: '', address: '', version: '' }
+const nodes = new Nodes({ store, description, clock: systemClock, log: silentLog })
+// One of the processes chains the audit of all meanwhile, as the service does.
+const chaining = new AuditChaining({ store, nodes, log: silentLog })
+await nodes.start()
+chaining.start()
 
 /** Repeats a call until the database answers. */
 async function answered<Result>(call: () => Promise<Result>): Promise<Result> {
@@ -111,4 +121,6 @@ await work(0.5)
 console.log('ready')
 for await (const _ of console) break
 console.log(JSON.stringify(await work(Number(values.seconds))))
+await chaining.stop()
+await nodes.stop()
 await store.close()

@@ -160,6 +160,13 @@ export interface Engine {
    */
   write<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result>
   /**
+   * Runs a body whose first statement locks a row, so that all that lock it run one after another. Each further statement
+   * sees what was committed before it. So the body conflicts with no other transaction, but only what the lock covers is
+   * as if no other transaction ran.
+   * @throws as `write`
+   */
+  writeInTurn<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result>
+  /**
    * Makes a write that is called often. On PostgreSQL, calls that arrive while earlier ones run share the next transaction:
    * a statement, a conflict or a commit for each would cost many times as much.
    * @param body runs as in `write`, for a list of calls, and gives a result for each

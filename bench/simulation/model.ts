@@ -67,8 +67,8 @@ export interface Measurement {
 export const NODE_RENEW_EVERY = 300
 /** Statements of a transaction that ends sessions, before it takes the counter of the feed. */
 const STATEMENTS_BEFORE_COUNTER = 3
-/** Statements from there to the commit: the entries, the head of the audit, its rows, the commit itself. */
-const STATEMENTS_WITH_COUNTER = 4
+/** Statements from there to the commit: the entries, the rows of the audit, the commit itself. */
+const STATEMENTS_WITH_COUNTER = 3
 /** Statements of a transaction that rotates sessions. */
 const STATEMENTS_OF_ROTATION = 5
 /** Calls that share a transaction at most. */

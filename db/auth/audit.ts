@@ -4,9 +4,9 @@ import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { type Body, built, dynamic, type Engine, type Transaction, text } from '../engine.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
-import { CHAIN_HEAD, CHAINED_COLUMNS, type ChainedRow, headText, linkOf, parseHead } from '../schema/audit-chain.ts'
+import { CHAIN_HEAD, CHAINED_COLUMNS, type ChainedRow, headText, linkOf } from '../schema/audit-chain.ts'
 import { audit } from '../schema/auth.ts'
-import { storableText } from '../storable-text.ts'
+import { addUnchained, auditChaining } from './audit-chaining.ts'
 import { COUNT, countOf } from './count.ts'
 
 export type Audit = ReturnType<typeof auditStore>
@@ -28,25 +28,6 @@ const statements = {
   setHead: text(`
     INSERT INTO facts (name, value) VALUES ('${CHAIN_HEAD}', $head)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value`),
-  /**
-   * Reads the end of the chain, on PostgreSQL, and which of some ids are in it. The lock of the head makes transactions on
-   * all nodes add their rows one after another. The number follows from the head, because a reader of the audit in its order
-   * would miss rows that a sequence numbers.
-   */
-  end: text<{ head: string | null; lastSeq: number; ids: string }>(`
-    WITH fact AS (SELECT value FROM facts WHERE name = '${CHAIN_HEAD}' FOR UPDATE)
-    SELECT (SELECT value FROM fact) AS head, coalesce((SELECT max(seq) FROM audit), 0) AS "lastSeq",
-      (SELECT coalesce(jsonb_agg(id), '[]')::text FROM audit
-        WHERE id IN (SELECT jsonb_array_elements_text(CAST($ids AS text)::jsonb))) AS ids`),
-  /** Adds rows and sets the head, on PostgreSQL. */
-  addAll: text(`
-    WITH rows AS (
-      INSERT INTO audit (seq, id, at, type, user_id, actor, ip, request_id, detail, prev_hash)
-      SELECT CAST(value->>0 AS bigint), value->>1, CAST(value->>2 AS bigint), value->>3, value->>4, value->>5, value->>6,
-        value->>7, value->>8, decode(value->>9, 'hex')
-      FROM jsonb_array_elements(CAST($rows AS text)::jsonb))
-    INSERT INTO facts (name, value) VALUES ('${CHAIN_HEAD}', $head)
-    ON CONFLICT (name) DO UPDATE SET value = excluded.value`),
   place: built((db) =>
     db
       .select({ seq: audit.seq })
@@ -57,7 +38,8 @@ const statements = {
 
 /** The audit: rows are only added, never changed. */
 export function auditStore(engine: Engine) {
-  const writeEvents = engine.dialect === 'sqlite' ? writeOneByOne : writeAll
+  const writeEvents = engine.dialect === 'sqlite' ? chainEach : addUnchained
+  const chainAudit = auditChaining(engine)
   const add = engine.grouped(
     function* (tx, events: readonly AuditEvent[]) {
       yield* writeEvents(tx, events)
@@ -66,12 +48,10 @@ export function auditStore(engine: Engine) {
     ({ id }) => id,
   )
   return {
-    /**
-     * Adds events to the end of the chain. Transactions write their audit last: on PostgreSQL it locks the head, for which
-     * all others wait.
-     */
+    /** Adds events to the audit. On PostgreSQL they are in the chain a moment later. */
     writeEvents,
     addAuditEvent: add,
+    chainAudit,
     async listAuditEvents(
       filter: AuditFilter,
       request: PageRequest,
@@ -81,6 +61,7 @@ export function auditStore(engine: Engine) {
       const where = matching(filter)
       const from = 'after' in request ? beyond(audit.seq, Number(request.after[0])) : undefined
       const { limit, offset } = pageBounds(request)
+      await chainAudit()
       const page = dynamic((db) =>
         db.select(COLUMNS).from(audit).where(and(where, from)).orderBy(sorted(audit.seq)).limit(limit).offset(offset),
       )
@@ -93,39 +74,20 @@ export function auditStore(engine: Engine) {
       return { ...slice, rows: slice.rows.map(({ seq, ...event }) => event) }
     },
     async placeOfAuditEvent(id: string) {
+      await chainAudit()
       const row = await engine.get(statements.place, { id })
       return row ? [row.seq] : null
     },
   } satisfies Partial<AuthStore> & Record<string, unknown>
 }
 
-/** Reads the head for each event, because a rollback also rolls back the head. */
-function* writeOneByOne(tx: Transaction, events: readonly AuditEvent[]): Body<void> {
+/** Adds events to the end of the chain, on SQLite. Reads the head for each event, because a rollback also rolls back the head. */
+function* chainEach(tx: Transaction, events: readonly AuditEvent[]): Body<void> {
   for (const { actor, at, detail, id, ip, requestId, type, userId } of events) {
     const columns = { id, at, type, userId, actor, ip, requestId, detail: JSON.stringify(detail) }
     const row = yield* tx.get(statements.add, columns)
     if (row) yield* tx.run(statements.setHead, { head: headText(linkOf(NAMES.map((name) => row[name]) as ChainedRow)) })
   }
-}
-
-function* writeAll(tx: Transaction, events: readonly AuditEvent[]): Body<void> {
-  if (events.length === 0) return
-  const end = yield* tx.get(statements.end, { ids: JSON.stringify(events.map(({ id }) => storableText(id))) })
-  const stored = new Set<string>(JSON.parse(end?.ids ?? '[]'))
-  const head = parseHead(end?.head ?? undefined)
-  let seq = Math.max(head?.seq ?? 0, end?.lastSeq ?? 0)
-  let hash = head?.hash ?? ''
-  const rows: ChainedRow[] = []
-  for (const { actor, at, detail, id, ip, requestId, type, userId } of events) {
-    // Other services repeat an event until it is acknowledged.
-    if (stored.has(id)) continue
-    stored.add(id)
-    const texts = [type, userId, actor, ip, requestId, JSON.stringify(detail)]
-    const row: ChainedRow = [++seq, id, at, ...texts.map((value) => value && storableText(value)), hash]
-    rows.push(row)
-    hash = linkOf(row, hash).hash
-  }
-  if (rows.length > 0) yield* tx.run(statements.addAll, { rows: JSON.stringify(rows), head: headText({ seq, hash }) })
 }
 
 function matching({ requestId, since, type, types, userId }: AuditFilter) {

@@ -7,6 +7,7 @@ import { authMigrations as postgres } from '../postgres/migrations/auth.ts'
 import * as schema from '../schema/auth.ts'
 import * as attemptSchema from '../schema/login-attempts.ts'
 import * as refusalSchema from '../schema/refused-logins.ts'
+import * as unchainedSchema from '../schema/unchained-audit.ts'
 import { authMigrations as sqlite } from '../sqlite/migrations/auth.ts'
 import { accountStore } from './accounts.ts'
 import { auditStore } from './audit.ts'
@@ -26,7 +27,7 @@ import { webhookStore } from './webhooks.ts'
 
 const DATABASE: DatabaseDefinition = {
   name: 'auth',
-  schema: { ...schema, ...attemptSchema, ...refusalSchema },
+  schema: { ...schema, ...attemptSchema, ...refusalSchema, ...unchainedSchema },
   sqlite,
   postgres,
 }

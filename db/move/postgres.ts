@@ -1,4 +1,6 @@
+import { chainBatch } from '../auth/audit-chaining.ts'
 import { OWNER } from '../nodes.ts'
+import { runInTransaction } from '../postgres/engine.ts'
 import { type ConnectedNode, connectedNodes, type Executor, withConnection } from '../postgres/inspect/server.ts'
 import { migrate, plannedMigrations } from '../postgres/migrate.ts'
 import { withoutTimeouts } from '../postgres/time-limits.ts'
@@ -23,7 +25,7 @@ const CLOSING_WAIT = 200
 
 /**
  * Runs a copy from the database of a stopped installation, in one transaction that sees one moment. A node that starts
- * meanwhile waits: it needs the same lock.
+ * meanwhile waits: it needs the same lock. Nothing changes in the database but that all rows of the audit are in its chain.
  * @param run gets a function that it calls before it completes the copy: it refuses one that a node may have outdated
  * @throws MoveError when a node runs, or the schema is of another version; PostgresFailure
  */
@@ -39,9 +41,10 @@ export async function fromDatabase<Result>(
       throw new MoveError('source_missing', `There is no schema ${name} in the database of DATABASE_URL`)
     if (pending.length > 0) throw new MoveError('schema_version', `The schema ${name} is of an earlier version`)
   }
-  return await inTransaction(url, 'ISOLATION LEVEL REPEATABLE READ', databases, (sideOf, tx) =>
-    run(sideOf, () => refuseNewNodes(tx)),
-  )
+  return await inTransaction(url, 'ISOLATION LEVEL REPEATABLE READ', databases, async (sideOf, tx) => {
+    await chainAudit(tx, databases)
+    return await run(sideOf, () => refuseNewNodes(tx))
+  })
 }
 
 /**
@@ -63,6 +66,14 @@ export async function intoDatabase<Result>(
     for (const database of databases) await refuseRows(tx, database)
     return await run(sideOf)
   })
+}
+
+/** Chains the rows of the audit that nodes have left when they were killed. Undone if the copy fails. */
+async function chainAudit(tx: Executor, databases: readonly DatabaseFile[]): Promise<void> {
+  for (const { name: schema } of databases.filter(({ name }) => name === 'auth')) {
+    const tables = new Set(await tableNames(tx, schema))
+    while ((await runInTransaction(tx, { schema, tables }, chainBatch)) !== null);
+  }
 }
 
 /** Creates the schema, unless it is there already, empty and of this version. */

@@ -72,6 +72,11 @@ export class Postgres implements Engine {
     return this.writeSince(performance.now(), body)
   }
 
+  /** Runs a body at READ COMMITTED, where others do not count its reads as conflicts with their writes. */
+  writeInTurn<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result> {
+    return this.repeated((pool) => this.transaction(pool, 'ISOLATION LEVEL READ COMMITTED', body))
+  }
+
   grouped<Call, Result>(
     body: (tx: Transaction, calls: readonly Call[]) => Body<readonly Result[]>,
     keyOf: (call: Call) => string,
@@ -135,6 +140,18 @@ export class Postgres implements Engine {
     for (const listener of afterCommit) listener()
     return result as Result
   }
+}
+
+/**
+ * Runs a body on a transaction that is open already. What it calls after its commit is not called.
+ * @param tables the tables that it uses, of the schema
+ */
+export function runInTransaction<Result>(
+  executor: Executor,
+  options: Pick<PostgresOptions, 'schema' | 'tables'>,
+  body: (tx: Transaction) => Body<Result>,
+): Promise<Result> {
+  return runAsync(body(new Transaction(new PostgresConnection(new TranslatedStatements(options), executor))))
 }
 
 /** A name that no other node has, even if two processes have the same name. */
@@ -237,7 +254,7 @@ class TranslatedStatements {
   private readonly translated = new Map<Statement<unknown>, Translated>()
   private readonly builder = drizzle(async () => ({ rows: [] })) as unknown as Builder
 
-  constructor(private readonly options: PostgresOptions) {}
+  constructor(private readonly options: Pick<PostgresOptions, 'schema' | 'tables'>) {}
 
   of(statement: Statement<unknown>): Translated {
     let translated = this.translated.get(statement)

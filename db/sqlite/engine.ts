@@ -118,6 +118,11 @@ export class Sqlite implements Engine {
     })
   }
 
+  /** Runs a body as `write` does: writes to a file run one after another. */
+  writeInTurn<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result> {
+    return this.write(body)
+  }
+
   /** Runs the calls of one turn of the event loop as one write; each alone when one of them throws. */
   grouped<Call, Result>(
     body: (tx: Transaction, calls: readonly Call[]) => Body<readonly Result[]>,

@@ -15,6 +15,7 @@ import { LocalTokenCheck } from '../kit/tokens/check.ts'
 import { Revocations } from '../kit/tokens/revocations.ts'
 import { Codes, Sealing } from '../kit/tokens/sealing.ts'
 import { CacheStatistics } from './accounts/statistics.ts'
+import { AuditChaining } from './audit/chaining.ts'
 import { composeMail } from './challenges/compose.ts'
 import { resealTotps } from './factors/reseal.ts'
 import { authRoutes, FORM_PATHS, READ_PATHS } from './index.ts'
@@ -84,6 +85,7 @@ export async function authService(
   })
   const services = await openServices(runtime, { store, nodes, users, log, mails })
   const { context, dispatcher, feed, heartbeat, revocations, rotation } = services
+  const chaining = new AuditChaining({ store, nodes, log })
   const { internalKeys, mfa, operatorKeys, supportRole } = config
   let catchingUp: Promise<void> | undefined
   const guarded = guard({
@@ -157,6 +159,7 @@ export async function authService(
     assertReady,
     async start() {
       await nodes.start()
+      chaining.start()
       // Refresh tokens that were used before the restart may still be in their grace.
       heartbeat.start()
       feed.subscription?.start()
@@ -182,6 +185,7 @@ export async function authService(
       await rotation.stop()
       await feed.subscription?.stop()
       await Promise.all([mails.stop(), dispatcher.stop()])
+      await chaining.stop()
       await nodes.stop()
       sender.close()
       await store.recordHeartbeat(clock.now()).catch((error) => log.error({ event: 'alive.failed', err: error }))

@@ -157,6 +157,34 @@ test('move copies an installation to PostgreSQL and back: every row, and the num
   expect(contents(back)).toEqual(contents(original))
 })
 
+test('rows of the audit that a killed node has left unchained are at the end of the chain after a move to files', async () => {
+  const url = await server.newDatabase()
+  expect((await move(original, url)).status).toBe(0)
+  const run = (...statements: string[]) => server.run(databaseOf(url), ...statements)
+  await run(
+    `INSERT INTO auth.unchained_audit (id, at, type, actor, detail)
+     SELECT 'left-' || n, n, 'test.left', 'anyone', '{}' FROM generate_series(1, 3) AS n`,
+  )
+  const toFiles = async () => {
+    const directory = folder.fresh()
+    return { directory, ...(await move(folder.fresh(), `sqlite:${directory}`, { DATABASE_URL: url })) }
+  }
+  // A move that fails leaves them as they were.
+  await run("UPDATE auth.audit SET actor = 'nobody' WHERE seq = 1")
+  expect((await toFiles()).stdout).toContain('not_verified')
+  expect(String(await run('SELECT count(*) FROM auth.unchained_audit'))).toBe('3')
+  const [[actor]] = rowsOf(join(original, 'auth.sqlite'), 'SELECT actor FROM audit WHERE seq = 1') as [[string]]
+  await run(`UPDATE auth.audit SET actor = '${actor}' WHERE seq = 1`)
+
+  const { directory, status, stderr } = await toFiles()
+  expect([status, stderr]).toEqual([0, ''])
+  const ids = rowsOf(join(directory, 'auth.sqlite'), 'SELECT id FROM audit ORDER BY seq').flat()
+  const before = rowsOf(join(original, 'auth.sqlite'), 'SELECT id FROM audit ORDER BY seq').flat()
+  expect(ids).toEqual([...before, 'left-1', 'left-2', 'left-3'])
+  const doctor = await runTool(['doctor', '--only', 'audit.chain'], { env: ownSettings(directory) })
+  expect([doctor.status, doctor.stdout]).toEqual([0, expect.stringContaining(`${ids.length} rows, head `)])
+})
+
 test('after a move the installation goes on: passwords, sessions, keys, choices, searches, numbers', async () => {
   const url = await server.newDatabase()
   expect((await move(original, url)).status).toBe(0)
@@ -205,6 +233,8 @@ test('move says that it cannot see every node behind a pooler', async () => {
 
 /** Tables of PostgreSQL alone, for what a process with files has in its memory. */
 const OF_RUNNING_NODES: unknown[] = ['leases', 'login_attempts', 'nodes', 'refused_logins', 'subscribers']
+/** Tables of PostgreSQL alone that a move empties into others first. */
+const EMPTIED: unknown[] = ['unchained_audit']
 /** Tables that only nodes of the version before use: a later release removes them. */
 const FORMER: unknown[] = ['password_resets']
 
@@ -219,7 +249,7 @@ test('both kinds of database have the same tables: a table that only one has wou
     const sql = `SELECT table_name FROM information_schema.tables WHERE table_schema = '${name}' ORDER BY table_name COLLATE "C"`
     const moved = (await server.run(databaseOf(url), sql))
       .flat()
-      .filter((table) => ![...OF_RUNNING_NODES, ...FORMER].includes(table))
+      .filter((table) => ![...OF_RUNNING_NODES, ...EMPTIED, ...FORMER].includes(table))
     expect([name, moved]).toEqual([name, tables.flat()])
   }
 })

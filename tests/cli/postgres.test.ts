@@ -128,6 +128,28 @@ describe('backups, with a DATABASE_URL,', () => {
     })
     expect(sound.checks.find(({ id }: { id: string }) => id === 'users.rows').message).toBe('users: 1, outbox: 0')
 
+    const leave = (writtenAt: string) =>
+      server.run(
+        name,
+        `INSERT INTO auth.unchained_audit (id, at, type, actor, detail, written_at)
+         VALUES (gen_random_uuid(), 0, 'test.left', 'anyone', '{}', ${writtenAt})`,
+      )
+    const doctor = async () => (await json('doctor --only audit.chain', { DATABASE_URL: copy })).items[0]
+    const chain = (await doctor()).message
+    await leave('DEFAULT')
+    expect(await doctor()).toMatchObject({ status: 'ok', message: `${chain}; 1 row not chained yet` })
+    await leave("CAST(date_part('epoch', now()) * 1000 AS bigint) - 600000")
+    const late = await doctor()
+    expect([late.status, late.message]).toEqual([
+      'warning',
+      expect.stringMatching(/; 2 rows not chained yet, for 6\d\d s$/),
+    ])
+    const { checks } = await verify()
+    expect(checks.find(({ id }: { id: string }) => id === 'audit')).toMatchObject({
+      status: 'ok',
+      message: expect.stringMatching(/^The audit's chain of \d+ rows is intact; the next start chains 2 more$/),
+    })
+
     const failing = async (more: Record<string, string> = {}) => {
       const { checks, error, exit } = await verify(more)
       expect([exit, error.code]).toEqual([10, 'backup_damaged'])

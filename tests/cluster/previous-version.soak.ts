@@ -11,8 +11,9 @@ import { newAddresses, systemSettings } from '../support/settings.ts'
 import { newSystemDatabase, type SystemDatabase } from '../support/system-database.ts'
 import { ROOT, runTool, temporary } from '../support/tool.ts'
 
-/** The last commit without the newest migrations (`0002_nodes`): move it on when a migration is added. */
-const PREVIOUS = process.env.SOAK_PREVIOUS ?? 'e6c935cbae3b742eb9f3d31bf5cf391b4b7f1d4c'
+/** The last commit without the newest migration: move both on when one is added. */
+const PREVIOUS = process.env.SOAK_PREVIOUS ?? '9fb91c0794112fac9c579c25204a69dd94325813'
+const NEWEST = '0005_unchained'
 
 const folder = temporary('previous')
 afterAll(() => folder.remove())
@@ -58,6 +59,7 @@ describe('a node of the previous version', () => {
       printed += text
     }
     let node = await serve(await unpackPrevious(), env, print)
+    let beside: Process | undefined
     try {
       const module = { id: 'map', name: 'map', description: '', version: '1', requires: [] }
       expect((await call(system.url.modules, 'POST /modules', { headers: as.operator, body: module })).status).toBe(201)
@@ -65,11 +67,17 @@ describe('a node of the previous version', () => {
       await eventually(() => load.rounds() > 20)
       const migrated = await runTool(['migrate'], { env })
       expect([migrated.status, migrated.stderr]).toEqual([0, ''])
-      expect(migrated.stdout).toContain('0002_nodes')
+      expect(migrated.stdout).toContain(NEWEST)
       const before = load.rounds()
       await eventually(() => load.rounds() > before + 50)
-      const { users, wrong } = await load.stop()
-      expect(wrong).toEqual([])
+      // Nodes of both versions write to the audit at once.
+      const nextAddresses = newAddresses('together')
+      const nextEnv = { ...env, ...systemSettings(folder.fresh(), nextAddresses), NODE_NAME: 'beside' }
+      beside = await serve(ROOT, nextEnv, print)
+      const nextLoad = startLoad({ url: nextAddresses.url })
+      await eventually(() => nextLoad.rounds() > 50)
+      const [{ users, wrong }, onNext] = await Promise.all([load.stop(), nextLoad.stop()])
+      expect([wrong, onNext.wrong]).toEqual([[], []])
       // The notices too were delivered, without a failure that is only logged.
       await eventually(async () => (await countNotices(database)) === 0)
       expect(printed.split('\n').filter((line) => /"level":[45]0/.test(line))).toEqual([])
@@ -86,8 +94,8 @@ describe('a node of the previous version', () => {
       const audit = await runTool(['backup', 'verify', '--from', database.addressOf('auth')], { env })
       expect([audit.status, audit.stdout]).toEqual([0, expect.any(String)])
     } finally {
-      node.kill('SIGKILL')
-      await node.exited
+      for (const process of [node, beside]) process?.kill('SIGKILL')
+      await Promise.all([node.exited, beside?.exited])
       await database.remove()
     }
   })

@@ -131,7 +131,7 @@ const databaseRules: ImportRule[] = [
       `db/${name}/**`,
       'db/*.ts',
       `db/schema/${name}.ts`,
-      'db/schema/{audit-chain,login-attempts,refused-logins}.ts',
+      'db/schema/{audit-chain,login-attempts,refused-logins,unchained-audit}.ts',
       pureRules(name),
       ...PLAIN_KIT,
       ...QUERIES,

@@ -11,6 +11,7 @@ import * as attemptSchema from '../../db/schema/login-attempts.ts'
 import * as nodeSchema from '../../db/schema/nodes.ts'
 import * as refusalSchema from '../../db/schema/refused-logins.ts'
 import * as subscriberSchema from '../../db/schema/subscribers.ts'
+import * as unchainedSchema from '../../db/schema/unchained-audit.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { databases as databaseFiles } from '../../services/databases.ts'
 import { sharedPostgres } from '../support/shared-postgres.ts'
@@ -187,7 +188,7 @@ const OWNER = { owner: { type: 'text C', notNull: true, primaryKey: 0 } }
 const FORMER_TABLES = ['password_resets']
 
 /** Tables of PostgreSQL alone, for what its nodes share. A service has those that it needs. */
-const SHARED_TABLES = { ...attemptSchema, ...nodeSchema, ...refusalSchema, ...subscriberSchema }
+const SHARED_TABLES = { ...attemptSchema, ...nodeSchema, ...refusalSchema, ...subscriberSchema, ...unchainedSchema }
 
 /** The shared tables that migrations create. */
 function sharedTablesOf(migrations: readonly { sql: string }[]) {

@@ -222,6 +222,7 @@ async function doubled(rows: Rows): Promise<string[]> {
   const existing = new Set([...users, ...removed].map(({ id }) => id))
   for (const id of about.keys()) if (id !== null && !existing.has(id)) wrong.push(`an event about ${id}, who never was`)
 
+  await eventually(async () => (await rows('auth', 'SELECT 1 FROM unchained_audit LIMIT 1')).length === 0)
   const audit = await rows('auth', 'SELECT id, type, user_id, detail FROM audit ORDER BY seq')
   const rowsAbout = Map.groupBy(audit, ({ user_id }) => user_id)
   let created = 0

@@ -119,6 +119,7 @@ describe('several nodes on one PostgreSQL', () => {
         nodes,
         all.map((added) => (node) => node.addAuditEvent(added)),
       )
+      await nodes[0].chainAudit()
       expect(await examineCopy(url)).toEqual({ rows: 61, head: expect.any(String) })
       const { rows } = await nodes[0].listAuditEvents({}, { size: 100, page: 1 })
       expect(rows.map((row) => row.id).toSorted()).toEqual([repeated, ...events].map((row) => row.id).toSorted())
@@ -129,10 +130,12 @@ describe('several nodes on one PostgreSQL', () => {
     (tamper) =>
       withNodes(async (nodes, url) => {
         for (let n = 0; n < 3; n++) await nodes[0].addAuditEvent(event())
+        await nodes[0].chainAudit()
         const sql = new SQL({ url, max: 1 })
         await sql.unsafe(`${tamper} WHERE name = '${CHAIN_HEAD}'`)
         await sql.close()
         await nodes[1].addAuditEvent(event())
+        await nodes[1].chainAudit()
         expect(await examineCopy(url)).toMatchObject({ rows: 3, fault: expect.stringContaining('The chain breaks at') })
       }),
   )

@@ -1,9 +1,12 @@
+import { SECOND } from '../../../services/kit/clock.ts'
 import { counted } from '../../terminal/terminal.ts'
-import { type Check, failed, ok, skipped } from './check.ts'
+import { type Check, failed, ok, skipped, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
 
 /** Printed characters of the chain's head: enough that nobody can forge a chain with the same head. */
 const HEAD_LENGTH = 32
+/** Milliseconds within which a node chains a row, also when the one that did it has died. */
+const UNCHAINED_AT_MOST = 30 * SECOND
 
 export const auditChecks: Check[] = [
   {
@@ -16,7 +19,12 @@ export const auditChecks: Check[] = [
       // A backup has the original rows.
       if (chain.fault !== undefined)
         return failed(chain.fault, `ch202 backup verify${databaseUrl === undefined ? '' : ' --from …'}`)
-      return ok(`${counted(chain.rows, 'row')}, head ${chain.head.slice(0, HEAD_LENGTH)}`)
+      const intact = `${counted(chain.rows, 'row')}, head ${chain.head.slice(0, HEAD_LENGTH)}`
+      const { rows, waiting } = chain.unchained ?? { rows: 0, waiting: 0 }
+      if (rows === 0) return ok(intact)
+      const message = `${intact}; ${counted(rows, 'row')} not chained yet`
+      if (waiting < UNCHAINED_AT_MOST) return ok(message)
+      return warning(`${message}, for ${Math.round(waiting / SECOND)} s`, 'ch202 logs auth --level error')
     }),
   },
 ]

@@ -107,26 +107,9 @@ export class InspectedSchema {
     return (await this.rows('SELECT 1 FROM users.users WHERE is_admin = 1 LIMIT 1')).length > 0
   }
 
-  /** Checks the chain of the audit. */
-  auditChain(): Promise<ChainReport> {
-    return this.read(async (tx) => {
-      const [fact] = await tx.unsafe('SELECT value FROM auth.facts WHERE name = $1', [CHAIN_HEAD])
-      const check = new ChainCheck(parseHead(fact?.value))
-      for (let after = '-9223372036854775808'; ; ) {
-        const rows = (await tx
-          .unsafe(`SELECT ${CHAINED_COLUMNS} FROM auth.audit WHERE seq > $1 ORDER BY seq LIMIT ${PAGE}`, [after])
-          .values()) as unknown[][]
-        for (const row of rows) {
-          const report = check.add(
-            row.map((value) => (typeof value === 'bigint' ? Number(value) : value)) as ChainedRow,
-          )
-          if (report) return report
-        }
-        const last = rows.at(-1)
-        if (!last) return check.end()
-        after = String(last[0])
-      }
-    })
+  /** Checks the chain of the audit, and counts the rows that a node has not put into it yet. */
+  auditChain(): Promise<AuditReport> {
+    return this.read(async (tx) => ({ ...(await walkChain(tx)), unchained: await unchainedRows(tx) }))
   }
 
   /** Counts the mails that have waited since before a time (ms since the epoch), with the reasons of their last failures. */
@@ -233,6 +216,45 @@ export class InspectedSchema {
   private read<Result>(run: (tx: Executor) => Promise<Result>): Promise<Result> {
     return inspecting(this.url, run)
   }
+}
+
+interface AuditReport extends ChainReport {
+  /** Rows that are not in the chain yet. A file has none: absent. */
+  unchained?: UnchainedRows
+}
+
+interface UnchainedRows {
+  rows: number
+  /** For how many milliseconds the first has waited; 0 without a row. */
+  waiting: number
+}
+
+async function walkChain(tx: Executor): Promise<ChainReport> {
+  const [fact] = await tx.unsafe('SELECT value FROM auth.facts WHERE name = $1', [CHAIN_HEAD])
+  const check = new ChainCheck(parseHead(fact?.value))
+  for (let after = '-9223372036854775808'; ; ) {
+    const rows = (await tx
+      .unsafe(`SELECT ${CHAINED_COLUMNS} FROM auth.audit WHERE seq > $1 ORDER BY seq LIMIT ${PAGE}`, [after])
+      .values()) as unknown[][]
+    for (const row of rows) {
+      const report = check.add(row.map((value) => (typeof value === 'bigint' ? Number(value) : value)) as ChainedRow)
+      if (report) return report
+    }
+    const last = rows.at(-1)
+    if (!last) return check.end()
+    after = String(last[0])
+  }
+}
+
+async function unchainedRows(tx: Executor): Promise<UnchainedRows> {
+  const [table] = await tx.unsafe("SELECT to_regclass('auth.unchained_audit') IS NOT NULL AS exists")
+  // A schema of the previous version.
+  if (!table.exists) return { rows: 0, waiting: 0 }
+  const [row] = await tx.unsafe(
+    `SELECT count(*) AS rows, coalesce(extract(epoch FROM clock_timestamp()) * 1000 - min(written_at), 0) AS waiting
+     FROM auth.unchained_audit`,
+  )
+  return { rows: Number(row.rows), waiting: Math.max(0, Math.round(Number(row.waiting))) }
 }
 
 /** Compares users with the password cache by id and version, as for files. */

@@ -74,9 +74,10 @@ async function keyCheck(schema: InspectedSchema, opens: OpensKey): Promise<Resul
 }
 
 async function chainCheck(schema: InspectedSchema): Promise<Result> {
-  const { fault, rows } = await schema.auditChain()
+  const { fault, rows, unchained } = await schema.auditChain()
   if (fault !== undefined) return { ok: false, message: fault }
-  return { ok: true, message: `The audit's chain of ${rows} ${rows === 1 ? 'row' : 'rows'} is intact` }
+  const rest = unchained?.rows ? `; the next start chains ${unchained.rows} more` : ''
+  return { ok: true, message: `The audit's chain of ${rows} ${rows === 1 ? 'row' : 'rows'} is intact${rest}` }
 }
 
 async function checked(id: string, run: () => Promise<Result>): Promise<Check> {

@@ -12,10 +12,15 @@ export interface AuditFilter {
   requestId?: string
 }
 
-/** The rows of the audit. Events for other systems are in `EventStore`. */
+/** The rows of the audit. Lists have every row that was written before they were asked for. Events for other systems are in `EventStore`. */
 export interface AuditStore {
   /** Adds a row. Does nothing when a row with this id exists. */
   addAuditEvent(event: AuditEvent): Promise<void>
+  /**
+   * Puts every row that was written before the call into the chain. Where several nodes may run, rows are written without a
+   * place in it.
+   */
+  chainAudit(): Promise<void>
   listAuditEvents(
     filter: AuditFilter,
     request: PageRequest,
