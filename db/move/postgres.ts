@@ -1,3 +1,4 @@
+import type { TransactionSQL } from 'bun'
 import { chainBatch } from '../auth/audit-chaining.ts'
 import { OWNER } from '../nodes.ts'
 import { runInTransaction } from '../postgres/engine.ts'
@@ -69,7 +70,7 @@ export async function intoDatabase<Result>(
 }
 
 /** Chains the rows of the audit that nodes have left when they were killed. Undone if the copy fails. */
-async function chainAudit(tx: Executor, databases: readonly DatabaseFile[]): Promise<void> {
+async function chainAudit(tx: TransactionSQL, databases: readonly DatabaseFile[]): Promise<void> {
   for (const { name: schema } of databases.filter(({ name }) => name === 'auth')) {
     const tables = new Set(await tableNames(tx, schema))
     while ((await runInTransaction(tx, { schema, tables }, chainBatch)) !== null);
@@ -116,7 +117,7 @@ function inTransaction<Result>(
   url: string,
   mode: string,
   databases: readonly DatabaseFile[],
-  run: (sideOf: (name: string) => PostgresSide, tx: Executor) => Promise<Result>,
+  run: (sideOf: (name: string) => PostgresSide, tx: TransactionSQL) => Promise<Result>,
 ): Promise<Result> {
   return withConnection(
     url,

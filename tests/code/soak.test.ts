@@ -18,7 +18,9 @@ describe('bun run soak', () => {
       .ended
     expect([status, stdout]).toEqual([2, ''])
     expect(stderr).toMatch(message)
-    expect(stderr).toContain('bun run soak [--postgres [--only stores,contract,documents,tool,commits,faults,cluster]]')
+    expect(stderr).toContain(
+      'bun run soak [--postgres [--only stores,contract,documents,security,tool,commits,faults,cluster]]',
+    )
   })
 })
 

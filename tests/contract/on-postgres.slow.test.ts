@@ -4,6 +4,7 @@ import { runOnPostgres } from '../support/on-postgres.ts'
 runOnPostgres(import.meta.dir, {
   'search-merging.slow.test.ts': 'the merging of the index of searches is that of SQLite',
   'issuer.slow.test.ts': 'starts processes, whose settings are the subject',
+  'foreign-hashes.slow.test.ts': 'checks hashes of other products, which no database does',
   'idle.slow.test.ts': 'waits for connections of clients, which the database does not change',
   'on-postgres.slow.test.ts': 'is this file',
 })
