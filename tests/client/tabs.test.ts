@@ -93,7 +93,6 @@ async function refreshAll(pages: Page[], count: number): Promise<void> {
 }
 
 const EVERYTHING: readonly Lacking[] = []
-const NO_LOCKS: readonly Lacking[] = ['navigator.locks']
 const NEITHER: readonly Lacking[] = ['navigator.locks', 'BroadcastChannel']
 
 test(
@@ -120,7 +119,6 @@ test('five tabs refresh tokens that are valid for two seconds', async () => {
 
 describe.each([
   ['a browser', EVERYTHING, 5, 60],
-  ['a browser without locks', NO_LOCKS, 3, 3],
   ['a browser without locks and channels', NEITHER, 3, 3],
 ] as const)('in %s', (_, lacking, tabCount, count) => {
   test(
