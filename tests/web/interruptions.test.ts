@@ -238,7 +238,7 @@ describe('the link in a mail', () => {
     const before = await rows()
     for (const { link } of opened)
       for (const method of ['GET', 'HEAD', 'GET']) {
-        const answer = await fetch(link, { method })
+        const answer = await fetch(new URL(link, here.system.url.web), { method })
         expect(answer.status).toBe(200)
         await answer.text()
       }
