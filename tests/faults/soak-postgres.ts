@@ -50,6 +50,14 @@ export const PARTS: readonly Part[] = [
   { name: 'documents', traits: [], files: './tests/documents/on-postgres.soak.ts' },
   { name: 'security', traits: [], files: './tests/security/on-postgres.soak.ts' },
   { name: 'tool', traits: [], files: './tests/cli/on-postgres.soak.ts' },
+  ...['roles', 'encodings', 'repairs', 'django'].map(
+    (subject): Part => ({
+      name: 'imports',
+      label: subject,
+      traits: [],
+      files: `./tests/cli/import-${subject}.soak.ts`,
+    }),
+  ),
   ...COMMITS.map((traits) => ({
     name: 'commits',
     traits,
