@@ -83,7 +83,8 @@ describe('13: a login of an account with a second factor', () => {
       [/Password/, `${PASSWORD}\r`],
       [/Code of your app/, '000000\r'],
       [/Wrong[\s\S]*Code of your app/, '000001\r'],
-      [/Wrong[\s\S]*Code of your app/, '000002\r'],
+      // Not the line of the question before, which is drawn again with the answer (◇).
+      [/◇[\s\S]*◆\s+Wrong[\s\S]*Code of your app/, '000002\r'],
     ]).ended
     expect([status, screen]).toEqual([4, expect.stringMatching(/\(invalid_code.*\)\s+→ ch202 login /)])
   })

@@ -44,6 +44,7 @@ const WITHOUT_DATABASE = new Set([
 /** Operations of other methods than GET that only read, or that have nothing to write. */
 const READS = new Set([
   'POST /api/v1/auth/introspect',
+  'POST /api/v1/auth/passkeys/login-options',
   'POST /api/v1/auth/sync/password',
   'POST /api/v1/auth/validate-token',
   'POST /api/v1/users/announcements/send',
@@ -143,9 +144,16 @@ const withDatabase = async () => {
   return { database: databaseOf(url), system, url }
 }
 
-/** Waits until the database answers, and then uses every service. */
-async function expectRecovery({ url }: ProcessSystem, { id, tokens }: TestUser) {
-  await eventually(async () => (await call(url.auth, 'GET /health/db')).status === 200)
+const statuses = async (requests: Promise<Answer>[]) => (await Promise.all(requests)).map(({ status }) => status)
+
+/** The statuses of the checks of the database of each service. */
+const databaseChecks = ({ url }: ProcessSystem) =>
+  statuses([url.auth, url.users, url.modules].map((service) => call(service, 'GET /health/db')))
+
+/** Waits until the database answers each service, and then uses them. */
+async function expectRecovery(system: ProcessSystem, { id, tokens }: TestUser) {
+  const { url } = system
+  await eventually(async () => (await databaseChecks(system)).every((status) => status === 200))
   // Balancers send requests to it again.
   await eventually(async () => (await call(url.auth, 'GET /health/ready')).status === 200)
   const user = await registerUser({ url })
@@ -241,7 +249,20 @@ describe('an instance whose PostgreSQL', () => {
     const operations = await everyOperation(system, url)
     await setReadOnly('on')
     try {
-      await eventually(async () => (await call(system.url.auth, 'GET /health/db')).status === 503)
+      // Connections that were ended are replaced at their next use.
+      await eventually(async () => {
+        const bearer = { headers: as.bearer(user.tokens.access_token) }
+        const reads = [
+          () => call(system.url.auth, 'GET /api/v1/auth/me', bearer),
+          () => call(system.url.users, `GET /api/v1/users/${user.id}`, OPERATOR),
+          () => call(system.url.modules, 'GET /api/v1/modules', bearer),
+        ]
+        const answered = await statuses([...reads, ...reads, ...reads, ...reads].map((read) => read()))
+        return (
+          answered.every((status) => status === 200) &&
+          (await databaseChecks(system)).every((status) => status === 503)
+        )
+      })
       await sendAll(operations, ({ name, success }, answer) => {
         const reads = name.startsWith('GET') ? !WRITES.has(name) : READS.has(name)
         if (reads) expect([name, answer.status]).toEqual([name, success])
