@@ -3,20 +3,14 @@ import { runOnPostgres } from '../support/on-postgres.ts'
 
 /** Files that the suite runs: what reads and writes most. `bun run soak --postgres` runs all but those of `NEVER`. */
 const SLICE = [
-  'assurance.test.ts',
   'challenges.test.ts',
   'factors.test.ts',
-  'keys-and-audit.test.ts',
   'login.test.ts',
   'modules.test.ts',
-  'password-reset.test.ts',
-  'propagation.test.ts',
   'revocation.test.ts',
   'sessions.test.ts',
   'tokens.test.ts',
   'users.test.ts',
-  'users-list.test.ts',
-  'webhooks.test.ts',
 ]
 const REFUSED_BEFORE = 'is about what is refused before any database is asked'
 const NEVER: Record<string, string> = {

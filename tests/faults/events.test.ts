@@ -7,6 +7,7 @@ import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { processes } from '../support/processes.ts'
 import type { System } from '../support/system.ts'
+import { sliced } from '../support/whole.ts'
 import { type Between, startProxy } from './proxy.ts'
 
 setDefaultTimeout(120_000)
@@ -35,7 +36,7 @@ describe('a service killed between a change and its event', () => {
     ['before-commit:2', true],
   ]
 
-  test.concurrent.each(POINT_OF)(
+  test.concurrent.each(sliced(POINT_OF, 2))(
     '%s of users: an event is sent exactly once if the change was committed, and else not at all',
     async (point, hasEvent) => {
       const system = await processes('apart', { ...ENV, FAULT: point }, { preload: POINTS })

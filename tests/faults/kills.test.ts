@@ -1,11 +1,12 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { processes } from '../support/processes.ts'
 import { LAYOUTS } from '../support/settings.ts'
+import { sliced } from '../support/whole.ts'
 import { killRounds } from './rounds.ts'
 
 setDefaultTimeout(120_000)
 
-describe.each(LAYOUTS)('services %s', (layout) => {
+describe.each(sliced(LAYOUTS, 2))('services %s', (layout) => {
   test.concurrent('check 32: kills under sixteen writers lose no acknowledged write and restore no revoked token', async () => {
     const system = await processes(layout, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
     const seed = Date.now()

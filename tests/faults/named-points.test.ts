@@ -12,6 +12,7 @@ import type { Name } from '../support/settings.ts'
 import { LAYOUTS } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import { launch, ownSettings, temporary } from '../support/tool.ts'
+import { sliced } from '../support/whole.ts'
 
 setDefaultTimeout(120_000)
 
@@ -153,7 +154,7 @@ const TABLE: Killed[] = [
   },
 ]
 
-describe.each(LAYOUTS)('checks 12, 14 and 32: a kill at a commit, services %s', (layout) => {
+describe.each(sliced(LAYOUTS, 2))('checks 12, 14 and 32: a kill at a commit, services %s', (layout) => {
   for (const point of ['before-commit', 'after-commit'] as const)
     test.concurrent(`${point.replace('-', ' the ')}, without an answer: the change is complete or absent, and ended sessions stay ended`, async () => {
       const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: `${GRACE}s`, FAULT: point }

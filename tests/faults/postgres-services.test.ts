@@ -10,6 +10,7 @@ import { type Answer, as, call, type Options } from '../support/http.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { type ProcessSystem, processes } from '../support/processes.ts'
 import { launch, ownSettings, temporary } from '../support/tool.ts'
+import { sliced, WHOLE } from '../support/whole.ts'
 import { Writer } from './ledger.ts'
 import { endAndRemove } from './left-behind.ts'
 import { startPostgresLine } from './postgres-line.ts'
@@ -219,7 +220,7 @@ describe('an instance whose PostgreSQL', () => {
     }
   }
 
-  test.each([
+  const outages = [
     ['is away', () => server.kill().then(() => () => server.start())],
     [
       'answers nothing',
@@ -229,20 +230,24 @@ describe('an instance whose PostgreSQL', () => {
       },
     ],
     ['is slow, because each statement waits for a lock,', lockTables],
-  ] as const)('%s answers 503 within two seconds at each operation that needs it, and recovers', async (_, begin) => {
-    const user = await registerUser(system)
-    const operations = await everyOperation(system, url)
-    const end = await begin()
-    try {
-      await sendAll(operations, ({ name, success }, answer) => {
-        if (WITHOUT_DATABASE.has(name)) expect([name, answer.status]).toEqual([name, success])
-        else expectUnavailable(name, answer)
-      })
-    } finally {
-      await end()
-    }
-    await expectRecovery(system, user)
-  })
+  ] as const
+  test.each(sliced(outages, 3))(
+    '%s answers 503 within two seconds at each operation that needs it, and recovers',
+    async (_, begin) => {
+      const user = await registerUser(system)
+      const operations = await everyOperation(system, url)
+      const end = await begin()
+      try {
+        await sendAll(operations, ({ name, success }, answer) => {
+          if (WITHOUT_DATABASE.has(name)) expect([name, answer.status]).toEqual([name, success])
+          else expectUnavailable(name, answer)
+        })
+      } finally {
+        await end()
+      }
+      await expectRecovery(system, user)
+    },
+  )
 
   test('is read-only answers reads, and 503 at each operation that writes; it recovers', async () => {
     const user = await registerUser(system)
@@ -259,8 +264,7 @@ describe('an instance whose PostgreSQL', () => {
         ]
         const answered = await statuses([...reads, ...reads, ...reads, ...reads].map((read) => read()))
         return (
-          answered.every((status) => status === 200) &&
-          (await databaseChecks(system)).every((status) => status === 503)
+          answered.every((status) => status === 200) && (await databaseChecks(system)).every((status) => status === 503)
         )
       })
       await sendAll(operations, ({ name, success }, answer) => {
@@ -275,8 +279,9 @@ describe('an instance whose PostgreSQL', () => {
   })
 })
 
-describe('an instance behind a slow line to PostgreSQL', () => {
-  test('answers 503 within two seconds, and recovers when the line is quick again', async () => {
+// The suite has outages of other kinds.
+if (WHOLE)
+  test('an instance behind a slow line to PostgreSQL answers 503 within two seconds, and recovers when the line is quick again', async () => {
     const line = await startPostgresLine(server.port)
     const direct = await server.newDatabase()
     const DATABASE_URL = line.addressOf(direct)
@@ -301,7 +306,6 @@ describe('an instance behind a slow line to PostgreSQL', () => {
       line.stop()
     }
   })
-})
 
 describe('an instance whose PostgreSQL has a full disk', () => {
   test('answers 503 at each write that has no room, and recovers when there is room; nothing acknowledged is lost', async () => {

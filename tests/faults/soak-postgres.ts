@@ -43,12 +43,35 @@ const CLUSTER = ['cluster', 'contract', 'documents', 'revocation', 'refresh', 'l
 /** Files of `tests/cluster` with faults or servers of their own, over the balancer of the tests. */
 const FAULTS = ['slice', 'faults', 'deliveries-with-faults', 'failover', 'patroni', 'previous-version']
 
+/** Files of which the suite runs a slice (`tests/support/whole.ts`), beside those that are in other parts. */
+const WHOLE = [
+  'client/tabs',
+  'cli/doctor',
+  'cli/tables',
+  'cluster/failover',
+  'faults/events',
+  'faults/kills',
+  'faults/named-points',
+  'faults/session-model',
+  'fuzz/fuzz',
+  'security/enumeration',
+  'security/factors',
+  'security/known-addresses',
+  'security/reset',
+  'web/accessibility',
+  'web/attacks/enumeration',
+  'web/attacks/in-chromium',
+  'web/factors',
+]
+
 /** Parts of `bun run soak --postgres`. */
 export const PARTS: readonly Part[] = [
   ...STORES.map((traits) => ({ name: 'stores', traits, files: 'tests/stores' })),
   ...CONTRACT.map((traits) => ({ name: 'contract', traits, files: './tests/contract/on-postgres.slow.test.ts' })),
   { name: 'documents', traits: [], files: './tests/documents/on-postgres.soak.ts' },
   { name: 'security', traits: [], files: './tests/security/on-postgres.soak.ts' },
+  ...WHOLE.map((file): Part => ({ name: 'whole', label: file, traits: [], files: `./tests/${file}.test.ts` })),
+  { name: 'field', traits: [], files: './tests/code/user-field.soak.ts' },
   { name: 'tool', traits: [], files: './tests/cli/on-postgres.soak.ts' },
   ...['roles', 'encodings', 'repairs', 'django'].map(
     (subject): Part => ({
@@ -111,7 +134,7 @@ async function runPart({ env = () => ({}), files, label, name, times = 1, traits
   const counts = { passed: 0, failed: 0 }
   const figures: Record<string, number> = {}
   for (let run = 0; run < times; run++) {
-    const variables = { CH202_TEST_POSTGRES: traits.join(), ...env() }
+    const variables = { CH202_TESTS: 'whole', CH202_TEST_POSTGRES: traits.join(), ...env() }
     const result = await runTests(files, variables, traits.includes('npm'))
     counts.passed += result.passed
     counts.failed += result.failed

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { source } from 'axe-core'
 import { createUser } from '../support/actors.ts'
 import { byOperator, call } from '../support/http.ts'
+import { sliced, WHOLE } from '../support/whole.ts'
 import type { Person } from './pages.ts'
 import { pagesOfAna, STATES } from './states.ts'
 
@@ -88,35 +89,38 @@ const fine = ({ colorScheme, width }: (typeof SCREENS)[number]) => ({
 describe.each(['en', 'ru'] as const)('in %s', (language) => {
   const here = pagesOfAna({ LOCALE: language })
 
-  // In Russian every third: its words are longer, and nothing else differs.
-  const states = language === 'en' ? STATES : STATES.filter((_, index) => index % 3 === 0)
-  test.each(states.map((state) => [state.name, state] as const))('%s is accessible', async (_, state) => {
-    const person = await here.show(state, { language })
-    try {
-      expect(await person.page.getAttribute('html', 'lang')).toBe(language)
-      for (const screen of language === 'en' ? SCREENS : SCREENS.slice(0, 1))
-        expect(await faults(person, screen)).toEqual(fine(screen))
-      // Text of twice the size (WCAG 2.2, 1.4.4).
-      await person.page.setViewportSize({ width: 640, height: 800 })
-      await person.page.evaluate(`document.documentElement.style.fontSize = '200%'`)
-      const { clipped, overflow, width } = await person.inPage<Inspection>('inspect')
-      expect({ clipped, overflow, width }).toEqual({ clipped: [], overflow: [], width: 640 })
-      expect(await weightOf(person)).toBeLessThan(HEAVIEST)
-      const read = await person.inPage<FieldRead[]>('fields')
-      for (const { autocomplete, description, isInvalid, label, name, type, value } of read) {
-        expect({ name, isRight: AUTOCOMPLETE[name]?.includes(autocomplete) }).toEqual({ name, isRight: true })
-        expect({ name, label }).not.toEqual({ name, label: '' })
-        if (isInvalid) expect(description.at(-1)?.length).toBeGreaterThan(5)
-        for (const text of description) expect(text).not.toStartWith('no element')
-        if (type === 'password') expect(value).toBe('')
+  // In Russian some: its words are longer, and nothing else differs.
+  const states = language === 'en' ? STATES : sliced(STATES, 6)
+  test.each(states.map((state, index) => [state.name, state, index] as const))(
+    '%s is accessible',
+    async (_, state, index) => {
+      const person = await here.show(state, { language })
+      try {
+        expect(await person.page.getAttribute('html', 'lang')).toBe(language)
+        for (const screen of WHOLE ? SCREENS : SCREENS.slice(index % 2).slice(0, 1))
+          expect(await faults(person, screen)).toEqual(fine(screen))
+        // Text of twice the size (WCAG 2.2, 1.4.4).
+        await person.page.setViewportSize({ width: 640, height: 800 })
+        await person.page.evaluate(`document.documentElement.style.fontSize = '200%'`)
+        const { clipped, overflow, width } = await person.inPage<Inspection>('inspect')
+        expect({ clipped, overflow, width }).toEqual({ clipped: [], overflow: [], width: 640 })
+        expect(await weightOf(person)).toBeLessThan(HEAVIEST)
+        const read = await person.inPage<FieldRead[]>('fields')
+        for (const { autocomplete, description, isInvalid, label, name, type, value } of read) {
+          expect({ name, isRight: AUTOCOMPLETE[name]?.includes(autocomplete) }).toEqual({ name, isRight: true })
+          expect({ name, label }).not.toEqual({ name, label: '' })
+          if (isInvalid) expect(description.at(-1)?.length).toBeGreaterThan(5)
+          for (const text of description) expect(text).not.toStartWith('no element')
+          if (type === 'password') expect(value).toBe('')
+        }
+        // Whoever sent a form with errors begins at the first one.
+        const first = read.find(({ isInvalid }) => isInvalid)
+        if (first) expect(first.isFocused || first.type === 'checkbox').toBe(true)
+      } finally {
+        await state.after?.(here.world)
       }
-      // Whoever sent a form with errors begins at the first one.
-      const first = read.find(({ isInvalid }) => isInvalid)
-      if (first) expect(first.isFocused || first.type === 'checkbox').toBe(true)
-    } finally {
-      await state.after?.(here.world)
-    }
-  })
+    },
+  )
 })
 
 describe('the pages', () => {
