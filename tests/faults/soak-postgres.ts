@@ -54,14 +54,21 @@ const WHOLE = [
   'faults/named-points',
   'faults/session-model',
   'fuzz/fuzz',
+  'mail/service',
+  'nodes/revocation',
   'security/enumeration',
   'security/factors',
+  'security/headers',
   'security/known-addresses',
+  'security/pre-hijacking',
   'security/reset',
+  'security/support-persons',
   'web/accessibility',
   'web/attacks/enumeration',
   'web/attacks/in-chromium',
   'web/factors',
+  'web/journeys',
+  'web/pictures',
 ]
 
 /** Parts of `bun run soak --postgres`. */

@@ -3,6 +3,7 @@ import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.
 import { invitation } from '../support/challenges.ts'
 import { byOperator } from '../support/http.ts'
 import { movingClock } from '../support/moving-clock.ts'
+import { sliced } from '../support/whole.ts'
 import { pagesInBrowser, WAYS } from './pages.ts'
 
 const NEW_PASSWORD = 'another horse battery'
@@ -292,7 +293,7 @@ describe.each(WAYS)('%s, a person', (way) => {
   })
 })
 
-describe.each(WAYS)('where emails are verified and devices are confirmed, %s, a person', (way) => {
+describe.each(sliced(WAYS, 2))('where emails are verified and devices are confirmed, %s, a person', (way) => {
   const here = pagesInBrowser({ RATE_LIMIT: 'off', EMAIL_VERIFICATION: 'required', DEVICE_TRUST: 'pages' })
 
   test('registers, cannot sign in before the email is verified, and then can', async () => {
