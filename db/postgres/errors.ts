@@ -30,6 +30,11 @@ export function sqlState(error: unknown): string | undefined {
   return typeof errno === 'string' && /^[0-9A-Z]{5}$/.test(errno) ? errno : undefined
 }
 
+/** Whether a store's error is that its server is read-only. */
+export function isReadOnly(error: unknown): boolean {
+  return error instanceof DatabaseUnavailable && error.code === READ_ONLY
+}
+
 export function isConflict(error: unknown): boolean {
   return CONFLICTS.has(sqlState(error) ?? '')
 }

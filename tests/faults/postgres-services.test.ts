@@ -46,6 +46,7 @@ const WITHOUT_DATABASE = new Set([
 const READS = new Set([
   'POST /api/v1/auth/introspect',
   'POST /api/v1/auth/passkeys/login-options',
+  'POST /api/v1/auth/passkeys/options',
   'POST /api/v1/auth/sync/password',
   'POST /api/v1/auth/validate-token',
   'POST /api/v1/users/announcements/send',
