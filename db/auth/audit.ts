@@ -1,9 +1,9 @@
 import { and, asc, desc, eq, getTableColumns, gt, gte, inArray, lt, sql } from 'drizzle-orm'
 import type { AuditFilter, AuthStore } from '../../services/auth/store/index.ts'
+import { DatabaseUnavailable } from '../../services/kit/database-unavailable.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { type Body, built, dynamic, type Engine, type Transaction, text } from '../engine.ts'
-import { isReadOnly } from '../postgres/errors.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { CHAIN_HEAD, CHAINED_COLUMNS, type ChainedRow, headText, linkOf } from '../schema/audit-chain.ts'
 import { audit } from '../schema/auth.ts'
@@ -44,7 +44,7 @@ export function auditStore(engine: Engine) {
   /** Chains the rows that a reader must find. From a server that is read-only, a reader gets what is in the chain already. */
   const chainIfWritable = () =>
     chainAudit().catch((error) => {
-      if (!isReadOnly(error)) throw error
+      if (!(error instanceof DatabaseUnavailable && error.isReadOnly)) throw error
     })
   const add = engine.grouped(
     function* (tx, events: readonly AuditEvent[]) {

@@ -30,11 +30,6 @@ export function sqlState(error: unknown): string | undefined {
   return typeof errno === 'string' && /^[0-9A-Z]{5}$/.test(errno) ? errno : undefined
 }
 
-/** Whether a store's error is that its server is read-only. */
-export function isReadOnly(error: unknown): boolean {
-  return error instanceof DatabaseUnavailable && error.code === READ_ONLY
-}
-
 export function isConflict(error: unknown): boolean {
   return CONFLICTS.has(sqlState(error) ?? '')
 }
@@ -46,7 +41,8 @@ export function isConflict(error: unknown): boolean {
 export function neutralError(error: unknown): unknown {
   const state = sqlState(error)
   if (state !== undefined) {
-    if (UNAVAILABLE.test(state)) return new DatabaseUnavailable(`PostgreSQL answered ${state}`, state)
+    if (UNAVAILABLE.test(state))
+      return new DatabaseUnavailable(`PostgreSQL answered ${state}`, state, { isReadOnly: state === READ_ONLY })
     const { constraint } = error as { constraint?: string }
     return new InternalError(`PostgreSQL answered ${state}${constraint ? ` (${constraint})` : ''}`)
   }

@@ -5,12 +5,16 @@
 export class DatabaseUnavailable extends Error {
   override name = 'DatabaseUnavailable'
 
+  /** Whether the database can be read. */
+  readonly isReadOnly: boolean
+
   /** @param code names the failure, as the database does: for the log */
   constructor(
     message: string,
     readonly code: string,
-    options?: ErrorOptions,
+    { isReadOnly = false, ...options }: ErrorOptions & { isReadOnly?: boolean } = {},
   ) {
     super(message, options)
+    this.isReadOnly = isReadOnly
   }
 }

@@ -19,7 +19,7 @@ describe('bun run soak', () => {
     expect([status, stdout]).toEqual([2, ''])
     expect(stderr).toMatch(message)
     expect(stderr).toContain(
-      'bun run soak [--postgres [--only stores,contract,documents,security,tool,imports,commits,faults,cluster]]',
+      'bun run soak [--postgres [--only stores,contract,documents,security,whole,field,tool,imports,commits,faults,cluster]]',
     )
   })
 })
@@ -67,7 +67,7 @@ describe('bun run soak --postgres', () => {
     expect(passed).toBe(false)
     expect(lines).toEqual([
       expect.stringMatching(
-        /Expected: "that"[\s\S]*\nTo repeat it: CH202_TEST_POSTGRES=npm,slow CUT_SEED=7 bun test --timeout=120000 \S+$/,
+        /Expected: "that"[\s\S]*\nTo repeat it: CH202_TESTS=whole CH202_TEST_POSTGRES=npm,slow CUT_SEED=7 bun test --timeout=120000 \S+$/,
       ),
       expect.stringMatching(/^one npm slow: 0 passed, 1 failed, \d+ s$/),
       expect.stringMatching(/^one npm slow: 1 passed, 0 failed, \d+ s$/),

@@ -101,8 +101,8 @@ describe(`the pictures of the page docs/pages.md (otherwise: ${UPDATE})`, () => 
   const style = loadAssets({ brandColor: '#1f6feb', dataDir: '/nonexistent' }).style
   const states = SHOWN.map((name) => STATES.find((state) => state.name === name) as State)
 
-  const shown = WRITES ? states : sliced(states, 2)
-  test.each(shown.map((state) => [state.name, state] as const))('show %s as it is', async (name, state) => {
+  const compared = WRITES ? states : sliced(states, 2)
+  test.each(compared.map((state) => [state.name, state] as const))('show %s as it is', async (name, state) => {
     const person = await here.show(state)
     try {
       const note = await noteFor(person, style)
