@@ -60,7 +60,11 @@ export interface Connection {
   run(statement: Statement<unknown>, values: Values): unknown
   /** Gives the first row of each, or undefined. */
   getEach(statement: Statement<unknown>, list: readonly Values[]): unknown
+  /** Gives the rows of each. */
+  allEach(statement: Statement<unknown>, list: readonly Values[]): unknown
   runEach(statement: Statement<unknown>, list: readonly Values[]): unknown
+  /** Gives the result of each body. */
+  together(bodies: readonly Body<unknown>[]): unknown
 }
 
 /** A transaction in which a body runs. It ends when the body returns. */
@@ -100,10 +104,32 @@ export class Transaction {
     return (yield this.#connection.getEach(statement, list)) as (Row | undefined)[]
   }
 
+  /** Reads the rows for each of many values, as many `all`s do; otherwise like `getEach`. */
+  *allEach<Row>(statement: Statement<Row>, list: readonly Values[]): Body<Row[][]> {
+    this.#assertOpen()
+    if (list.length === 0) return []
+    return (yield this.#connection.allEach(statement, list)) as Row[][]
+  }
+
   /** Writes for each of many values, as many `run`s do: no two may change the same row. PostgreSQL runs one statement. */
   *runEach(statement: Statement<unknown>, list: readonly Values[]): Body<void> {
     this.#assertOpen()
     if (list.length > 0) yield this.#connection.runEach(statement, list)
+  }
+
+  /**
+   * Runs the steps of several bodies together. PostgreSQL gets the next statement of every body at once, in the order of the
+   * list, and so all of them wait for its answers as long as one would. SQLite runs one body after the other. The result must be
+   * the same in both cases: no body may read rows that another one writes in a later step.
+   * @returns the result of each
+   * @throws the first error, once every body has ended
+   */
+  *together<Results extends readonly unknown[]>(
+    bodies: readonly [...{ [Place in keyof Results]: Body<Results[Place]> }],
+  ): Body<Results> {
+    this.#assertOpen()
+    if (bodies.length === 0) return [] as unknown as Results
+    return (yield this.#connection.together(bodies)) as Results
   }
 
   /** Calls `listener` once the rows are durable, before the caller of `write` gets its answer. */
@@ -170,12 +196,15 @@ export interface Engine {
    * Makes a write that is called often. On PostgreSQL, calls that arrive while earlier ones run share the next transaction:
    * a statement, a conflict or a commit for each would cost many times as much.
    * @param body runs as in `write`, for a list of calls, and gives a result for each
-   * @param keyOf calls with the same key run one after another
+   * @param keysOf calls that share a key run one after another
+   * @param statements `for each`: the body runs some for each call. Where the driver sends one after another (behind a
+   * pooler), few calls then share a transaction
    * @returns the write of one call, which throws as `write` does
    */
   grouped<Call, Result>(
     body: (tx: Transaction, calls: readonly Call[]) => Body<readonly Result[]>,
-    keyOf: (call: Call) => string,
+    keysOf: (call: Call) => string | readonly string[],
+    statements?: 'for all' | 'for each',
   ): (call: Call) => Promise<Result>
   /** @param read reads the row of a key */
   rowCache<Row extends object>(read: (tx: Transaction, key: string) => Body<Row | null>): RowCache<Row>

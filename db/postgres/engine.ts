@@ -15,16 +15,20 @@ import {
   type Values,
 } from '../engine.ts'
 import { storableText } from '../storable-text.ts'
-import { isConflict } from './errors.ts'
+import { isAfterFailure, isConflict } from './errors.ts'
 import { GroupedCalls } from './grouped-calls.ts'
 import { listForm, type ParameterType } from './list-form.ts'
-import { nameIn, Pools, withNodeName } from './pools.ts'
+import { isPipelined, nameIn, Pools, withNodeName } from './pools.ts'
 import { numberParameters, qualifyTables } from './translate.ts'
 
 /** Times that a transaction is tried when it conflicts with others. */
 const TRIES = 50
+/** Calls that share a transaction at most, and those that do if each takes round trips of its own. */
+const MOST = 200
+const FEW = 4
 /** Milliseconds that a transaction waits at most before it is tried again. */
 const LONGEST_WAIT = 50
+
 export interface PostgresOptions {
   url: string
   /** The schema of the service: its name. */
@@ -38,7 +42,7 @@ export interface PostgresOptions {
 }
 
 /** Runs a statement: any connection of the pool, or that of a transaction. */
-type Executor = Pick<SQL, 'unsafe'>
+type Executor = Pick<SQL, 'unsafe'> & ((template: TemplateStringsArray) => SQL.Query<unknown[]>)
 
 /** The schema of one service in a PostgreSQL database, or in one that speaks its protocol. */
 export class Postgres implements Engine {
@@ -47,7 +51,7 @@ export class Postgres implements Engine {
   private readonly statements: TranslatedStatements
   private readonly pools: Pools
 
-  constructor(options: PostgresOptions) {
+  constructor(private readonly options: PostgresOptions) {
     const url = withNodeName(options.url, options.nodeName)
     this.node = new UniqueName(nameIn(url))
     this.pools = new Pools(url, options.patience)
@@ -79,11 +83,14 @@ export class Postgres implements Engine {
 
   grouped<Call, Result>(
     body: (tx: Transaction, calls: readonly Call[]) => Body<readonly Result[]>,
-    keyOf: (call: Call) => string,
+    keysOf: (call: Call) => string | readonly string[],
+    statements: 'for all' | 'for each' = 'for all',
   ): (call: Call) => Promise<Result> {
+    const most = statements === 'for each' && !isPipelined(this.options.url) ? FEW : MOST
     const group = new GroupedCalls<Call, Result>(
       (calls, since) => this.writeSince(since, (tx) => body(tx, calls)),
-      keyOf,
+      keysOf,
+      most,
     )
     return (call) => group.add(call)
   }
@@ -182,29 +189,50 @@ class PostgresConnection implements Connection {
   }
 
   async all(statement: Statement<unknown>, values: Values): Promise<unknown[]> {
-    const { parameters, rowsOf, text } = this.statements.of(statement)
-    const query = this.executor.unsafe(text, parameters(values) as never[])
-    return rowsOf ? rowsOf(((await query.values()) as unknown[][]).map((row) => row.map(toNumber))) : named(await query)
+    const { rowsOf } = this.statements.of(statement)
+    const query = this.query(statement, values)
+    return rowsOf
+      ? rowsOf(((await query.values()) as unknown[][]).map((row) => row.map(toNumber)))
+      : named((await query) as Record<string, unknown>[])
   }
 
   async run(statement: Statement<unknown>, values: Values): Promise<number> {
-    const { parameters, text } = this.statements.of(statement)
-    const { count } = (await this.executor.unsafe(text, parameters(values) as never[])) as { count: number | null }
+    const { count } = (await this.query(statement, values)) as unknown as { count: number | null }
     return count ?? 0
   }
 
   async getEach(statement: Statement<unknown>, list: readonly Values[]): Promise<unknown[]> {
+    return (await this.allEach(statement, list)).map(([first]) => first)
+  }
+
+  async allEach(statement: Statement<unknown>, list: readonly Values[]): Promise<unknown[][]> {
     const { listText, parameters, rowsOf } = this.statements.of(statement).forLists()
     const rows = (await this.executor.unsafe(listText, [listParameter(list.map(parameters))]).values()) as unknown[][]
-    const rowAt: unknown[] = Array(list.length).fill(undefined)
+    const rowsAt: unknown[][] = list.map(() => [])
     const read = rowsOf(rows.map(([, ...row]) => row.map(toNumber)))
-    for (const [index, [place]] of rows.entries()) rowAt[Number(place) - 1] = read[index]
-    return rowAt
+    for (const [index, [place]] of rows.entries()) rowsAt[Number(place) - 1]?.push(read[index])
+    return rowsAt
   }
 
   async runEach(statement: Statement<unknown>, list: readonly Values[]): Promise<void> {
     const { listText, parameters } = this.statements.of(statement).forLists()
     await this.executor.unsafe(listText, [listParameter(list.map(parameters))])
+  }
+
+  /** After an error the server refuses the other statements of the transaction: those errors say nothing of the cause. */
+  async together(bodies: readonly Body<unknown>[]): Promise<unknown[]> {
+    const errors: unknown[] = []
+    const run = (body: Body<unknown>) => runAsync(body).catch((error: unknown) => void errors.push(error))
+    const results = await Promise.all(bodies.map(run))
+    if (errors.length > 0) throw errors.find((error) => !isAfterFailure(error)) ?? errors[0]
+    return results
+  }
+
+  /** The driver sends a statement without parameters by a protocol in which others wait for its answer, unless it is a template. */
+  private query(statement: Statement<unknown>, values: Values): SQL.Query<unknown[]> {
+    const { parameters, template, text } = this.statements.of(statement)
+    const list = parameters(values)
+    return list.length === 0 ? this.executor(template) : this.executor.unsafe(text, list as never[])
   }
 }
 
@@ -230,6 +258,8 @@ function storable(value: unknown): unknown {
 
 interface Translated {
   text: string
+  /** The text as a template, for a statement without parameters. */
+  template: TemplateStringsArray
   parameters(values: Values): unknown[]
   /** @throws Error for a statement that cannot run for a list */
   forLists(): TranslatedForLists
@@ -283,6 +313,7 @@ class TranslatedStatements {
     let forLists: TranslatedForLists | undefined
     return {
       text: numbered,
+      template: templateOf(numbered),
       parameters,
       rowsOf,
       forLists() {
@@ -293,9 +324,11 @@ class TranslatedStatements {
   }
 
   private fromText(source: string): Translated {
-    const { names, text } = numberParameters(source)
+    const { names, text: numbered } = numberParameters(source)
+    const text = qualifyTables(numbered, this.options)
     return {
-      text: qualifyTables(text, this.options),
+      text,
+      template: templateOf(text),
       forLists() {
         throw new Error(`A statement from text cannot run for a list: ${source}`)
       },
@@ -307,6 +340,12 @@ class TranslatedStatements {
         }),
     }
   }
+}
+
+/** Makes what a template literal without values gives to its tag. */
+function templateOf(text: string): TemplateStringsArray {
+  const strings: readonly string[] = [text]
+  return Object.defineProperty(strings, 'raw', { value: [text] }) as TemplateStringsArray
 }
 
 /** The type of a parameter of the query builder. One that is compared is text: the key of a row. */

@@ -20,6 +20,8 @@ const TLS = /^(ERR_TLS_|ERR_SSL_|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVAL
 
 /** The code of a server that is read-only: a standby, or one whose settings say so. */
 const READ_ONLY = '25006'
+/** The code of a statement in a transaction that has failed already. */
+const IN_FAILED_TRANSACTION = '25P02'
 /** The code of an unsupported feature, and the function of the server that reports it for `SERIALIZABLE` on a standby. */
 const ON_STANDBY = { errno: '0A000', routine: 'call_enum_check_hook' }
 
@@ -32,6 +34,11 @@ export function sqlState(error: unknown): string | undefined {
 
 export function isConflict(error: unknown): boolean {
   return CONFLICTS.has(sqlState(error) ?? '')
+}
+
+/** Whether the server refused a statement because an earlier one of the transaction failed. */
+export function isAfterFailure(error: unknown): boolean {
+  return sqlState(error) === IN_FAILED_TRANSACTION
 }
 
 /**

@@ -1,8 +1,5 @@
 import { DatabaseUnavailable } from '../../services/kit/database-unavailable.ts'
 
-/** Calls that share a transaction at most. */
-const MOST = 200
-
 interface Waiting<Call, Result> {
   call: Call
   /** When it was added, by the monotonic clock. */
@@ -18,11 +15,13 @@ export class GroupedCalls<Call, Result> {
 
   /**
    * @param run runs calls in one transaction, and gives a result for each; `since`: when the first was added
-   * @param keyOf calls with the same key run one after another
+   * @param keysOf calls that share a key run one after another
+   * @param most calls that share a transaction at most
    */
   constructor(
     private readonly run: (calls: readonly Call[], since: number) => Promise<readonly Result[]>,
-    private readonly keyOf: (call: Call) => string,
+    private readonly keysOf: (call: Call) => string | readonly string[],
+    private readonly most: number,
   ) {}
 
   add(call: Call): Promise<Result> {
@@ -40,16 +39,16 @@ export class GroupedCalls<Call, Result> {
     this.isRunning = false
   }
 
-  /** Takes calls in their order, each key once. */
+  /** Takes calls in their order, each key once. A call that must wait holds up later ones that share a key with it. */
   private takeGroup(): Waiting<Call, Result>[] {
     const keys = new Set<string>()
     const group: Waiting<Call, Result>[] = []
     const others: Waiting<Call, Result>[] = []
     for (const each of this.waiting) {
-      const key = this.keyOf(each.call)
-      if (group.length < MOST && !keys.has(key)) group.push(each)
+      const keysOfCall = [this.keysOf(each.call)].flat()
+      if (group.length < this.most && !keysOfCall.some((key) => keys.has(key))) group.push(each)
       else others.push(each)
-      keys.add(key)
+      for (const key of keysOfCall) keys.add(key)
     }
     this.waiting = others
     return group
@@ -67,8 +66,10 @@ export class GroupedCalls<Call, Result> {
         for (const { reject } of group) reject(error)
         return
       }
-      // One of the calls failed, and none was stored: each runs alone, so that only that one fails.
-      for (const each of group) await this.runTogether([each])
+      // One of the calls failed, and none was stored: each half runs by itself, until only that one fails.
+      const middle = group.length >> 1
+      await this.runTogether(group.slice(0, middle))
+      await this.runTogether(group.slice(middle))
     }
   }
 }

@@ -183,7 +183,7 @@ export function connect(
   const url = new URL(address)
   url.searchParams.set('application_name', program + nameIn(address))
   // A pooler in transaction mode has no prepared statements, and refuses parameters of a connection.
-  const isPrepared = url.searchParams.get('prepare') !== 'false'
+  const isPrepared = isPipelined(address)
   url.searchParams.delete('prepare')
   return new SQL({
     url: url.href,
@@ -199,6 +199,11 @@ export function connect(
         },
       }),
   })
+}
+
+/** Whether statements to an address are prepared. The driver sends only those before others are answered. */
+export function isPipelined(address: string): boolean {
+  return new URL(address).searchParams.get('prepare') !== 'false'
 }
 
 /** Gives an address the name of a node, if there is one. */

@@ -26,8 +26,11 @@ interface Job {
   settle(error?: unknown): void
 }
 
-/** Calls that run as one write, by key. */
-type Group<Call, Result> = Map<string, { call: Call; resolve(result: Result): void; reject(error: unknown): void }>
+/** Calls that run as one write, no two of which share a key. */
+interface Group<Call, Result> {
+  keys: Set<string>
+  calls: { call: Call; resolve(result: Result): void; reject(error: unknown): void }[]
+}
 
 /**
  * One open SQLite file. Reads run at once. Writes are grouped: those that arrive in one turn of the event loop share one
@@ -126,34 +129,38 @@ export class Sqlite implements Engine {
   /** Runs the calls of one turn of the event loop as one write; each alone when one of them throws. */
   grouped<Call, Result>(
     body: (tx: Transaction, calls: readonly Call[]) => Body<readonly Result[]>,
-    keyOf: (call: Call) => string,
+    keysOf: (call: Call) => string | readonly string[],
   ): (call: Call) => Promise<Result> {
     let group: Group<Call, Result> | undefined
-    const runTogether = async (calls: Group<Call, Result>) => {
+    const runTogether = async (together: Group<Call, Result>) => {
+      const { calls } = together
       try {
         const results = await this.write((tx) => {
           // Later calls are for the next group.
-          if (group === calls) group = undefined
+          if (group === together) group = undefined
           return body(
             tx,
-            [...calls.values()].map(({ call }) => call),
+            calls.map(({ call }) => call),
           )
         })
-        for (const [index, { resolve }] of [...calls.values()].entries()) resolve(results[index] as Result)
+        for (const [index, { resolve }] of calls.entries()) resolve(results[index] as Result)
       } catch (error) {
-        if (group === calls) group = undefined
-        if (calls.size === 1 || error instanceof DatabaseUnavailable)
-          for (const { reject } of calls.values()) reject(error)
-        else for (const [key, each] of calls) void runTogether(new Map([[key, each]]))
+        if (group === together) group = undefined
+        if (calls.length === 1 || error instanceof DatabaseUnavailable) for (const { reject } of calls) reject(error)
+        else for (const each of calls) void runTogether({ keys: new Set(), calls: [each] })
       }
     }
     return (call) =>
       new Promise((resolve, reject) => {
-        const key = keyOf(call)
-        const isJoining = group !== undefined && !group.has(key)
-        if (!isJoining) group = new Map()
-        group?.set(key, { call, resolve, reject })
-        if (group && !isJoining) void runTogether(group)
+        const keysOfCall = [keysOf(call)].flat()
+        const current = group
+        const isJoining = current !== undefined && !keysOfCall.some((key) => current.keys.has(key))
+        const joined = isJoining ? current : { keys: new Set<string>(), calls: [] }
+        for (const key of keysOfCall) joined.keys.add(key)
+        joined.calls.push({ call, resolve, reject })
+        if (isJoining) return
+        group = joined
+        void runTogether(joined)
       })
   }
 
@@ -295,8 +302,16 @@ class PreparedStatements implements Connection {
     return list.map((values) => this.get(statement, values))
   }
 
+  allEach(statement: Statement<unknown>, list: readonly Values[]): unknown[][] {
+    return list.map((values) => this.all(statement, values))
+  }
+
   runEach(statement: Statement<unknown>, list: readonly Values[]): void {
     for (const values of list) this.run(statement, values)
+  }
+
+  together(bodies: readonly Body<unknown>[]): unknown[] {
+    return bodies.map(runSync)
   }
 
   private prepare(statement: Statement<unknown>): Prepared {

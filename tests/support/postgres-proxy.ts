@@ -15,6 +15,8 @@ export interface PostgresProxyOptions {
    * @param statements the texts of the statements of the transaction
    */
   atCommit?(statements: readonly string[]): Cut | undefined
+  /** Called for the bytes that a client sends at once. */
+  atBytes?(): void
 }
 
 /** A proxy before a PostgreSQL server, on the level of its wire protocol. */
@@ -31,7 +33,7 @@ export interface PostgresProxy {
 /** @param port of the server */
 export async function startPostgresProxy(
   port: number,
-  { atCommit = () => undefined, delay = 0 }: PostgresProxyOptions = {},
+  { atBytes = () => undefined, atCommit = () => undefined, delay = 0 }: PostgresProxyOptions = {},
 ): Promise<PostgresProxy> {
   const sockets = new Set<Socket>()
   const endAll = () => {
@@ -51,6 +53,7 @@ export async function startPostgresProxy(
     }
     const later = (work: () => void) => (delay > 0 ? setTimeout(work, delay) : work())
     client.on('data', (bytes: Buffer) => {
+      atBytes()
       const statements = isCut ? undefined : committed(bytes)
       const fate = statements && atCommit(statements)
       if (fate === 'before') return cut()
