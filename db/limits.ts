@@ -1,5 +1,6 @@
 import type { LimitStore, PaceRule } from '../services/kit/limits.ts'
-import { type Engine, type Transaction, text } from './engine.ts'
+import { type Body, type Engine, type Transaction, text } from './engine.ts'
+import { groupedBodies } from './grouped-bodies.ts'
 
 /** Old rows are deleted at one hit of this many. */
 const FORGET_EVERY = 1000
@@ -37,6 +38,19 @@ const statements = {
     ON CONFLICT (rule, subject) DO UPDATE SET count = limits.count + 1`),
 }
 
+interface Hit {
+  rule: string
+  subject: string
+  window: number
+  now: number
+}
+
+interface Pace {
+  rule: PaceRule
+  subject: string
+  now: number
+}
+
 /**
  * The table `limits`: the hits that rate limits count. If the clock was set back, a new window starts, so that nobody is
  * locked out; a hit that is only slightly earlier than those before it counts in theirs.
@@ -46,22 +60,29 @@ export function limitStore(engine: Engine): LimitStore {
   function* forgetSometimes(tx: Transaction, now: number) {
     if (++calls % FORGET_EVERY === 0) yield* tx.run(statements.forget, { before: now - FORGET_AFTER })
   }
+  function* countHit(tx: Transaction, { now, rule, subject, window }: Hit): Body<{ count: number; since: number }> {
+    yield* forgetSometimes(tx, now)
+    const row = yield* tx.get(statements.hit, { rule, subject, now, window })
+    return { count: row?.count ?? 1, since: row?.windowStart ?? now }
+  }
+
+  function* keepPace(tx: Transaction, { now, rule, subject }: Pace): Body<number> {
+    const { name, next, window } = rule
+    yield* forgetSometimes(tx, now)
+    yield* tx.run(statements.dropOutside, { rule: name, subject, after: now - window, latest: now + CLOCK_SKEW })
+    const rows = yield* tx.all(statements.times, { rule: name, subject })
+    const at = next(rows.flatMap((row) => Array<number>(row.count).fill(row.at)))
+    if (at <= now) yield* tx.run(statements.addTime, { rule: name, subject, now })
+    return at
+  }
+
+  // Hits of one subject may share a transaction: each is one statement, which counts those before it.
+  const hit = groupedBodies(engine, countHit, () => [])
+  const keep = groupedBodies(engine, keepPace, ({ rule, subject }) => `${rule.name} ${subject}`)
+
   return {
-    countHit: (rule, subject, window, now) =>
-      engine.write(function* (tx) {
-        yield* forgetSometimes(tx, now)
-        const row = yield* tx.get(statements.hit, { rule, subject, now, window })
-        return { count: row?.count ?? 1, since: row?.windowStart ?? now }
-      }),
-    keepPace: ({ name: rule, next, window }: PaceRule, subject, now) =>
-      engine.write(function* (tx) {
-        yield* forgetSometimes(tx, now)
-        yield* tx.run(statements.dropOutside, { rule, subject, after: now - window, latest: now + CLOCK_SKEW })
-        const rows = yield* tx.all(statements.times, { rule, subject })
-        const at = next(rows.flatMap((row) => Array<number>(row.count).fill(row.at)))
-        if (at <= now) yield* tx.run(statements.addTime, { rule, subject, now })
-        return at
-      }),
+    countHit: (rule, subject, window, now) => hit({ rule, subject, window, now }),
+    keepPace: (rule, subject, now) => keep({ rule, subject, now }),
     async clearHits(rule, subject) {
       await engine.write((tx) => tx.run(statements.clear, { rule, subject }))
     },

@@ -88,6 +88,14 @@ export function outboxStore(
   engine: Engine,
 ): OutboxStore & { addNotices(tx: Transaction, notices: readonly NewNotice[]): Body<void> } {
   const node = () => engine.node?.current ?? ''
+  const acknowledge = engine.grouped(
+    function* (tx, calls: readonly number[][]) {
+      yield* tx.run(statements.remove, { seqs: JSON.stringify(calls.flat()) })
+      return calls.map(() => undefined)
+    },
+    // Any calls may share a transaction.
+    () => [],
+  )
   return {
     *addNotices(tx, notices) {
       if (notices.length === 0) return
@@ -114,9 +122,7 @@ export function outboxStore(
       return engine.node !== null && (await engine.get(statements.waits, values)) !== undefined
     },
     takeOverNotices: (target) => takeOver(engine, TAKE_OVER, { target }),
-    async acknowledgeNotices(seqs) {
-      await engine.write((tx) => tx.run(statements.remove, { seqs: JSON.stringify(seqs) }))
-    },
+    acknowledgeNotices: (seqs) => acknowledge(seqs),
     countNotices: async () => (await engine.get(statements.count))?.count ?? 0,
   }
 }
