@@ -8,28 +8,38 @@ interface ChoiceKey {
   userId: string
 }
 
-/** Numbers changes of choices, each with a number of its own: pages of the feed may end between them. */
+/**
+ * Numbers changes of choices, each with a number of its own: pages of the feed may end between them. Transactions that number
+ * changes run one after another, from the update of the counter to their commit: a reader that continues after a number
+ * never misses a lower one.
+ */
 export function* numberChoices(tx: Transaction, changed: readonly ChoiceKey[]): Body<void> {
   if (changed.length === 0) return
-  const last = (yield* tx.get(statements.nextChanges, { count: changed.length }))?.seq ?? 0
   const choices = JSON.stringify(changed.map(({ moduleId, userId }) => [moduleId, userId]))
-  yield* tx.run(statements.numberChoices, { choices, before: last - changed.length })
+  const count = changed.length
+  yield* tx.together([tx.run(statements.nextChanges, { count }), tx.run(statements.numberChoices, { choices, count })])
 }
 
-/** Removes the choices of a user who was deleted. */
-export function* removeChoices(tx: Transaction, userId: string): Body<void> {
-  const removed = yield* tx.all(statements.removeChoices, { userId })
-  yield* numberChoices(
-    tx,
-    removed.map(({ moduleId }) => ({ moduleId, userId })),
-  )
+/** Removes the choices of users who were deleted, and refuses later ones. */
+export function* removeUsers(tx: Transaction, userIds: readonly string[]): Body<void> {
+  const users = JSON.stringify(userIds)
+  const [removed] = yield* tx.together([
+    tx.all(statements.removeChoices, { users }),
+    tx.runEach(
+      statements.addDeletedUser,
+      userIds.map((userId) => ({ userId })),
+    ),
+  ])
+  yield* numberChoices(tx, removed)
 }
 
 /** @param isNew whether the module was created or removed, so that what is known of its choices is void */
 export function* numberModule(tx: Transaction, id: string, { isNew }: { isNew: boolean }): Body<void> {
-  const { seq } = (yield* tx.get(statements.nextChanges, { count: 1 })) ?? { seq: 0 }
-  if (isNew) yield* tx.run(statements.removeChoiceNumbers, { id })
-  yield* tx.run(isNew ? statements.numberModuleAnew : statements.numberModule, { id, seq })
+  yield* tx.together([
+    tx.run(statements.nextChanges, { count: 1 }),
+    ...(isNew ? [tx.run(statements.removeChoiceNumbers, { id })] : []),
+    tx.run(isNew ? statements.numberModuleAnew : statements.numberModule, { id }),
+  ])
 }
 
 /** The feed of the modules. Each change of a module or a choice has a number, which its statement takes. */
@@ -47,20 +57,17 @@ export async function moduleFeedStore(engine: Engine) {
     servedBefore,
     subscribers: subscriberStore(engine, { lastSeq: 'SELECT seq FROM feed' }),
     lastChangeOfAll: async () => (await engine.get(statements.feed))?.seq ?? 0,
-    lastChange: (id) =>
-      engine.read(function* (tx) {
-        const ofModule = yield* tx.get(statements.lastModuleChange, { id })
-        const ofChoices = yield* tx.get(statements.lastChoice, { id })
-        return Math.max(ofModule?.seq ?? 0, ofChoices?.seq ?? 0)
-      }),
+    lastChange: async (id) => (await engine.get(statements.lastChange, { id }))?.seq ?? 0,
     changesAfter: (id, after, limit, poll) =>
       engine.read(function* (tx) {
-        yield* checkPoll(tx, poll)
-        const { begun = 0 } = (yield* tx.get(statements.lastModuleChange, { id })) ?? {}
-        const rows = yield* tx.all(statements.choicesAfter, { id, after, limit })
+        const [lastChange, rows, module] = yield* tx.together([
+          tx.get(statements.lastModuleChange, { id }),
+          tx.all(statements.choicesAfter, { id, after, limit }),
+          tx.get(statements.byId, { id }),
+          checkPoll(tx, poll),
+        ])
         const choices = rows.map(({ enabled, userId }) => ({ userId, enabled }))
-        const module = (yield* tx.get(statements.byId, { id })) ?? null
-        return { module, begun, choices, seq: rows.at(-1)?.seq ?? after }
+        return { module: module ?? null, begun: lastChange?.begun ?? 0, choices, seq: rows.at(-1)?.seq ?? after }
       }),
   } satisfies Partial<ModulesStore>
 }

@@ -1,5 +1,5 @@
 import type { Engine } from '../engine.ts'
-import { removeChoices } from './feed.ts'
+import { removeUsers } from './feed.ts'
 import { STATEMENTS as statements } from './statements.ts'
 
 /**
@@ -10,9 +10,6 @@ export async function forgetUsers(engine: Engine, ids: readonly string[]): Promi
   await engine.write(function* (tx) {
     // Subscribers must not continue from the numbers of the database that this one is a copy of.
     yield* tx.run(statements.setEpoch, { epoch: crypto.randomUUID() })
-    for (const userId of ids) {
-      yield* removeChoices(tx, userId)
-      yield* tx.run(statements.addDeletedUser, { userId })
-    }
+    yield* removeUsers(tx, ids)
   })
 }

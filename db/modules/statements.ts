@@ -1,4 +1,4 @@
-import { and, asc, count, eq, gt, max, sql } from 'drizzle-orm'
+import { and, asc, count, eq, gt, sql } from 'drizzle-orm'
 import { type Builder, built, text } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
 import * as schema from '../schema/modules.ts'
@@ -55,12 +55,10 @@ export const STATEMENTS = {
         set: { enabled: sql`excluded.enabled`, enabledAt: sql`excluded.enabled_at` },
       }),
   ),
-  removeChoices: built((db) =>
-    db
-      .delete(choices)
-      .where(eq(choices.userId, placeholder('userId')))
-      .returning({ moduleId: choices.moduleId }),
-  ),
+  removeChoices: text<{ moduleId: string; userId: string }>({
+    sqlite: removeChoices('SELECT value FROM json_each($users)'),
+    postgres: removeChoices('SELECT jsonb_array_elements_text(CAST($users AS text)::jsonb)'),
+  }),
   addDeletedUser: built((db) => db.insert(deletedUsers).values(placeholders(deletedUsers)).onConflictDoNothing()),
   isDeleted: built((db) =>
     db
@@ -71,30 +69,25 @@ export const STATEMENTS = {
 
   setEpoch: built((db) => db.update(feed).set({ epoch: sql`${placeholder('epoch')}` })),
   feed: built((db) => db.select().from(feed)),
-  /** Reserves the numbers of the next changes, and gives the last of them. */
-  nextChanges: built((db) =>
-    db
-      .update(feed)
-      .set({ seq: sql`${feed.seq} + ${placeholder('count')}` })
-      .returning({ seq: feed.seq }),
-  ),
+  /** Takes the numbers of the next changes: the statements below give them, in the same transaction. */
+  nextChanges: built((db) => db.update(feed).set({ seq: sql`${feed.seq} + ${placeholder('count')}` })),
   /** Numbers a change of a module's fields: what its subscribers know of choices stays valid. */
   numberModule: text(`
-    INSERT INTO module_changes (module_id, begun, seq) VALUES ($id, 0, $seq)
+    INSERT INTO module_changes (module_id, begun, seq) SELECT $id, 0, seq FROM feed WHERE true
     ON CONFLICT (module_id) DO UPDATE SET seq = excluded.seq`),
   /** Numbers the creation or the removal of a module: what its subscribers know of choices is void. */
   numberModuleAnew: text(`
-    INSERT INTO module_changes (module_id, begun, seq) VALUES ($id, $seq, $seq)
+    INSERT INTO module_changes (module_id, begun, seq) SELECT $id, seq, seq FROM feed WHERE true
     ON CONFLICT (module_id) DO UPDATE SET begun = excluded.begun, seq = excluded.seq`),
-  /** Numbers changes of choices, each a list of the module and the user. */
+  /** Numbers changes of choices, each a list of the module and the user. The last one has the number of the counter. */
   numberChoices: text({
     sqlite: `
         INSERT INTO choice_changes (module_id, user_id, seq)
-        SELECT value->>0, value->>1, $before + key + 1 FROM json_each($choices) WHERE true
+        SELECT value->>0, value->>1, (SELECT seq FROM feed) - $count + key + 1 FROM json_each($choices) WHERE true
         ON CONFLICT (module_id, user_id) DO UPDATE SET seq = excluded.seq`,
     postgres: `
         INSERT INTO choice_changes (module_id, user_id, seq)
-        SELECT value->>0, value->>1, $before + key
+        SELECT value->>0, value->>1, (SELECT seq FROM feed) - $count + key
         FROM jsonb_array_elements(CAST($choices AS text)::jsonb) WITH ORDINALITY AS list (value, key)
         ON CONFLICT (module_id, user_id) DO UPDATE SET seq = excluded.seq`,
   }),
@@ -105,12 +98,10 @@ export const STATEMENTS = {
       .from(moduleChanges)
       .where(eq(moduleChanges.moduleId, placeholder('id'))),
   ),
-  lastChoice: built((db) =>
-    db
-      .select({ seq: max(choiceChanges.seq) })
-      .from(choiceChanges)
-      .where(eq(choiceChanges.moduleId, placeholder('id'))),
-  ),
+  lastChange: text<{ seq: number | null }>(`
+    SELECT max(seq) AS seq FROM (
+      SELECT seq FROM module_changes WHERE module_id = $id
+      UNION ALL SELECT max(seq) FROM choice_changes WHERE module_id = $id) AS changes`),
   choicesAfter: built((db) =>
     db
       .select({ seq: choiceChanges.seq, userId: choiceChanges.userId, enabled: choices.enabled })
@@ -153,6 +144,10 @@ export const STATEMENTS = {
       .where(eq(counters.name, 'probe')),
   ),
   probed: built((db) => db.select().from(counters).where(eq(counters.name, 'probe'))),
+}
+
+function removeChoices(users: string): string {
+  return `DELETE FROM choices WHERE user_id IN (${users}) RETURNING module_id AS "moduleId", user_id AS "userId"`
 }
 
 function copyChoices(others: string): string {

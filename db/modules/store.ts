@@ -1,22 +1,5 @@
-import type { NewNotice } from '../../services/kit/outbox/outbox.ts'
-import {
-  type ChangePlan,
-  decideDisabling,
-  decideEnabling,
-  misfitOf,
-  planChange,
-  requiring,
-  type SwitchDecision,
-  stateOf,
-} from '../../services/modules/dependencies.ts'
-import type {
-  Dependency,
-  Module,
-  ModuleChanges,
-  ModulesStore,
-  Switched,
-  UserModule,
-} from '../../services/modules/store.ts'
+import { type ChangePlan, misfitOf, planChange, requiring, stateOf } from '../../services/modules/dependencies.ts'
+import type { Dependency, Module, ModuleChanges, ModulesStore } from '../../services/modules/store.ts'
 import type { Body, Engine, Transaction } from '../engine.ts'
 import { nodeStore } from '../nodes.ts'
 import { type DatabaseConfig, type DatabaseDefinition, openStore } from '../open.ts'
@@ -26,7 +9,8 @@ import { modulesMigrations as postgres } from '../postgres/migrations/modules.ts
 import * as schema from '../schema/modules.ts'
 import { modulesMigrations as sqlite } from '../sqlite/migrations/modules.ts'
 import { BATCH } from '../write-in-batches.ts'
-import { moduleFeedStore, numberChoices, numberModule, removeChoices } from './feed.ts'
+import { choiceStore, statesOf } from './choices.ts'
+import { moduleFeedStore, numberChoices, numberModule } from './feed.ts'
 import { STATEMENTS as statements } from './statements.ts'
 
 const DATABASE: DatabaseDefinition = { name: 'modules', schema, sqlite, postgres }
@@ -42,8 +26,6 @@ class RolledBack extends Error {
     super(dependency.outcome)
   }
 }
-
-type Choice = typeof schema.choices.$inferSelect
 
 /** Choices about one of `others` that are copied to the module `id`. */
 interface CopiedChoices {
@@ -130,32 +112,11 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
     if (missing.length > 0) throw new RolledBack({ outcome: 'requirement_off', modules: missing })
   }
 
-  /** Stores the choice of a user, once `decide` allowed it. */
-  function* choose(
-    tx: Transaction,
-    userId: string,
-    notices: NewNotice[],
-    decide: (states: UserModule[]) => SwitchDecision,
-    enabledAtOf: (state: UserModule) => number | null,
-  ): Body<Switched> {
-    if (yield* tx.get(statements.isDeleted, { userId })) return { outcome: 'user_not_found' }
-    const decision = decide(statesOf(yield* tx.all(statements.all), yield* tx.all(statements.choicesOf, { userId })))
-    if (decision.outcome !== 'allowed') return decision
-    const { chosen, enabledAt: enabledBefore, module } = decision.state
-    const enabledAt = enabledAtOf(decision.state)
-    const enabled = enabledAt !== null
-    if (!chosen || enabledBefore !== enabledAt)
-      yield* tx.run(statements.choose, { userId, moduleId: module.id, enabled, enabledAt })
-    choices.forget(tx, userId)
-    if (!chosen || enabled !== (enabledBefore !== null)) yield* numberChoices(tx, [{ moduleId: module.id, userId }])
-    if (enabled !== (enabledBefore !== null)) yield* outbox.addNotices(tx, notices)
-    return { outcome: 'switched', state: { module, enabledAt, chosen: true } }
-  }
-
   return {
     ...outbox,
     ...nodeStore(engine),
     ...(await moduleFeedStore(engine)),
+    ...choiceStore(engine, { outbox, choices }),
 
     addModule: (module, notices) =>
       engine.write(function* (tx) {
@@ -228,36 +189,6 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
       )
     },
 
-    enableModule: (id, { userId, roles }, now, notices) =>
-      engine.write((tx) =>
-        choose(
-          tx,
-          userId,
-          notices,
-          (states) => decideEnabling(states, id, roles),
-          ({ enabledAt }) => enabledAt ?? now,
-        ),
-      ),
-
-    disableModule: (id, userId, notices) =>
-      engine.write((tx) =>
-        choose(
-          tx,
-          userId,
-          notices,
-          (states) => decideDisabling(states, id),
-          () => null,
-        ),
-      ),
-
-    async removeUser(userId) {
-      await engine.write(function* (tx) {
-        yield* removeChoices(tx, userId)
-        yield* tx.run(statements.addDeletedUser, { userId })
-        choices.forget(tx, userId)
-      })
-    },
-
     async probe() {
       await engine.write((tx) => tx.run(statements.probe))
       await engine.get(statements.probed)
@@ -281,12 +212,6 @@ function choicesCopiedBy({ becomesDefault, dependents, module }: ChangePlan): Co
   if (becomesDefault) return optOuts(module)
   // Users who enabled a module that requires this one keep this one enabled.
   return dependents ? { id: module.id, enabledAt: module.createdAt, others: dependents } : undefined
-}
-
-/** Gives the library as it stands for a user. @param choices what the user chose */
-function statesOf(modules: readonly Module[], choices: readonly Choice[]): UserModule[] {
-  const byModule = new Map(choices.map((choice) => [choice.moduleId, choice]))
-  return modules.map((module) => stateOf(module, byModule.get(module.id) ?? null))
 }
 
 /** Whether a change of a module concerns those who decide by it. */
