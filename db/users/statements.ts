@@ -56,11 +56,28 @@ export const STATEMENTS = {
       .from(deletedIds)
       .where(among(dialect, deletedIds.id, 'ids')),
   ),
-  /** The holders of an email and a username, and the user for whom the email is reserved. */
-  holders: text<{ name: 'email' | 'username'; id: string }>(`
-    SELECT 'email' AS name, id FROM users WHERE email_key = $key
-    UNION ALL SELECT 'username', id FROM users WHERE username = $username
-    UNION ALL SELECT 'email', user_id FROM reserved_emails WHERE email_key = $key AND until > $now`),
+  /**
+   * The holders of emails and usernames, and the users for whom the emails are reserved, for a list of names, each a list of
+   * the key of an email, a username and the time. `place` is that of the names, from 0.
+   */
+  holders: text<{ place: number; name: 'email' | 'username'; id: string }>({
+    sqlite: `
+      SELECT list.key AS place, 'email' AS name, users.id FROM json_each($names) AS list CROSS JOIN users
+      WHERE email_key = value->>0
+      UNION ALL SELECT list.key, 'username', users.id FROM json_each($names) AS list CROSS JOIN users
+      WHERE username = value->>1
+      UNION ALL SELECT list.key, 'email', user_id FROM json_each($names) AS list CROSS JOIN reserved_emails
+      WHERE email_key = value->>0 AND until > value->>2`,
+    // Each name is looked up in the index: a join might read the whole table, and conflict with every other change.
+    postgres: `
+      SELECT list.place - 1 AS place, holder.name, holder.id
+      FROM jsonb_array_elements(CAST($names AS text)::jsonb) WITH ORDINALITY AS list (value, place) CROSS JOIN LATERAL (
+        SELECT 'email' AS name, id FROM users WHERE email_key = value->>0
+        UNION ALL SELECT 'username', id FROM users WHERE username = value->>1
+        UNION ALL SELECT 'email', user_id FROM reserved_emails
+        WHERE email_key = value->>0 AND until > CAST(value->>2 AS bigint)
+        OFFSET 0) AS holder`,
+  }),
   reservedAmong: built((db, dialect) =>
     db
       .select({ emailKey: reservedEmails.emailKey })
@@ -74,9 +91,11 @@ export const STATEMENTS = {
   endReservations: text(`
     DELETE FROM reserved_emails WHERE user_id = $userId AND until >= (
       SELECT until FROM reserved_emails WHERE email_key = $key AND user_id = $userId)`),
-  endReservationsOf: built((db) => db.delete(reservedEmails).where(eq(reservedEmails.userId, placeholder('userId')))),
+  endReservationsOf: built((db) => db.delete(reservedEmails).where(eq(reservedEmails.userId, placeholder('id')))),
   forgetReservations: built((db) => db.delete(reservedEmails).where(lte(reservedEmails.until, placeholder('now')))),
-  admins: built((db) => db.select({ seq: users.seq }).from(users).where(eq(users.isAdmin, true)).limit(2)),
+  admins: built((db) =>
+    db.select({ seq: users.seq }).from(users).where(eq(users.isAdmin, true)).limit(placeholder('limit')),
+  ),
   changedAfter: built((db) =>
     db
       .select()
