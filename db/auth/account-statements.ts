@@ -1,4 +1,5 @@
-import { and, asc, desc, eq, getTableColumns, gt, ne, type SQL, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, getTableColumns, gt, inArray, ne, type SQL, sql } from 'drizzle-orm'
+import type { ChallengePurpose } from '../../services/auth/store/index.ts'
 import { type Builder, built } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
 import { accounts, challenges, devices, finishedMails } from '../schema/auth.ts'
@@ -23,6 +24,20 @@ const ownerOf = (db: Builder, matches: SQL) =>
     .from(accounts)
     .where(and(matches, sql`${accounts.deleted} = 0`))
 
+/**
+ * The codes and links that become void when all sessions of a user end, or their email changes. The link that undoes a
+ * change of the email stays: it is for the owner of the earlier address. Verifications are void for other addresses alone.
+ */
+const VOIDED_BY_CHANGES: readonly ChallengePurpose[] = [
+  'password_reset',
+  'email_code',
+  'email_change',
+  'invitation',
+  'device',
+  'second_factor',
+  'factor_enrolment',
+]
+
 /** The statements for the password cache. */
 export const STATEMENTS = {
   byId: built((db) => db.select().from(accounts).where(eq(accounts.userId, userId))),
@@ -34,6 +49,17 @@ export const STATEMENTS = {
   insert: built((db) => db.insert(accounts).values(placeholders(accounts))),
   put: built((db) =>
     db.insert(accounts).values(placeholders(accounts)).onConflictDoUpdate({ target: accounts.userId, set: excluded() }),
+  ),
+  /** Ends sessions and tokens, voids factors, and leaves the rest of the account as it is. */
+  mark: built((db) =>
+    db
+      .update(accounts)
+      .set({
+        sessionsFrom: sql`${sql.placeholder('sessionsFrom')}`,
+        tokensFrom: sql`${sql.placeholder('tokensFrom')}`,
+        factorsFrom: sql`${sql.placeholder('factorsFrom')}`,
+      })
+      .where(eq(accounts.userId, userId)),
   ),
   displace: built((db) =>
     db
@@ -47,6 +73,23 @@ export const STATEMENTS = {
           sql`${accounts.userId} IN (
             SELECT user_id FROM accounts WHERE deleted = 0 AND email_key = ${emailKey}
             UNION ALL SELECT user_id FROM accounts WHERE deleted = 0 AND username = ${username})`,
+        ),
+      ),
+  ),
+  voidByChange: built((db) =>
+    db
+      .delete(challenges)
+      .where(and(eq(challenges.userId, userId), inArray(challenges.purpose, [...VOIDED_BY_CHANGES]))),
+  ),
+  /** Deletes what would verify another address of a user than their current one, should they take it again. */
+  voidVerifications: built((db) =>
+    db
+      .delete(challenges)
+      .where(
+        and(
+          eq(challenges.userId, userId),
+          eq(challenges.purpose, 'email_verification'),
+          ne(challenges.address, sql.placeholder('email')),
         ),
       ),
   ),

@@ -37,6 +37,12 @@ const statements = {
   ),
 }
 
+/** The result of a write, and its events. */
+export interface Audited<Result> {
+  result: Result
+  events: readonly AuditEvent[]
+}
+
 /** The audit: rows are only added, never changed. */
 export function auditStore(engine: Engine) {
   const writeEvents = engine.dialect === 'sqlite' ? chainEach : addUnchained
@@ -56,6 +62,27 @@ export function auditStore(engine: Engine) {
   return {
     /** Adds events to the audit. On PostgreSQL they are in the chain a moment later. */
     writeEvents,
+    /**
+     * Makes a write from the body of one call, which gives its result and its events. The bodies of calls that share a
+     * transaction run together, and their events are written at its end.
+     */
+    grouped<Call, Result>(
+      body: (tx: Transaction, call: Call) => Body<Audited<Result>>,
+      keysOf: (call: Call) => string | readonly string[],
+    ): (call: Call) => Promise<Result> {
+      return engine.grouped<Call, Result>(
+        function* (tx, calls) {
+          const audited = yield* tx.together(calls.map((call) => body(tx, call)))
+          yield* writeEvents(
+            tx,
+            audited.flatMap(({ events }) => events),
+          )
+          return audited.map(({ result }) => result)
+        },
+        keysOf,
+        'for each',
+      )
+    },
     addAuditEvent: add,
     chainAudit,
     async listAuditEvents(

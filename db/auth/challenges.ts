@@ -15,71 +15,134 @@ import type {
 import { MINUTE } from '../../services/kit/clock.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { EventData } from '../../services/kit/schema/events.ts'
-import { type Body, built, dynamic, type Engine, type Transaction, text } from '../engine.ts'
+import { type Body, built, dynamic, type Engine, type Transaction, text, type Values } from '../engine.ts'
+import { groupedBodies } from '../grouped-bodies.ts'
 import { placeholders } from '../placeholders.ts'
 import { challenges, devices, mailRequests, usedChallenges } from '../schema/auth.ts'
 import { BATCH, writeInBatches } from '../write-in-batches.ts'
 import { hasOneOf } from './account-roles.ts'
-import type { Audit } from './audit.ts'
+import type { Audit, Audited } from './audit.ts'
 import type { Events } from './events.ts'
 import { addMail } from './mail-requests.ts'
 
 /** Milliseconds after which a challenge can be taken again, if the process that took it never finished. */
 const TAKEN_FOR = MINUTE
 
-/** Writes as much as a try does, and leaves nothing. */
-function* writeDecoy(tx: Transaction): Body<void> {
-  const hash = randomBytes(32)
-  yield* tx.run(statements.addDecoy, { hash, expiresAt: 0 })
-  yield* tx.run(statements.removeDecoy, { hash })
+interface AddCall {
+  challenge: Challenge
+  mail: MailRequest
+  /** The user may have none of these roles. */
+  withoutRoles: readonly string[]
+}
+
+interface IssueCall {
+  issue: Issue
+  now: number
+  event: AuditEvent | null
+}
+
+interface TakeCall {
+  key: ChallengeKey
+  purpose: ChallengePurpose
+  now: number
+}
+
+interface DeviceCall {
+  device: Device
+  client: DeviceClient
+  event: AuditEvent
 }
 
 /** Codes and links in mails, and the devices that codes confirmed. */
 export function challengeStore(engine: Engine, { audit, events }: { audit: Audit; events: Events }) {
+  function* add(tx: Transaction, { challenge, mail, withoutRoles }: AddCall): Body<boolean> {
+    const { id, purpose, userId } = challenge
+    if (yield* hasOneOf(tx, withoutRoles, userId)) return false
+    if (!(yield* addMail(engine, tx, mail))) return true
+    if (userId !== null && ONLY_ONE.includes(purpose)) yield* tx.run(statements.voidOthers, { userId, purpose, id })
+    yield* tx.run(statements.insert, challengeRow(challenge))
+    return true
+  }
+
+  function* issue(tx: Transaction, { event, issue: issued, now }: IssueCall): Body<Audited<Challenge | null>> {
+    const { isOnlyOne, mailId, userId } = issued
+    const [claimed, row] = yield* tx.together([
+      tx.get(statements.claim, { mailId, userId, now }),
+      tx.get(statements.ofMail, { mailId }),
+    ])
+    if (claimed && row) {
+      const { id, purpose, requestedAt } = row
+      const isUseless = isOnlyOne && (yield* tx.get(statements.later, { userId, purpose, requestedAt, now }))
+      if (!isUseless)
+        yield* tx.together([
+          ...(isOnlyOne ? [tx.run(statements.voidOthers, { userId, purpose, id })] : []),
+          tx.run(statements.issue, { ...issued, tokenHash: Buffer.from(issued.tokenHash) }),
+        ])
+    }
+    const challenge = yield* tx.get(statements.ofMail, { mailId })
+    if (!challenge?.tokenHash || challenge.expiresAt <= now) return { result: null, events: [] }
+    return { result: challenge, events: event ? [event] : [] }
+  }
+
+  function* addDevice(tx: Transaction, { client, device, event }: DeviceCall): Body<Audited<undefined>> {
+    const { createdAt, id, tokenHash, userId } = device
+    yield* tx.run(statements.addDevice, { ...device, tokenHash: Buffer.from(tokenHash) })
+    if (events.isSubscribed('device.confirmed')) {
+      const { ip, userAgent } = client
+      const data = { device_id: id, ip, user_agent: userAgent } satisfies EventData['device.confirmed']
+      const published = { id: Bun.randomUUIDv7(), type: 'device.confirmed', at: createdAt, userId, data } as const
+      yield* events.writeEvents(tx, [published])
+    }
+    return { result: undefined, events: [event] }
+  }
+
+  function* finish(tx: Transaction, { event, id }: { id: string; event: AuditEvent | null }) {
+    yield* tx.run(statements.remove, { id })
+    return { result: undefined, events: event ? [event] : [] }
+  }
+
+  /**
+   * Counts a try. Writes a row and removes it in any case: a commit that writes nothing is quicker, and the time would show
+   * whether the challenge can still be tried.
+   */
+  function* tryCode(tx: Transaction, values: Values): Body<Challenge | null> {
+    const hash = randomBytes(32)
+    const [challenge] = yield* tx.together([
+      tx.get(statements.tryCode, values),
+      tx.run(statements.addDecoy, { hash, expiresAt: 0 }),
+      tx.run(statements.removeDecoy, { hash }),
+    ])
+    return challenge ?? null
+  }
+
+  function* take(tx: Transaction, { key, now, purpose }: TakeCall): Body<Challenge | null> {
+    const values = { purpose, now, ...abandoned(now) }
+    const challenge =
+      'id' in key
+        ? yield* tx.get(statements.takeById, { ...values, id: key.id })
+        : yield* tx.get(statements.takeByToken, { ...values, tokenHash: Buffer.from(key.tokenHash) })
+    return challenge ?? null
+  }
+
+  // Calls about one challenge may share a transaction: each is one statement, which sees what those before it changed.
+  const tryOne = groupedBodies(engine, tryCode, () => [])
+  const takeOne = groupedBodies(engine, take, () => [])
+  const addOne = groupedBodies(engine, add, ({ challenge: { id, userId }, mail }) => [
+    id,
+    mail.id,
+    ...(userId === null ? [] : [userId]),
+  ])
+  const issueOne = audit.grouped(issue, ({ issue: { mailId, userId } }) => [mailId, userId])
+  const addOneDevice = audit.grouped(addDevice, ({ device }) => device.id)
+  const finishOne = audit.grouped(finish, ({ id }) => id)
+
   return {
     addChallenge: (challenge: Challenge, mail: MailRequest, withoutRoles: readonly string[] = []) =>
-      engine.write(function* (tx) {
-        const { id, purpose, userId } = challenge
-        if (yield* hasOneOf(tx, withoutRoles, userId)) return false
-        if (!(yield* addMail(engine, tx, mail))) return true
-        if (userId !== null && ONLY_ONE.includes(purpose)) yield* tx.run(statements.voidOthers, { userId, purpose, id })
-        yield* tx.run(statements.insert, challengeRow(challenge))
-        return true
-      }),
-    issueChallenge: (issue: Issue, now: number, event: AuditEvent | null) =>
-      engine.write(function* (tx) {
-        const { isOnlyOne, mailId, userId } = issue
-        const isFirst = (yield* tx.get(statements.claim, { mailId, userId, now })) !== undefined
-        const row = yield* tx.get(statements.ofMail, { mailId })
-        if (isFirst && row) {
-          const { purpose, requestedAt } = row
-          const isUseless = isOnlyOne && (yield* tx.get(statements.later, { userId, purpose, requestedAt, now }))
-          if (!isUseless) {
-            if (isOnlyOne) yield* tx.run(statements.voidOthers, { userId, purpose, id: row.id })
-            yield* tx.run(statements.issue, { ...issue, tokenHash: Buffer.from(issue.tokenHash) })
-          }
-        }
-        const issued = yield* tx.get(statements.ofMail, { mailId })
-        if (!issued?.tokenHash || issued.expiresAt <= now) return null
-        if (event) yield* audit.writeEvents(tx, [event])
-        return issued
-      }),
+      addOne({ challenge, mail, withoutRoles }),
+    issueChallenge: (issued: Issue, now: number, event: AuditEvent | null) => issueOne({ issue: issued, now, event }),
     tryCode: (id: string, purpose: ChallengePurpose, most: number, now: number) =>
-      engine.write(function* (tx) {
-        const challenge = yield* tx.get(statements.tryCode, { id, purpose, most, now, ...abandoned(now) })
-        // A commit that writes nothing is quicker: the time would show whether the challenge can still be tried.
-        if (!challenge) yield* writeDecoy(tx)
-        return challenge ?? null
-      }),
-    takeChallenge: (key: ChallengeKey, purpose: ChallengePurpose, now: number) =>
-      engine.write(function* (tx) {
-        const values = { purpose, now, ...abandoned(now) }
-        const challenge =
-          'id' in key
-            ? yield* tx.get(statements.takeById, { ...values, id: key.id })
-            : yield* tx.get(statements.takeByToken, { ...values, tokenHash: Buffer.from(key.tokenHash) })
-        return challenge ?? null
-      }),
+      tryOne({ id, purpose, most, now, ...abandoned(now) }),
+    takeChallenge: (key: ChallengeKey, purpose: ChallengePurpose, now: number) => takeOne({ key, purpose, now }),
     async openChallenge(challenge: Challenge) {
       await engine.write((tx) => tx.run(statements.insert, challengeRow(challenge)))
     },
@@ -89,12 +152,7 @@ export function challengeStore(engine: Engine, { audit, events }: { audit: Audit
     async returnChallenge(id: string) {
       await engine.write((tx) => tx.run(statements.giveBack, { id }))
     },
-    async finishChallenge(id: string, event: AuditEvent | null) {
-      await engine.write(function* (tx) {
-        yield* tx.run(statements.remove, { id })
-        if (event) yield* audit.writeEvents(tx, [event])
-      })
-    },
+    finishChallenge: (id: string, event: AuditEvent | null) => finishOne({ id, event }),
     async voidChallenges(userId: string, purposes: readonly ChallengePurpose[], since = 0) {
       await engine.write((tx) => tx.run(voiding(userId, purposes, since)))
     },
@@ -105,18 +163,7 @@ export function challengeStore(engine: Engine, { audit, events }: { audit: Audit
       await writeInBatches(engine, (tx) => tx.run(statements.forgetDevices, { now }))
     },
 
-    async addDevice(device: Device, { ip, userAgent }: DeviceClient, event: AuditEvent) {
-      await engine.write(function* (tx) {
-        const { createdAt, id, tokenHash, userId } = device
-        yield* tx.run(statements.addDevice, { ...device, tokenHash: Buffer.from(tokenHash) })
-        if (events.isSubscribed('device.confirmed')) {
-          const data = { device_id: id, ip, user_agent: userAgent } satisfies EventData['device.confirmed']
-          const published = { id: Bun.randomUUIDv7(), type: 'device.confirmed', at: createdAt, userId, data } as const
-          yield* events.writeEvents(tx, [published])
-        }
-        yield* audit.writeEvents(tx, [event])
-      })
-    },
+    addDevice: (device: Device, client: DeviceClient, event: AuditEvent) => addOneDevice({ device, client, event }),
     deviceOf: async (userId: string, tokenHash: Uint8Array, now: number) =>
       (await engine.get(statements.deviceOf, { userId, tokenHash: Buffer.from(tokenHash), now })) ?? null,
     async removeDevices(userId: string) {
@@ -125,8 +172,7 @@ export function challengeStore(engine: Engine, { audit, events }: { audit: Audit
   } satisfies Partial<AuthStore>
 }
 
-/** Deletes challenges of a user. A change of their account does it in its own transaction. */
-export function voiding(userId: string, purposes: readonly ChallengePurpose[], since = 0) {
+function voiding(userId: string, purposes: readonly ChallengePurpose[], since: number) {
   return dynamic((db) =>
     db
       .delete(challenges)
@@ -136,17 +182,6 @@ export function voiding(userId: string, purposes: readonly ChallengePurpose[], s
           inArray(challenges.purpose, [...purposes]),
           gte(challenges.requestedAt, since),
         ),
-      ),
-  )
-}
-
-/** Deletes what would verify another address of a user than their current one, should they take it again. */
-export function voidingVerifications(userId: string, email: string) {
-  return dynamic((db) =>
-    db
-      .delete(challenges)
-      .where(
-        and(eq(challenges.userId, userId), eq(challenges.purpose, 'email_verification'), ne(challenges.address, email)),
       ),
   )
 }

@@ -2,6 +2,7 @@ import type { AuthStore } from '../../services/auth/store/index.ts'
 import type { Event } from '../../services/kit/outbox/events.ts'
 import { EVENT_TYPES, type EventType } from '../../services/kit/schema/events.ts'
 import { type Body, type Engine, type Transaction, text } from '../engine.ts'
+import { groupedBodies } from '../grouped-bodies.ts'
 import { removeUndelivered } from './delivery-removal.ts'
 import type { Facts } from './facts.ts'
 import type { Feed } from './revocations.ts'
@@ -68,6 +69,12 @@ export async function eventStore(engine: Engine, { facts, feed, amqp }: { facts:
     if (deliveries.length > 0) wakeAfterCommit(tx)
   }
 
+  const add = groupedBodies(
+    engine,
+    (tx, { events, now }: { events: Event[]; now: number }) => writeEvents(tx, events, now),
+    ({ events }) => events.map(({ id }) => id),
+  )
+
   await engine.write(function* (tx) {
     const types = yield* readTypes(tx)
     tx.afterCommit(() => {
@@ -91,9 +98,7 @@ export async function eventStore(engine: Engine, { facts, feed, amqp }: { facts:
       const types = await engine.read(readTypes)
       if (seq === null || seq > subscribed.seq) subscribed = { types, seq: seq ?? 0 }
     },
-    async addEvents(events: Event[], now: number) {
-      await engine.write((tx) => writeEvents(tx, events, now))
-    },
+    addEvents: (events: Event[], now: number) => add({ events, now }),
     onDeliveries: (listener: () => void) => {
       listeners.push(listener)
     },

@@ -83,16 +83,16 @@ export function factorStore(engine: Engine, { audit, events, facts }: Parts) {
 
   /** Removes the factors of a user, in a transaction that also changes their account. @returns how many */
   function* removeAll(tx: Transaction, userId: string, since: number, at: number): Body<number> {
-    const ofUser = [
-      ...(yield* tx.all(statements.totpsOf, { userId })),
-      ...(yield* tx.all(statements.passkeysOf, { userId })),
-    ]
-    yield* tx.run(statements.removeTotpsSince, { userId, since })
-    yield* tx.run(statements.removePasskeysSince, { userId, since })
-    // Whoever added a factor may have made recovery codes as well, and must not keep them.
-    yield* tx.run(statements.removeCodesSince, { userId, since })
+    const [totps, passkeys] = yield* tx.together([
+      tx.all(statements.totpsOf, { userId }),
+      tx.all(statements.passkeysOf, { userId }),
+      tx.run(statements.removeTotpsSince, { userId, since }),
+      tx.run(statements.removePasskeysSince, { userId, since }),
+      // Whoever added a factor may have made recovery codes as well, and must not keep them.
+      tx.run(statements.removeCodesSince, { userId, since }),
+    ])
     yield* afterRemoval(tx, userId)
-    const removed = ofUser.filter(({ createdAt }) => createdAt >= since)
+    const removed = [...totps, ...passkeys].filter(({ createdAt }) => createdAt >= since)
     for (const factor of removed)
       yield* writeEvent(tx, 'factor.removed', { userId, at }, { factor_id: factor.id, kind: kindOf(factor) })
     return removed.length

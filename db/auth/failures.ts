@@ -63,8 +63,7 @@ const places = {
     sqlite: '',
     postgres: `
       INSERT INTO login_attempts (subject, owner, attempt)
-      SELECT value, $node, CAST($attempt AS bigint)
-      FROM jsonb_array_elements_text(CAST($subjects AS text)::jsonb) AS list (value)`,
+      SELECT value->>0, $node, CAST(value->>1 AS bigint) FROM jsonb_array_elements(CAST($rows AS text)::jsonb) AS list (value)`,
   }),
   /** Gives those that counted until now: not those of a node that the others removed meanwhile. */
   leave: text<{ attempt: number }>({
@@ -79,52 +78,87 @@ const places = {
   forget: text(`DELETE FROM login_attempts WHERE ${ABANDONED}`),
 }
 
+interface FailureCall {
+  subjects: string[]
+  now: number
+  events(failures: LoginFailures[]): AuditEvent[]
+}
+
+interface PlacesCall {
+  attempt: number
+  subjects: string[]
+  isFree(index: number, failures: LoginFailures, underWay: number): boolean
+}
+type Places = Awaited<ReturnType<AuthStore['takePlaces']>>
+
 /** The times of failed logins, by account and by address, and the attempts under way. */
 export function failureStore(engine: Engine, audit: Audit) {
-  function* record(tx: Transaction, subject: string, now: number): Body<LoginFailures> {
-    const before = (yield* tx.get(statements.select, { subject })) ?? NO_FAILURES
-    // A time ahead of the clock was written before the clock was set back: it counts as now.
-    const recent = before.times.map((at) => Math.min(at, now)).filter((at) => now - at < KEPT_FOR)
-    const failures = { times: [...recent, now].slice(-MOST_TIMES), clearedAt: Math.min(before.clearedAt, now) }
-    yield* tx.run(statements.put, { subject, ...failures })
-    return failures
+  /** Records the failures of each call, one call after another: several may be about one address. */
+  function* recordEach(tx: Transaction, calls: readonly FailureCall[]): Body<undefined[]> {
+    const subjects = [...new Set(calls.flatMap((call) => call.subjects))]
+    const stored = yield* tx.getEach(
+      statements.select,
+      subjects.map((subject) => ({ subject })),
+    )
+    const failuresOf = new Map(subjects.map((subject, index) => [subject, stored[index] ?? NO_FAILURES]))
+    const record = (subject: string, now: number) => {
+      const failures = withFailure(failuresOf.get(subject) ?? NO_FAILURES, now)
+      failuresOf.set(subject, failures)
+      return failures
+    }
+    const events = calls.flatMap((call) => call.events(call.subjects.map((subject) => record(subject, call.now))))
+    yield* tx.together([
+      tx.runEach(
+        statements.put,
+        [...failuresOf].map(([subject, { clearedAt, times }]) => ({ subject, times, clearedAt })),
+      ),
+      audit.writeEvents(tx, events),
+    ])
+    return calls.map(() => undefined)
   }
+  // Any calls may share a transaction.
+  const record = engine.grouped(recordEach, () => [])
+
+  /** Takes the places of each call, one call after another: those that earlier ones took are under way for later ones. */
+  function* takeEach(tx: Transaction, calls: readonly PlacesCall[]): Body<Places[]> {
+    const states = yield* tx.all(places.state, { subjects: JSON.stringify(calls.flatMap(({ subjects }) => subjects)) })
+    const rows: [subject: string, attempt: number][] = []
+    let place = 0
+    const results = calls.map(({ attempt, isFree, subjects }) => {
+      const read = subjects.map((subject) => ({ subject, ...stateOf(states[place++]) }))
+      const underWay = (subject: string) => rows.filter(([other]) => other === subject).length
+      const hasPlaces = read.every(({ attempts, failures, subject }, index) =>
+        isFree(index, failures, attempts + underWay(subject)),
+      )
+      if (hasPlaces) rows.push(...subjects.map((subject): [string, number] => [subject, attempt]))
+      return { hasPlaces, failures: read.map(({ failures }) => failures) }
+    })
+    if (rows.length > 0) yield* tx.run(places.take, { rows: JSON.stringify(rows), node: engine.node?.current ?? '' })
+    return results
+  }
+  const take = engine.grouped(takeEach, () => [])
+
+  const leave = engine.grouped(
+    function* (tx, calls: readonly number[][]) {
+      const values = { node: engine.node?.current ?? '', attempts: JSON.stringify(calls.flat()) }
+      const counted = new Set((yield* tx.all(places.leave, values)).map(({ attempt }) => attempt))
+      return calls.map((attempts) => attempts.filter((attempt) => counted.delete(attempt)))
+    },
+    () => [],
+  )
 
   return {
-    takePlaces: (
-      attempt: number,
-      subjects: string[],
-      isFree: (index: number, failures: LoginFailures, underWay: number) => boolean,
-    ) =>
-      // Two statements, however many subjects: the logins of an account wait for one another.
-      engine.write(function* (tx) {
-        const values = { subjects: JSON.stringify(subjects) }
-        const states = yield* tx.all(places.state, values)
-        const failures = states.map(({ clearedAt, times }) => ({
-          times: times === null ? [] : JSON.parse(times),
-          clearedAt: clearedAt ?? 0,
-        }))
-        const hasPlaces = states.every(({ attempts }, index) => isFree(index, failures[index] ?? NO_FAILURES, attempts))
-        if (hasPlaces) yield* tx.run(places.take, { ...values, attempt, node: engine.node?.current ?? '' })
-        return { hasPlaces, failures }
-      }),
-    async leavePlaces(attempts: number[]) {
-      const node = engine.node?.current ?? ''
-      const rows = await engine.write((tx) => tx.all(places.leave, { node, attempts: JSON.stringify(attempts) }))
-      return rows.map(({ attempt }) => attempt)
-    },
+    takePlaces: (attempt: number, subjects: string[], isFree: PlacesCall['isFree']) =>
+      take({ attempt, subjects, isFree }),
+    leavePlaces: (attempts: number[]) => leave(attempts),
     async forgetFailures(now: number) {
       if (engine.node !== null) await engine.write((tx) => tx.run(places.forget))
       await writeInBatches(engine, (tx) => tx.run(statements.deleteOld, { before: now - KEPT_FOR }))
     },
     loginFailures: async (subject: string): Promise<LoginFailures> =>
       (await engine.get(statements.select, { subject })) ?? NO_FAILURES,
-    async recordFailure(subjects: string[], now: number, events: (failures: LoginFailures[]) => AuditEvent[]) {
-      await engine.write(function* (tx) {
-        const failures: LoginFailures[] = []
-        for (const subject of subjects) failures.push(yield* record(tx, subject, now))
-        yield* audit.writeEvents(tx, events(failures))
-      })
+    async recordFailure(subjects: string[], now: number, events: FailureCall['events']) {
+      await record({ subjects, now, events })
     },
     async clearFailures(subject: string, now: number, times: 'keep' | 'forget') {
       const stored = await engine.get(statements.select, { subject })
@@ -135,4 +169,16 @@ export function failureStore(engine: Engine, audit: Audit) {
       })
     },
   } satisfies Partial<AuthStore>
+}
+
+function withFailure({ clearedAt, times }: LoginFailures, now: number): LoginFailures {
+  // A time ahead of the clock was written before the clock was set back: it counts as now.
+  const recent = times.map((at) => Math.min(at, now)).filter((at) => now - at < KEPT_FOR)
+  return { times: [...recent, now].slice(-MOST_TIMES), clearedAt: Math.min(clearedAt, now) }
+}
+
+/** Reads a row of the failures of a subject, and of its attempts under way. */
+function stateOf(row: { times: string | null; clearedAt: number | null; attempts: number } | undefined) {
+  const times: number[] = row?.times ? JSON.parse(row.times) : []
+  return { failures: { times, clearedAt: row?.clearedAt ?? 0 }, attempts: row?.attempts ?? 0 }
 }

@@ -12,6 +12,7 @@ import type {
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Position, Slice } from '../../services/kit/schema/page.ts'
 import { type Body, type Builder, built, dynamic, type Engine, type Transaction, text } from '../engine.ts'
+import { groupedBodies } from '../grouped-bodies.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { placeholders } from '../placeholders.ts'
 import { accounts, challenges, finishedMails, mailRequests } from '../schema/auth.ts'
@@ -116,10 +117,14 @@ export function finishedMailStore(engine: Engine, audit: Audit) {
     return 'queued'
   }
 
+  const finishOne = groupedBodies(
+    engine,
+    (tx, { end, id, now }: { id: string; end: MailEnd; now: number }) => finish(tx, id, end, now),
+    ({ id }) => id,
+  )
+
   return {
-    async finishMailRequest(id: string, end: MailEnd, now: number) {
-      await engine.write((tx) => finish(tx, id, end, now))
-    },
+    finishMailRequest: (id: string, end: MailEnd, now: number) => finishOne({ id, end, now }),
     retryMail: (id: string, hasChallenge: boolean, now: number, event: AuditEvent) =>
       engine.write(function* (tx) {
         const result = yield* retry(tx, id, hasChallenge, now)

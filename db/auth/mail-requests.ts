@@ -1,6 +1,7 @@
 import { and, asc, count, eq, gt, lte, or, sql } from 'drizzle-orm'
 import type { AuthStore, MailRequest } from '../../services/auth/store/index.ts'
 import { type Body, built, type Dialect, type Engine, type Transaction, text } from '../engine.ts'
+import { groupedBodies } from '../grouped-bodies.ts'
 import { takeOver, takeOverStatements } from '../nodes.ts'
 import { placeholders } from '../placeholders.ts'
 import { finishedMails, mailRequests } from '../schema/auth.ts'
@@ -95,9 +96,14 @@ export function* addMail(engine: Engine, tx: Transaction, request: MailRequest):
 /** The queue of mails to send. Where several nodes run, the one that adds a mail owns it, until it dies. */
 export function mailRequestStore(engine: Engine) {
   const owner = () => ({ node: engine.node?.current ?? '' })
+  const add = groupedBodies(
+    engine,
+    (tx, request: MailRequest) => addMail(engine, tx, request),
+    ({ id }) => id,
+  )
   return {
     async addMailRequest(request: MailRequest) {
-      await engine.write((tx) => addMail(engine, tx, request))
+      await add(request)
     },
     mailRequestsDue: (now: number, latest: number, limit: number) =>
       engine.all(statements.due, { ...owner(), now, latest, limit }),

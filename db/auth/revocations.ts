@@ -10,6 +10,12 @@ import type { Facts } from './facts.ts'
 
 export type Feed = Awaited<ReturnType<typeof feedStore>>
 
+/** A change, its revocations, and how many sessions ended with it. */
+export interface RevokingChange {
+  revocations: readonly Revocation[]
+  sessions: number
+}
+
 /** The name of the fact with the number of the last entry. On SQLite, `sqlite_sequence` holds it. */
 const LAST = 'last_revocation'
 /**
@@ -76,18 +82,25 @@ const statements = {
 
 /** The revocation feed: numbered entries, in the order in which they were written. */
 export async function feedStore(engine: Engine, facts: Facts) {
+  /** Writes the entries of several changes, with one statement. @returns for each change, the number of its last entry */
+  function* writeEach(tx: Transaction, changes: readonly RevokingChange[]): Body<Ended[]> {
+    const entries = changes.flatMap(({ revocations }) => revocations)
+    // A list of entries has consecutive numbers.
+    let last = entries.length > 0 ? (yield* write(tx, entries)) - entries.length : 0
+    return changes.map(({ revocations, sessions }) => {
+      last += revocations.length
+      return { sessions, seq: revocations.length > 0 ? last : 0, revocations: [...revocations] }
+    })
+  }
+
   return {
     epoch: await engine.write((tx) => readOrCreateEpoch(tx, facts)),
     subscribers: subscriberStore(engine, { lastSeq: LAST_ENTRY, acked: KNOWN_ACK }),
+    writeEach,
     /** @param sessions how many sessions ended with these revocations */
-    *writeRevocations(tx: Transaction, revoked: Revocation[], sessions = 0): Body<Ended> {
-      if (revoked.length === 0) return { sessions, seq: 0, revocations: revoked }
-      const entries = revoked.map(({ kind, subject, until, version }) => [kind, subject, version, until])
-      const gap = Math.floor(Math.random() * GAP)
-      const rows = yield* tx.all(statements.add, { entries: JSON.stringify(entries), count: revoked.length, gap })
-      // A revocation that no subscriber learns of would leave tokens valid.
-      if (rows.length !== revoked.length) throw new Error(`The fact ${LAST} is missing`)
-      return { sessions, seq: Math.max(...rows.map(({ seq }) => seq)), revocations: revoked }
+    *writeRevocations(tx: Transaction, revocations: readonly Revocation[], sessions = 0): Body<Ended> {
+      const [ended] = yield* writeEach(tx, [{ revocations, sessions }])
+      return ended as Ended
     },
     /** Deletes a batch of expired entries. @returns their number */
     forgetRevocations: (tx: Transaction, now: number): Body<number> => tx.run(statements.forget, { now }),
@@ -95,8 +108,8 @@ export async function feedStore(engine: Engine, facts: Facts) {
       const read = (statement: typeof statements.after, values: { seq: number; limit: number }) =>
         poll
           ? engine.read(function* (tx) {
-              yield* checkPoll(tx, poll)
-              return yield* tx.all(statement, values)
+              const [rows] = yield* tx.together([tx.all(statement, values), checkPoll(tx, poll)])
+              return rows
             })
           : engine.all(statement, values)
       // Numbers of a file are never given again.
@@ -107,6 +120,16 @@ export async function feedStore(engine: Engine, facts: Facts) {
     },
     lastRevocation: async () => (await engine.get(statements.last))?.seq ?? 0,
   } satisfies Partial<AuthStore> & Record<string, unknown>
+}
+
+/** Writes entries. @returns the number of the last */
+function* write(tx: Transaction, revocations: readonly Revocation[]): Body<number> {
+  const entries = revocations.map(({ kind, subject, until, version }) => [kind, subject, version, until])
+  const gap = Math.floor(Math.random() * GAP)
+  const rows = yield* tx.all(statements.add, { entries: JSON.stringify(entries), count: entries.length, gap })
+  // A revocation that no subscriber learns of would leave tokens valid.
+  if (rows.length !== entries.length) throw new Error(`The fact ${LAST} is missing`)
+  return Math.max(...rows.map(({ seq }) => seq))
 }
 
 /** Makes a page. @param after the number that it continues from */

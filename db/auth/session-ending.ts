@@ -3,7 +3,7 @@ import { liveSessions, revocationOf, revokedUntil } from '../../services/auth/se
 import type { AuthStore, Ended, Ending, Session } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
-import type { Body, Engine, Statement, Transaction, Values } from '../engine.ts'
+import type { Body, Engine, Transaction } from '../engine.ts'
 import { BATCH } from '../write-in-batches.ts'
 import { hasOneOf } from './account-roles.ts'
 import type { Audit } from './audit.ts'
@@ -13,6 +13,25 @@ import { type EndedSession, sessionEvents } from './session-events.ts'
 import { STATEMENTS as statements } from './session-statements.ts'
 
 export type SessionEnding = ReturnType<typeof sessionEnding>
+
+/** The end of all sessions of a user, in the order of their ids. */
+interface EndCallOf {
+  userId: string
+  /** The id after which this transaction continues. */
+  after: string
+  withoutRoles: readonly string[]
+  ending: Ending
+  event: AuditEvent
+}
+
+/** A change that ends sessions. */
+export interface EndingChange {
+  sessions: readonly EndedSession[]
+  /** More to revoke. */
+  revoked?: readonly Revocation[]
+  /** Makes the event, if sessions end. Their number is added. */
+  event(): AuditEvent
+}
 
 interface EndCall {
   id: string
@@ -31,6 +50,15 @@ export interface EndedBatch {
   next: string | null
 }
 
+/** Sessions of a user that end. */
+export interface EndingBatch {
+  sessions: readonly EndedSession[]
+  /** The id after which the next transaction continues; null: no session is left. */
+  next: string | null
+  /** The id after which this one continues. */
+  after: string
+}
+
 type OpenedBefore = { version: number; except: KeptSession | null } & Ending
 
 /**
@@ -41,11 +69,36 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
   const sessionEvent = sessionEvents(events)
 
   /** Deletes the rows of ended sessions. */
-  function* end(tx: Transaction, ended: readonly EndedSession[]): Body<Revocation[]> {
-    if (ended.length === 0) return []
-    yield* sessionEvent.revoked(tx, ended)
+  function* remove(tx: Transaction, ended: readonly EndedSession[]): Body<void> {
+    if (ended.length === 0) return
     yield* tx.run(statements.remove, { ids: JSON.stringify(ended.map(({ session }) => session.id)) })
-    return ended.map(({ session }) => revocationOf(session))
+    yield* sessionEvent.revoked(tx, ended)
+  }
+
+  /**
+   * Writes what several changes end: the audit, the rows of their sessions and the entries of the feed, each with one
+   * statement for all.
+   */
+  function* endOfEach(tx: Transaction, changes: readonly EndingChange[]): Body<Ended[]> {
+    const [, , ended] = yield* tx.together([
+      audit.writeEvents(
+        tx,
+        changes.flatMap(({ event, sessions }) => (sessions.length > 0 ? [eventOf(event(), sessions.length)] : [])),
+      ),
+      remove(
+        tx,
+        changes.flatMap(({ sessions }) => sessions),
+      ),
+      // Last: all other transactions that end sessions wait for the counter of the feed.
+      feed.writeEach(
+        tx,
+        changes.map(({ revoked = [], sessions }) => ({
+          revocations: [...revoked, ...sessions.map(({ session }) => revocationOf(session))],
+          sessions: sessions.length,
+        })),
+      ),
+    ])
+    return ended
   }
 
   /** Ends sessions, with one event for all. */
@@ -55,10 +108,9 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
     ending: Ending,
     event: AuditEvent,
   ): Body<Ended> {
-    const ended = sessions.map((session) => ({ session, ...ending }))
-    const revoked = yield* feed.writeRevocations(tx, yield* end(tx, ended), ended.length)
-    if (ended.length > 0) yield* audit.writeEvents(tx, [eventOf(event, ended.length)])
-    return revoked
+    const change = { sessions: sessions.map((session) => ({ session, ...ending })), event: () => event }
+    const [ended] = yield* endOfEach(tx, [change])
+    return ended as Ended
   }
 
   /** The calls whose session belongs to a user with one of the roles that the call excludes. */
@@ -82,79 +134,71 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
       calls.map(({ id }) => ({ id })),
     )
     const refused = yield* refusedOwners(tx, calls, stored)
-    const ends = calls.map(({ ending, event, userId }, index) => {
+    const changes = calls.map(({ ending, event, userId }, index) => {
       const session = stored[index]
       if (!session || refused.has(index) || (userId !== null && session.userId !== userId)) return null
       if (liveSessions([session], ending.now).length === 0) return null
-      return { session, ...ending, event: eventOf({ ...event, userId: session.userId }, 1) }
+      return { sessions: [{ session, ...ending }], event: () => ({ ...event, userId: session.userId }) }
     })
-    const ended = ends.filter((each) => each !== null)
-    const { revocations, seq: last } = yield* feed.writeRevocations(tx, yield* end(tx, ended), ended.length)
-    yield* audit.writeEvents(
+    const ended = yield* endOfEach(
       tx,
-      ended.map(({ event }) => event),
+      changes.filter((change) => change !== null),
     )
-    // A list of entries has consecutive numbers.
-    const first = last - ended.length + 1
-    return ends.map((each) => {
-      const place = each ? ended.indexOf(each) : -1
-      const revocation = revocations[place]
-      return revocation ? { sessions: 1, seq: first + place, revocations: [revocation] } : null
-    })
+    return changes.map((change) => (change ? (ended.shift() ?? null) : null))
   }
 
   const endOne = engine.grouped(endEach, ({ id }) => id)
 
+  /** Ends a batch of a user's sessions for each call. */
+  function* endEachOf(tx: Transaction, calls: readonly EndCallOf[]): Body<EndedBatch[]> {
+    const live = yield* tx.together(
+      calls.map(function* ({ after, ending, userId, withoutRoles }) {
+        const isRefused = yield* hasOneOf(tx, withoutRoles, userId)
+        const sessions = isRefused ? [] : yield* tx.all(statements.liveOfUser, { userId, now: ending.now, after })
+        return { sessions: sessions.map((session) => ({ session, ...ending })), next: nextOf(sessions), after }
+      }),
+    )
+    const batches = shareBatch(live)
+    const ended = yield* endOfEach(
+      tx,
+      calls.map(({ event }, index) => ({ sessions: batches[index]?.sessions ?? [], event: () => event })),
+    )
+    return ended.map((each, index) => ({ ended: each, next: batches[index]?.next ?? null }))
+  }
+  const endBatchOf = engine.grouped(endEachOf, ({ userId }) => userId, 'for each')
+
   /**
-   * Ends sessions of a user that were opened before `version`, except one: the first `BATCH` after an id. They cannot be
+   * Finds the sessions of a user that were opened before `version`, except one: the first `BATCH` after an id. They cannot be
    * used any more once the account has the version, so `endRestOpenedBefore` may end the others in further transactions.
    */
-  function* endOpenedBefore(
+  function* openedBefore(
     tx: Transaction,
     userId: string,
     { except, version, ...ending }: OpenedBefore,
     after = '',
-  ): Body<{ revocations: Revocation[]; next: string | null }> {
+  ): Body<EndingBatch> {
     const older = yield* tx.all(statements.openedBefore, { userId, version, after })
     const exception = except && (yield* tx.get(statements.byId, { id: except.id }))
     const others = older.filter(({ id }) => id !== exception?.id)
-    const sessions = exception?.userId === userId ? [...others, exception] : others
-    const { ended, survivor } = sessionsEndedBy(sessions, { version, except })
+    const candidates = exception?.userId === userId ? [...others, exception] : others
+    const { ended, survivor } = sessionsEndedBy(candidates, { version, except })
     if (survivor) yield* tx.run(statements.update, { ...survivor, version })
-    const revocations = yield* end(
-      tx,
-      ended.map((session) => ({ session, ...ending })),
-    )
-    return { revocations, next: nextOf(older) }
+    return { sessions: ended.map((session) => ({ session, ...ending })), next: nextOf(older), after }
   }
 
-  /**
-   * Ends sessions in the order of their ids.
-   * @param live selects the first `BATCH` after an id that have not expired
-   * @param isRefused whether no more sessions may end
-   */
-  async function endLive(
-    live: Statement<Session>,
-    values: Values,
-    ending: Ending,
-    event: AuditEvent,
-    isRefused?: (tx: Transaction) => Body<boolean>,
-  ): Promise<Ended> {
-    const endBatch = (after: string, batchEvent: AuditEvent) =>
-      engine.write(function* (tx): Body<EndedBatch> {
-        const mayEnd = !(isRefused && (yield* isRefused(tx)))
-        const sessions = mayEnd ? yield* tx.all(live, { ...values, now: ending.now, after }) : []
-        return { ended: yield* endWithEvent(tx, sessions, ending, batchEvent), next: nextOf(sessions) }
-      })
-    return await endRest(await endBatch('', event), (after) => endBatch(after, withNewId(event)))
-  }
+  const endBatchOfAll = (after: string, ending: Ending, event: AuditEvent) =>
+    engine.write(function* (tx): Body<EndedBatch> {
+      const sessions = yield* tx.all(statements.live, { now: ending.now, after })
+      return { ended: yield* endWithEvent(tx, sessions, ending, event), next: nextOf(sessions) }
+    })
 
   return {
     endWithEvent,
-    endOpenedBefore,
+    endOfEach,
+    openedBefore,
     /**
-     * Ends the sessions that `endOpenedBefore` left.
-     * @param first what the first transaction ended
+     * Ends the sessions that the first transaction left.
+     * @param first what it ended
      * @param event makes the event of each further transaction
      */
     endRestOpenedBefore(
@@ -163,16 +207,13 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
       { version, ...ending }: { version: number } & Ending,
       event: () => AuditEvent,
     ): Promise<Ended> {
-      return endRest(first, (after) => {
-        const batchEvent = event()
-        return engine.write(function* (tx): Body<EndedBatch> {
-          const before = { ...ending, version, except: null }
-          const { next, revocations } = yield* endOpenedBefore(tx, userId, before, after)
-          const ended = yield* feed.writeRevocations(tx, revocations, revocations.length)
-          if (ended.sessions > 0) yield* audit.writeEvents(tx, [eventOf(batchEvent, ended.sessions)])
-          return { ended, next }
-        })
-      })
+      return endRest(first, (after) =>
+        engine.write(function* (tx): Body<EndedBatch> {
+          const { next, sessions } = yield* openedBefore(tx, userId, { ...ending, version, except: null }, after)
+          const [ended] = yield* endOfEach(tx, [{ sessions, event }])
+          return { ended: ended as Ended, next }
+        }),
+      )
     },
     *revokedUntilOf(tx: Transaction, userId: string): Body<number> {
       return revokedUntil((yield* tx.get(statements.lastAccess, { userId }))?.accessUntil ?? 0)
@@ -185,9 +226,17 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
       event: AuditEvent,
       withoutRoles: readonly string[] = [],
     ) => endOne({ id, userId, withoutRoles, ending, event }),
-    endSessionsOf: (userId: string, ending: Ending, event: AuditEvent, withoutRoles: readonly string[] = []) =>
-      endLive(statements.liveOfUser, { userId }, ending, event, (tx) => hasOneOf(tx, withoutRoles, userId)),
-    endAllSessions: (ending: Ending, event: AuditEvent) => endLive(statements.live, {}, ending, event),
+    async endSessionsOf(userId: string, ending: Ending, event: AuditEvent, withoutRoles: readonly string[] = []) {
+      const call = { userId, withoutRoles, ending }
+      return await endRest(await endBatchOf({ ...call, after: '', event }), (after) =>
+        endBatchOf({ ...call, after, event: withNewId(event) }),
+      )
+    },
+    async endAllSessions(ending: Ending, event: AuditEvent) {
+      return await endRest(await endBatchOfAll('', ending, event), (after) =>
+        endBatchOfAll(after, ending, withNewId(event)),
+      )
+    },
   } satisfies Partial<AuthStore> & Record<string, unknown>
 }
 
@@ -204,6 +253,17 @@ function withNewId(event: AuditEvent): AuditEvent {
 /** Gives the id after which the next transaction continues; null: this one read the last sessions. */
 function nextOf(sessions: readonly Session[]): string | null {
   return sessions.length < BATCH ? null : (sessions.at(-1)?.id ?? null)
+}
+
+/** Leaves no more sessions than one user may end at once, so that the transaction of several takes no longer. */
+export function shareBatch(batches: readonly EndingBatch[]): EndingBatch[] {
+  let room = BATCH
+  return batches.map((batch) => {
+    const sessions = batch.sessions.slice(0, room)
+    room -= sessions.length
+    if (sessions.length === batch.sessions.length) return batch
+    return { ...batch, sessions, next: sessions.at(-1)?.session.id ?? batch.after }
+  })
 }
 
 /** Runs further transactions until no session is left. @returns what all of them ended */

@@ -2,7 +2,7 @@ import { decideRotation, isUsable } from '../../services/auth/sessions/rotation.
 import type { Account, AuthStore, Rotation, RotationResult, Session } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { Body, Engine, Transaction } from '../engine.ts'
-import type { Audit } from './audit.ts'
+import type { Audit, Audited } from './audit.ts'
 import type { Events } from './events.ts'
 import type { SessionEnding } from './session-ending.ts'
 import { sessionEvents } from './session-events.ts'
@@ -28,6 +28,11 @@ interface RotateCall {
   event: (type: string) => AuditEvent
 }
 
+interface RenewalCall {
+  renewal: Parameters<AuthStore['renewAuthentication']>[0]
+  event: AuditEvent
+}
+
 /** The writes of logins and refreshes, which are called more often than all others. */
 export function sessionRotation(engine: Engine, { audit, ending, events }: Parts) {
   const sessionEvent = sessionEvents(events)
@@ -40,19 +45,21 @@ export function sessionRotation(engine: Engine, { audit, ending, events }: Parts
     )
     const isOpened = ({ session }: OpenCall, index: number) => isUsable(session, accounts[index], session.createdAt)
     const opened = calls.filter(isOpened)
-    yield* tx.runEach(
-      statements.insert,
-      opened.map(({ session }) => ({ ...session, refreshesSince: session.createdAt, refreshes: 0 })),
-    )
-    yield* addHashes(tx, opened)
-    yield* sessionEvent.created(
-      tx,
-      opened.map(({ session }) => session),
-    )
-    yield* audit.writeEvents(
-      tx,
-      opened.map(({ event }) => event),
-    )
+    yield* tx.together([
+      tx.runEach(
+        statements.insert,
+        opened.map(({ session }) => ({ ...session, refreshesSince: session.createdAt, refreshes: 0 })),
+      ),
+      addHashes(tx, opened),
+      sessionEvent.created(
+        tx,
+        opened.map(({ session }) => session),
+      ),
+      audit.writeEvents(
+        tx,
+        opened.map(({ event }) => event),
+      ),
+    ])
     return calls.map((call, index) => (isOpened(call, index) ? 'opened' : 'account_changed'))
   }
 
@@ -96,12 +103,11 @@ export function sessionRotation(engine: Engine, { audit, ending, events }: Parts
 
   function* renew(
     tx: Transaction,
-    { accessUntil, methods, now, sessionId }: Parameters<AuthStore['renewAuthentication']>[0],
-    event: AuditEvent,
-  ) {
+    { event, renewal: { accessUntil, methods, now, sessionId } }: RenewalCall,
+  ): Body<Audited<Awaited<ReturnType<AuthStore['renewAuthentication']>>>> {
     const stored = yield* tx.get(statements.byId, { id: sessionId })
     const [account] = yield* accountsOf(tx, [stored?.userId ?? ''])
-    if (!stored || !isUsable(stored, account, now)) return null
+    if (!stored || !isUsable(stored, account, now)) return { result: null, events: [] }
     const session = {
       ...stored,
       authTime: now,
@@ -109,17 +115,16 @@ export function sessionRotation(engine: Engine, { audit, ending, events }: Parts
       accessUntil: Math.max(stored.accessUntil, accessUntil),
     }
     yield* tx.run(statements.update, session)
-    yield* audit.writeEvents(tx, [event])
-    return { session, account }
+    return { result: { session, account }, events: [event] }
   }
 
   const open = engine.grouped(openEach, ({ session }) => session.id)
   const rotate = engine.grouped(rotateEach, ({ rotation }) => rotation.sessionId)
+  const renewOne = audit.grouped(renew, ({ renewal }) => renewal.sessionId)
 
   return {
     openSession: (session: Session, event: AuditEvent, hash?: Uint8Array) => open({ session, event, hash }),
-    renewAuthentication: (renewal: Parameters<AuthStore['renewAuthentication']>[0], event: AuditEvent) =>
-      engine.write((tx) => renew(tx, renewal, event)),
+    renewAuthentication: (renewal: RenewalCall['renewal'], event: AuditEvent) => renewOne({ renewal, event }),
     rotateSession: (rotation: Rotation, event: (type: string) => AuditEvent) => rotate({ rotation, event }),
   } satisfies Partial<AuthStore>
 }

@@ -54,7 +54,7 @@ async function authStore(engine: Engine, { amqp }: AuthStoreOptions): Promise<Au
     ...audit,
     ...feed,
     ...sessions,
-    ...accountStore(engine, { audit, factors, feed, sessions }),
+    ...accountStore(engine, { audit, factors, sessions }),
     ...factors,
     ...keyStore(engine, { audit, feed }),
     ...challengeStore(engine, { audit, events }),

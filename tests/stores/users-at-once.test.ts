@@ -24,6 +24,7 @@ const userOf = (id: string, changes: Partial<User> = {}): User => ({
   allSessionsFrom: 1,
   sessionKept: null,
   tokensFrom: 1,
+  factorsFrom: 0,
   createdAt: NOW,
   updatedAt: NOW,
   ...changes,
