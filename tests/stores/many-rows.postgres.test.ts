@@ -5,6 +5,7 @@ import { openUsersStore } from '../../db/users/store.ts'
 import type { AuthStore } from '../../services/auth/store/index.ts'
 import type { LimitStore } from '../../services/kit/limits.ts'
 import type { ModulesStore } from '../../services/modules/store.ts'
+import { eventually, PROMPT } from '../support/eventually.ts'
 import { newDatabaseConfig, runStatements, sharedPostgres } from '../support/shared-postgres.ts'
 import { account, event, NOW } from './auth-suite.ts'
 
@@ -257,3 +258,54 @@ test('a module that requires what many users disabled is added as a default, in 
     ).toEqual([{ rows: MANY, numbers: MANY, statements: 1 }])
   })
 })
+
+const CHOICES = 50_000
+/** Counts that PostgreSQL makes before a module gets many choices. It plans by them until it counts again. */
+const COUNTED: Record<string, string[]> = {
+  nothing: [],
+  'the choices of other modules': ['ANALYZE modules.choices'],
+  'the changes of other modules': ['ANALYZE modules.choice_changes'],
+  'the choices and changes of other modules': ['ANALYZE modules.choices', 'ANALYZE modules.choice_changes'],
+}
+
+test.each(Object.entries(COUNTED))(
+  'the feed finds each of many new choices by its user, when PostgreSQL has counted %s',
+  async (_, counts) => {
+    const config = await newDatabaseConfig()
+    const run = (...statements: string[]) => runStatements(adminUrl(config.databaseUrl), ...statements)
+    const rows = (id: string, first: number, last: number) => [
+      `INSERT INTO modules.choices SELECT 'u' || ${padded}, '${id}', 1, 9 FROM generate_series(${first}, ${last}) AS n`,
+      `INSERT INTO modules.choice_changes SELECT '${id}', 'u' || ${padded}, n FROM generate_series(${first}, ${last}) AS n`,
+    ]
+    const users = new Set<string>()
+    const store = await openModulesStore({ ...config, databasePatience: PROMPT })
+    try {
+      await run(
+        FILL.modules ?? '',
+        ...['a', 'b', 'c'].flatMap((id, index) => rows(id, index * 20 + 1, index * 20 + 20)),
+        ...counts,
+        `INSERT INTO modules.modules VALUES ('many', 'Many', '', '1', '[]', '[]', 0, 7)`,
+        ...rows('many', 101, 100 + CHOICES),
+      )
+      for (let after: number | null = 0; after !== null; ) {
+        const { choices, seq } = await store.changesAfter('many', after, MOST)
+        for (const { enabled, userId } of choices) if (enabled) users.add(userId)
+        after = choices.length < MOST ? null : seq
+      }
+    } finally {
+      await store.close()
+    }
+    expect(users.size).toBe(CHOICES)
+    // A connection reports what it has read when it ends.
+    const read = await eventually(async () => {
+      const indexes = (await run(`
+      SELECT indexrelname AS index, idx_tup_read AS rows FROM pg_stat_user_indexes WHERE relname = 'choices'`)) as {
+        index: string
+        rows: number
+      }[]
+      const byIndex = Object.fromEntries(indexes.map((row) => [row.index, row.rows]))
+      return Object.values(byIndex).some((count) => count >= CHOICES) && byIndex
+    })
+    expect(read).toMatchObject({ choices_by_module: 0 })
+  },
+)
