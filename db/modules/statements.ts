@@ -66,8 +66,9 @@ export const STATEMENTS = {
       }),
   ),
   removeChoices: text<{ moduleId: string; userId: string }>({
-    sqlite: removeChoices('SELECT value FROM json_each($users)'),
-    postgres: removeChoices('SELECT jsonb_array_elements_text(CAST($users AS text)::jsonb)'),
+    sqlite: removeChoices('IN (SELECT value FROM json_each($users))'),
+    // An array is looked up in the index: a join might read the whole table, and conflict with every other change.
+    postgres: removeChoices('= ANY (ARRAY(SELECT jsonb_array_elements_text(CAST($users AS text)::jsonb)))'),
   }),
   addDeletedUser: built((db) => db.insert(deletedUsers).values(placeholders(deletedUsers)).onConflictDoNothing()),
   isDeleted: built((db) =>
@@ -156,7 +157,7 @@ export const STATEMENTS = {
 }
 
 function removeChoices(users: string): string {
-  return `DELETE FROM choices WHERE user_id IN (${users}) RETURNING module_id AS "moduleId", user_id AS "userId"`
+  return `DELETE FROM choices WHERE user_id ${users} RETURNING module_id AS "moduleId", user_id AS "userId"`
 }
 
 function copyChoices(others: string): string {

@@ -259,6 +259,21 @@ test('a module that requires what many users disabled is added as a default, in 
   })
 })
 
+test('the removal of a user reads no choices of others', async () => {
+  await withRows(openModulesStore, ['modules', 'on'], async (store, run) => {
+    await run('ANALYZE modules.choices')
+    await store.removeUser('u000001')
+    // A connection reports what it has done a moment later.
+    const done = await eventually(async () => {
+      const [row] = (await run(`
+        SELECT n_tup_del AS deleted, seq_tup_read AS read FROM pg_stat_user_tables
+        WHERE schemaname = 'modules' AND relname = 'choices'`)) as { deleted: number; read: number }[]
+      return row && row.deleted > 0 ? row : undefined
+    })
+    expect(done).toEqual({ deleted: 1, read: 0 })
+  })
+})
+
 const CHOICES = 50_000
 /** Counts that PostgreSQL makes before a module gets many choices. It plans by them until it counts again. */
 const COUNTED: Record<string, string[]> = {
