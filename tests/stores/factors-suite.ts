@@ -378,6 +378,12 @@ export function factorStoreSuite(open: () => Promise<AuthStore>): void {
       await store.dropAccount(voided.userId, event())
       await store.syncAccount(marks(4, 2), NOW, event)
       expect(await store.secondFactorMethods(voided.userId)).toEqual(['totp', 'recovery_code'])
+      // A record that is not newer voids factors once, too.
+      await store.syncAccount(marks(3, 4), NOW, event)
+      expect(await store.secondFactorMethods(voided.userId)).toEqual([])
+      await addTotp(voided)
+      await store.syncAccount(marks(3, 4), NOW, event)
+      expect(await store.secondFactorMethods(voided.userId)).toEqual(['totp', 'recovery_code'])
     })
   })
 

@@ -61,6 +61,20 @@ async function endSessions() {
   expect((await auth.endSessionsOf(userId, { reason: 'logout', now: NOW }, event())).sessions).toBe(1)
 }
 
+let another = ''
+async function registerAnother() {
+  another = newUser()
+  await auth.syncAccount(
+    { ...account({ userId: another, email: `${another}@example.org` }), passwordHash: 'hash' },
+    NOW,
+    event,
+  )
+  await auth.openSession(session(another), event())
+}
+async function deleteAnother() {
+  expect((await auth.deleteAccount(another, NOW, event)).sessions).toBe(1)
+}
+
 interface Method {
   call(): Promise<unknown>
   /** The round trips with prepared statements, which are sent at once. */
@@ -84,8 +98,9 @@ const METHODS: Record<string, Method> = {
     throughPooler: 4,
   },
   'a change of a choice': { call: switchOn, expected: 4, throughPooler: 9 },
-  'a change of a password': { prepare: logIn, call: changePassword, expected: 7, throughPooler: 15 },
-  'the end of all sessions of a user': { prepare: logIn, call: endSessions, expected: 5, throughPooler: 7 },
+  'a change of a password': { prepare: logIn, call: changePassword, expected: 6, throughPooler: 14 },
+  'the end of all sessions of a user': { prepare: logIn, call: endSessions, expected: 4, throughPooler: 6 },
+  'the deletion of a user': { prepare: registerAnother, call: deleteAnother, expected: 7, throughPooler: 19 },
 }
 
 test.each(Object.entries(METHODS))(
