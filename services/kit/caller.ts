@@ -16,7 +16,7 @@ export interface Caller {
   authTime: number | null
   /** The methods by which the user authenticated (RFC 8176). */
   amr: readonly string[]
-  /** Whether the credential is the operator key or a token with the role ADMIN. */
+  /** Whether the credential is the operator key or a token with the role ADMIN. False for a client: see `actsForOperators`. */
   operator: boolean
   /**
    * The role by which the user may help other users (`SUPPORT_ROLE`): see `mayHelp`. Null for everyone else, and for a user
@@ -25,7 +25,9 @@ export interface Caller {
   supportRole: string | null
   /** Whether the credential is the key that the services use for calls to each other. */
   internal: boolean
-  /** The name in the audit: `user:<id>`, `operator`, `internal` or `anyone`. */
+  /** The client whose own token the credential is, with the scopes of the token; null for everyone else. */
+  client: { id: string; scopes: readonly string[] } | null
+  /** The name in the audit: `user:<id>`, `client:<id>`, `operator`, `internal` or `anyone`. */
   actor: string
   /**
    * The client's address, behind trusted proxies; for a call of the pages that of the browser. Null for calls within the

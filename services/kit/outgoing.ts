@@ -5,7 +5,8 @@ import { unmapped } from './ip-address.ts'
 /**
  * The proxy variables. Bun's `fetch` obeys them for every address, even loopback, unless the call forbids it. So every
  * HTTP call of the program goes through this file, which decides about proxies; `biome.json` refuses `fetch` in all
- * others. Mail and AMQP use sockets, without a proxy.
+ * others. Addresses that OAuth clients give are called by `callClientAddress` (outgoing-public.ts), mail and AMQP use
+ * sockets: all without a proxy.
  */
 const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMap((name) => [name, name.toLowerCase()])
 

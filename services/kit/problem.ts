@@ -21,6 +21,7 @@ const PROBLEMS = {
   invalid_code: [401, 'The code is wrong'],
   reauthentication_required: [401, 'Log in again to do this: the last login was too long ago'],
   forbidden: [403, 'Not allowed'],
+  insufficient_scope: [403, 'The client needs another scope for this'],
   forbidden_field: [403, 'Only an operator may set this field'],
   account_disabled: [403, 'The account is disabled'],
   registration_closed: [403, 'Registration is closed'],
@@ -35,6 +36,7 @@ const PROBLEMS = {
   session_not_found: [404, 'Session not found'],
   module_not_found: [404, 'Module not found'],
   factor_not_found: [404, 'Factor not found'],
+  client_not_found: [404, 'Client not found'],
   method_not_allowed: [405, 'Method not allowed'],
   email_taken: [409, 'Email is taken'],
   username_taken: [409, 'Username is taken'],
@@ -43,6 +45,7 @@ const PROBLEMS = {
   module_dependency: [409, 'A dependency between modules does not allow this'],
   already_verified: [409, 'The email is verified already'],
   last_way_in: [409, 'The last way to log in must remain'],
+  client_exists: [409, 'A client with this name exists'],
   body_too_large: [413, 'The body is larger than 64 KiB'],
   unsupported_media_type: [415, 'The content type must be application/json'],
   rate_limited: [429, 'Too many attempts; try again later'],
@@ -88,6 +91,23 @@ export interface ProblemBody {
   methods?: string[]
 }
 
+/** The errors of OAuth (RFC 6749, 5.2 and 4.1.2.1; RFC 6750, 3.1; RFC 8707, 2). */
+export const OAUTH_ERRORS = [
+  'invalid_request',
+  'invalid_client',
+  'invalid_grant',
+  'unauthorized_client',
+  'unsupported_grant_type',
+  'invalid_scope',
+  'invalid_target',
+  'invalid_token',
+  'insufficient_scope',
+  'server_error',
+  'temporarily_unavailable',
+] as const
+
+export type OAuthError = (typeof OAUTH_ERRORS)[number]
+
 /** Fields that the body of a problem has beside the common ones. */
 type Details = Pick<ProblemBody, 'challenge_id' | 'expires_in' | 'methods'>
 
@@ -102,6 +122,8 @@ interface ProblemOptions {
   allow?: string
   /** The challenge of a 401, for the WWW-Authenticate header (RFC 9110, 11.6.1). Undefined: that of its code. */
   authenticate?: string
+  /** The error of OAuth (RFC 6749, 5.2), for the routes of OAuth. Undefined: that of its status. */
+  oauthError?: OAuthError
   /** Further fields of the body. */
   details?: Details
   /** The internal cause: for the log only, never for the response. */
@@ -123,6 +145,7 @@ export class Problem extends Error {
   readonly retryAfter: number | undefined
   readonly allow: string | undefined
   readonly authenticate: string | undefined
+  readonly oauthError: OAuthError | undefined
   readonly details: Details
 
   constructor(code: ProblemCode, options: ProblemOptions = {}) {
@@ -135,6 +158,7 @@ export class Problem extends Error {
     this.retryAfter = options.retryAfter ?? (status === 503 && code !== 'database_unavailable' ? 1 : undefined)
     this.allow = options.allow
     this.authenticate = options.authenticate
+    this.oauthError = options.oauthError
     this.details = options.details ?? {}
   }
 

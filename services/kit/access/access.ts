@@ -7,6 +7,7 @@ import { Problem } from '../problem.ts'
 import { type TokenCheck, tokenProblem, type Verdict } from '../tokens/check.ts'
 import { BROWSER_HEADER, type Browser, readBrowser } from './browser.ts'
 import { secondFactorMissing } from './recent.ts'
+import { type Scope, scopesIn } from './scopes.ts'
 
 /**
  * The callers that a route admits; any one of those listed is enough.
@@ -18,8 +19,21 @@ import { secondFactorMissing } from './recent.ts'
  * - `internal`: the key that the services use for calls to each other.
  * - `scraper`: the operator key as a Bearer, as Prometheus sends it.
  * - `holder`: a refresh token of a live session in the body, whatever access token is beside it.
+ * - `client`: a client that authenticates itself in the request, if it has one of the scopes that the route admits (RFC 7662,
+ *   2.1).
+ * - `scope:…`: a client's token with this scope. No other entry admits a client's token, except `anyone` alone.
  */
-export type Access = readonly ('anyone' | 'user' | 'operator' | 'support' | 'internal' | 'scraper' | 'holder')[]
+export type Access = readonly (
+  | 'anyone'
+  | 'user'
+  | 'operator'
+  | 'support'
+  | 'internal'
+  | 'scraper'
+  | 'holder'
+  | 'client'
+  | `scope:${Scope}`
+)[]
 
 export interface AccessOptions {
   tokens: TokenCheck
@@ -55,11 +69,14 @@ export function accessControl(options: AccessOptions) {
     /** The caller of a request whose credential is not checked. */
     anonymousCaller: (arrival: Arrival): Caller => callerOf(arrival, ANYONE),
 
+    /** The caller of a request in which a client has authenticated itself. */
+    clientCaller: (arrival: Arrival, client: ClientIdentity): Caller => callerOf(arrival, ofClient(client)),
+
     /**
      * The caller of a request, by its credential.
      * @throws Problem when the credential is missing or not valid
      */
-    identify: (arrival: Arrival, access: Access): Caller | Promise<Caller> => {
+    identify: (arrival: Arrival, access: readonly string[]): Caller | Promise<Caller> => {
       if (access.length === 1 && access[0] === 'anyone') return callerOf(arrival, ANYONE)
 
       const { headers } = arrival.request
@@ -73,7 +90,8 @@ export function accessControl(options: AccessOptions) {
       const authorization = headers.get('authorization')
       if (authorization === null) {
         if (access.includes('anyone')) return callerOf(arrival, ANYONE)
-        throw new Problem(access.includes('user') || access.includes('operator') ? 'missing_token' : 'invalid_api_key')
+        const takesKeyAlone = access.includes('internal') && !access.includes('user') && !access.includes('operator')
+        throw new Problem(takesKeyAlone ? 'invalid_api_key' : 'missing_token')
       }
       const token = bearerToken(authorization)
       if (access.includes('scraper') && isOperator(token)) return callerOf(arrival, OPERATOR)
@@ -91,6 +109,7 @@ type Identity = Omit<Caller, 'ip' | 'userAgent' | 'way' | 'locale' | 'requestId'
 
 const ANYONE: Identity = {
   userId: null,
+  client: null,
   sessionId: null,
   roles: [],
   authTime: null,
@@ -103,14 +122,26 @@ const ANYONE: Identity = {
 const OPERATOR: Identity = { ...ANYONE, operator: true, actor: 'operator' }
 const INTERNAL: Identity = { ...ANYONE, internal: true, actor: 'internal' }
 
+/** A client that has authenticated, and what it may do. */
+export interface ClientIdentity {
+  id: string
+  scopes: readonly string[]
+}
+
+function ofClient({ id, scopes }: ClientIdentity): Identity {
+  return { ...ANYONE, client: { id, scopes }, actor: `client:${id}` }
+}
+
 /** @throws Problem when the token is not valid */
 function identityOf(verdict: Verdict, { mfa = 'optional', supportRole }: AccessOptions): Identity {
   if (!verdict.valid) throw tokenProblem(verdict.reason)
+  if (verdict.clientId !== undefined) return ofClient({ id: verdict.clientId, scopes: verdict.scopes })
   const { amr, authTime, roles, sessionId, userId } = verdict
   const isAdmin = roles.includes(ADMIN)
   const hasMfa = amr.includes('mfa')
   const operator = isAdmin && (mfa === 'optional' || hasMfa)
   return {
+    ...ANYONE,
     userId,
     sessionId,
     roles,
@@ -121,7 +152,6 @@ function identityOf(verdict: Verdict, { mfa = 'optional', supportRole }: AccessO
       supportRole !== undefined && !isAdmin && roles.includes(supportRole) && (mfa !== 'all' || hasMfa)
         ? supportRole
         : null,
-    internal: false,
     actor: `user:${userId}`,
   }
 }
@@ -139,6 +169,7 @@ class IdentifiedCaller implements Caller {
   readonly operator: boolean
   readonly supportRole: string | null
   readonly internal: boolean
+  readonly client: Caller['client']
   readonly actor: string
   readonly requestId: string
   readonly #arrival: Arrival
@@ -155,6 +186,7 @@ class IdentifiedCaller implements Caller {
     this.operator = identity.operator
     this.supportRole = identity.supportRole
     this.internal = identity.internal
+    this.client = identity.client
     this.actor = identity.actor
     this.requestId = arrival.requestId
     this.#arrival = arrival
@@ -207,7 +239,11 @@ class IdentifiedCaller implements Caller {
 type CallerOptions = Pick<AccessOptions, 'clientAddress' | 'clock' | 'internalKeys'>
 
 /** @throws Problem `forbidden`, or `reauthentication_required` with a second factor, when the caller may not call a route */
-export function requireAccess(caller: Caller, access: Access): void {
+export function requireAccess(caller: Caller, access: readonly string[]): void {
+  if (caller.client) {
+    requireScope(caller.client, access)
+    return
+  }
   const isAllowed =
     (caller.userId !== null && access.includes('user')) ||
     (caller.operator && (access.includes('operator') || access.includes('scraper'))) ||
@@ -218,6 +254,13 @@ export function requireAccess(caller: Caller, access: Access): void {
   // An administrator who must show a second factor and has not: the answer says so, and a client can ask for it.
   if (caller.roles.includes(ADMIN) && !caller.operator && access.includes('operator')) throw secondFactorMissing()
   throw new Problem('forbidden')
+}
+
+function requireScope({ scopes }: { scopes: readonly string[] }, access: readonly string[]): void {
+  const enough = scopesIn(access)
+  if (enough.some((scope) => scopes.includes(scope))) return
+  const scope = enough.length > 0 ? `, scope="${enough.join(' ')}"` : ''
+  throw new Problem('insufficient_scope', { authenticate: `Bearer error="insufficient_scope"${scope}` })
 }
 
 const SCHEME = 'bearer '

@@ -3,7 +3,6 @@ import type { Clock } from '../clock.ts'
 import { type FeedPage, FeedSubscriber } from '../feed/subscriber.ts'
 import type { Log } from '../log.ts'
 import { Problem } from '../problem.ts'
-import type { Access } from './access.ts'
 
 /** A page of one module's feed: the module, and the choices of users that changed since the last page. */
 export interface ModulePage extends FeedPage {
@@ -70,11 +69,11 @@ export class ModuleGate {
   }
 
   /**
-   * Admits a caller who may use the module. The operator key and the internal key belong to no user, and are admitted.
+   * Admits a caller who may use the module. The operator key, the internal key and clients are no users, and are admitted.
    * The token of an administrator belongs to a user: without the module it is admitted only if the route allows operators.
    * @throws Problem `module_not_available`; `modules_unavailable` when modules cannot be reached
    */
-  admit(caller: Caller, access: Access): void | Promise<void> {
+  admit(caller: Caller, access: readonly string[]): void | Promise<void> {
     const { requestId, roles, userId } = caller
     if (userId === null || (caller.operator && access.includes('operator'))) return
     const decision = this.isAdmitted({ userId, roles, requestId })

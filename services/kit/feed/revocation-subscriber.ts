@@ -3,7 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
 import { Problem } from '../problem.ts'
 import type { EventType } from '../schema/events.ts'
-import { importPublicKey, type PublicJwk } from '../tokens/access-token.ts'
+import { importPublicKey, type PublicJwk } from '../tokens/algorithms.ts'
 import { LocalTokenCheck, type TokenCheck, type Verdict } from '../tokens/check.ts'
 import { type Revocation, Revocations } from '../tokens/revocations.ts'
 import { type FeedPage, FeedSubscriber } from './subscriber.ts'
@@ -33,6 +33,8 @@ interface RevocationSubscriberOptions {
   log: Log
   /** Milliseconds without contact to auth after which no token is accepted. */
   maxLag: number
+  /** The name of this service in clients' tokens (RFC 8707). */
+  resource?: string | undefined
   /** See `FeedSubscriberOptions`. */
   startupGrace?: number
 }
@@ -64,6 +66,7 @@ export class RevocationSubscriber implements TokenCheck {
           return subscriber.audience
         },
         key: (kid) => subscriber.keys.get(kid),
+        resource: options.resource,
       },
       this.revocations,
       options.clock,

@@ -1,5 +1,12 @@
 import { type Context, type DocumentDecoration, Elysia } from 'elysia'
-import { type Access, type AccessOptions, type Arrival, accessControl, requireAccess } from '../access/access.ts'
+import {
+  type Access,
+  type AccessOptions,
+  type Arrival,
+  accessControl,
+  type ClientIdentity,
+  requireAccess,
+} from '../access/access.ts'
 import type { ModuleGate, ModuleGates } from '../access/module-gate.ts'
 import type { Caller } from '../caller.ts'
 import type { InputRule } from '../schema/validation.ts'
@@ -11,6 +18,11 @@ export interface GuardOptions extends AccessOptions {
   modules?: ModuleGates
   /** Whether a body holds a refresh token of a live session. Needed when a route allows a `holder`. */
   holdsSession?: (body: unknown) => Promise<boolean>
+  /**
+   * Authenticates a client by what is in its request; undefined: nothing is. Needed when a route allows a `client`.
+   * @throws Problem when the credentials are wrong
+   */
+  authenticateClient?: (authorization: string | null, body: unknown) => Promise<ClientIdentity | undefined>
   /** Resolves when the service can answer a route; undefined when it is ready. */
   whenReady?: (route: string) => Promise<void> | undefined
 }
@@ -23,7 +35,7 @@ export interface GuardOptions extends AccessOptions {
  * - `rules` names the `InputRule` of a route.
  */
 export function guard(options: GuardOptions) {
-  const { anonymousCaller, identify } = accessControl(options)
+  const { anonymousCaller, clientCaller, identify } = accessControl(options)
 
   /** Identifies a caller whose refresh token is enough: an invalid access token beside a valid refresh token is ignored. */
   const identifyHolder = async (arrival: Arrival, access: Access, body: unknown): Promise<Caller> => {
@@ -33,6 +45,21 @@ export function guard(options: GuardOptions) {
       if (!isTokenProblem(error) || !(await options.holdsSession?.(body))) throw error
       return anonymousCaller(arrival)
     }
+  }
+
+  /** Identifies a client that authenticates itself, if there is no key and no Bearer. */
+  const identifyClient = async (arrival: Arrival, access: Access, body: unknown): Promise<Caller> => {
+    const { headers } = arrival.request
+    const authorization = headers.get('authorization')
+    const isOther = headers.has('x-api-key') || /^bearer /i.test(authorization ?? '')
+    const client = isOther ? undefined : await options.authenticateClient?.(authorization, body)
+    return client ? clientCaller(arrival, client) : await identify(arrival, access)
+  }
+
+  const identifyBy = (arrival: Arrival, access: Access, body: unknown) => {
+    if (access.includes('holder')) return identifyHolder(arrival, access, body)
+    if (access.includes('client')) return identifyClient(arrival, access, body)
+    return identify(arrival, access)
   }
 
   // Declared for its type only: the guard sets `caller` before any handler runs. The framework's own hook for this
@@ -50,7 +77,7 @@ export function guard(options: GuardOptions) {
         const arrival = { request, requestId, startedAt, address }
         // Set before the check: the log reports the address of a refused request too.
         context.caller = anonymousCaller(arrival)
-        const identified = access.includes('holder') ? identifyHolder(arrival, access, body) : identify(arrival, access)
+        const identified = identifyBy(arrival, access, body)
         const caller = identified instanceof Promise ? await identified : identified
         context.caller = caller
         requireAccess(caller, access)

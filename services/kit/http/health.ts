@@ -108,7 +108,7 @@ export function processHealth(options: Omit<HealthOptions, 'probe'>) {
         return await metrics.text()
       },
       {
-        auth: ['operator', 'scraper'],
+        auth: ['operator', 'scraper', 'scope:metrics'],
         response: t.String({ examples: ['# TYPE http_request_duration_seconds histogram'] }),
         detail: operation('health', { summary: 'Get metrics', description: 'In the text format of Prometheus.' }),
       },

@@ -59,7 +59,7 @@ export function encodingProblem(headers: Headers): Problem | undefined {
   })
 }
 
-/** The parameters of OAuth requests that a server may act on (RFC 7009, 7662 and 6749). */
+/** The parameters that every OAuth request may have (RFC 7009, 7662 and 6749). */
 const PARAMETERS = [
   'token',
   'token_type_hint',
@@ -71,15 +71,16 @@ const PARAMETERS = [
 
 /**
  * Reads the parameters of an OAuth request (RFC 6749, 3.2): a parameter without a value counts as omitted, and none may
- * be repeated. Unknown parameters are ignored even if repeated: some, such as `resource`, may be.
+ * be repeated. A repeated one that only some routes know becomes an array: those refuse it, and the others ignore it, as
+ * some, such as `resource`, may be repeated.
  */
 function readForm(source: string): Body {
-  const fields = new Map<string, string>()
+  const fields = new Map<string, string | string[]>()
   for (const [name, value] of new URLSearchParams(source)) {
     if (value === '') continue
     if (fields.has(name) && PARAMETERS.includes(name))
       return { problem: invalidField(name, notAllowed('must not be repeated')) }
-    fields.set(name, value)
+    fields.set(name, fields.has(name) ? [] : value)
   }
   return { value: Object.fromEntries(fields) }
 }

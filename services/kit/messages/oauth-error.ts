@@ -1,20 +1,11 @@
-import type { Problem, ProblemBody } from '../problem.ts'
+import type { OAuthError, Problem, ProblemBody } from '../problem.ts'
 import { isTokenProblem } from '../tokens/check.ts'
 
 /** A problem of an OAuth route: `error` is an OAuth code instead of the reason phrase. */
 export interface OAuthProblemBody extends ProblemBody {
-  error: (typeof OAUTH_ERRORS)[number]
+  error: OAuthError
   error_description: string
 }
-
-export const OAUTH_ERRORS = [
-  'invalid_request',
-  'invalid_client',
-  'invalid_token',
-  'insufficient_scope',
-  'server_error',
-  'temporarily_unavailable',
-] as const
 
 /** The body of a problem for OAuth clients (RFC 6749, 5.2). Other clients can read it as a problem too. */
 export function oauthBody(problem: Problem, requestId: string): OAuthProblemBody {
@@ -23,8 +14,9 @@ export function oauthBody(problem: Problem, requestId: string): OAuthProblemBody
 }
 
 /** The OAuth code of a problem (RFC 6749, 5.2 and 4.1.2.1; for a Bearer RFC 6750, 3.1, as RFC 7662, 2.3 says). */
-function errorOf(problem: Problem): OAuthProblemBody['error'] {
-  const { status } = problem
+function errorOf(problem: Problem): OAuthError {
+  const { oauthError, status } = problem
+  if (oauthError) return oauthError
   if (isTokenProblem(problem)) return 'invalid_token'
   if (status === 401) return 'invalid_client'
   if (status === 403) return 'insufficient_scope'

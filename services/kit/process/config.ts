@@ -5,6 +5,7 @@ import { LOCALES, type Locale } from '../locale.ts'
 import type { LogSettings } from '../log.ts'
 import { hasWildcardHost, hostOf } from '../outgoing.ts'
 import { ROLE } from '../role.ts'
+import { TOKEN_ALGS, type TokenAlg } from '../token-algs.ts'
 import { originFault } from './base-url.ts'
 import { readDatabaseUrl } from './database-url.ts'
 import { readSender } from './sender.ts'
@@ -38,6 +39,10 @@ export interface Config<Name extends string = string> {
   issuer: string | undefined
   audience: string
   jwtExpire: number
+  /** Hosts whose addresses clients may give although they are private. They may use http. */
+  oauthPrivateHosts: readonly string[]
+  /** The algorithm that signs access tokens. */
+  tokenAlg: TokenAlg
   refreshExpire: number
   refreshExpireV0: number
   refreshReuseGrace: number
@@ -179,6 +184,8 @@ export function readConfig<Name extends string>(
     publicUrlAtOneAddress: normalizedUrl ?? linksTo(combinedUrl, issuer),
     issuer,
     audience: settings.text('AUDIENCE', 'ch202'),
+    oauthPrivateHosts: settings.list('OAUTH_PRIVATE_HOSTS'),
+    tokenAlg: settings.oneOf('TOKEN_ALG', 'EdDSA', TOKEN_ALGS),
     jwtExpire: settings.duration('JWT_EXPIRE', '1h', SECOND),
     refreshExpire: settings.duration('REFRESH_EXPIRE', '7d', SECOND),
     refreshExpireV0: settings.duration('REFRESH_EXPIRE_V0', '30d', SECOND),

@@ -68,6 +68,14 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
     text: 'The claim `iss` of the tokens. Unset: the address of auth at its first start',
   },
   AUDIENCE: { group: 'Tokens and sessions', text: 'The claim `aud` of the tokens' },
+  OAUTH_PRIVATE_HOSTS: {
+    group: 'Tokens and sessions',
+    text: 'Hosts, separated by commas, that OAuth clients may name in `jwks_uri` and `backchannel_logout_uri` although their addresses are private. Without it only public addresses are called, over https',
+  },
+  TOKEN_ALG: {
+    group: 'Tokens and sessions',
+    text: 'The algorithm that signs access tokens: `EdDSA`, `ES256` or `RS256`. After a change its first key is published for `SIGNING_KEY_LEAD` before it signs',
+  },
   JWT_EXPIRE: { group: 'Tokens and sessions', text: 'How long an access token is valid' },
   REFRESH_EXPIRE: { group: 'Tokens and sessions', text: 'How long a refresh token is valid after its last use' },
   REFRESH_EXPIRE_V0: {

@@ -46,8 +46,8 @@ export function strict<T extends TProperties>(properties: T, options: Record<str
 }
 
 /** An object that ignores unknown fields: only for routes whose standard requires it (RFC 6749, 3.2). */
-export function open<T extends TProperties>(properties: T) {
-  return t.Object(properties, { additionalProperties: true })
+export function open<T extends TProperties>(properties: T, options: Record<string, unknown> = {}) {
+  return t.Object(properties, { ...options, additionalProperties: true })
 }
 
 /** Documents that exactly one of these fields is required. The route's function enforces it, with a better message. */

@@ -1,10 +1,16 @@
 import { expect, test } from 'bun:test'
 import { generateKeyPairSync } from 'node:crypto'
-import { authenticationIn, authenticationOf, type Claims, signAccessToken, verifyAccessToken } from './access-token.ts'
+import {
+  authenticationIn,
+  authenticationOf,
+  signAccessToken,
+  type UserClaims,
+  verifyAccessToken,
+} from './access-token.ts'
 
 const { privateKey, publicKey } = generateKeyPairSync('ed25519')
 const EXPECTED = { issuer: 'https://auth.example', audience: 'ch202', key: () => publicKey }
-const CLAIMS: Claims = {
+const CLAIMS: UserClaims = {
   iss: EXPECTED.issuer,
   sub: 'ana',
   aud: EXPECTED.audience,
@@ -17,7 +23,8 @@ const CLAIMS: Claims = {
   client_id: 'ch202',
   ver: 1,
 }
-const tokenWith = (claims: object) => signAccessToken({ ...CLAIMS, ...claims }, { kid: 'a-key', privateKey })
+const tokenWith = (claims: object) =>
+  signAccessToken({ ...CLAIMS, ...claims }, { kid: 'a-key', alg: 'EdDSA', privateKey })
 
 test.each([
   ['says when and how its user authenticated', { auth_time: 1_799_999_000, amr: ['pwd', 'rba'] }, 1_799_999_000],
@@ -27,7 +34,7 @@ test.each([
   const verified = verifyAccessToken(token, EXPECTED)
   if (!verified.valid) throw new Error(verified.reason)
   const authentication = { authTime, amr: 'amr' in claims ? ['pwd', 'rba'] : [] }
-  expect(authenticationOf(verified.claims)).toEqual(authentication)
+  expect(authenticationOf(verified.claims as UserClaims)).toEqual(authentication)
   expect(authenticationIn(token)).toEqual(authentication)
 })
 

@@ -4,6 +4,9 @@ import {
   authenticationOf,
   type Claims,
   type Expectations,
+  isForService,
+  isOfClient,
+  scopesOf,
   type TokenFault,
   type VerifiedToken,
   verifyAccessToken,
@@ -11,20 +14,31 @@ import {
 import type { Revocations } from './revocations.ts'
 
 /** The result of checking an access token, with the claims that a caller may know. */
-export type Verdict =
-  | {
-      valid: true
-      userId: string
-      sessionId: string
-      roles: readonly string[]
-      /** Milliseconds since the epoch. */
-      expiresAt: number
-      /** When the user last authenticated, in seconds since the epoch; 0 if the token does not say so. */
-      authTime: number
-      /** The methods by which the user authenticated (RFC 8176). */
-      amr: readonly string[]
-    }
-  | { valid: false; reason: TokenFault }
+export type Verdict = ValidUserToken | ValidClientToken | { valid: false; reason: TokenFault }
+
+interface ValidUserToken {
+  valid: true
+  userId: string
+  clientId?: undefined
+  sessionId: string
+  roles: readonly string[]
+  /** Milliseconds since the epoch. */
+  expiresAt: number
+  /** When the user last authenticated, in seconds since the epoch; 0 if the token does not say so. */
+  authTime: number
+  /** The methods by which the user authenticated (RFC 8176). */
+  amr: readonly string[]
+}
+
+/** The result for a token that a client has for itself. */
+interface ValidClientToken {
+  valid: true
+  userId?: undefined
+  clientId: string
+  scopes: readonly string[]
+  /** Milliseconds since the epoch. */
+  expiresAt: number
+}
 
 /** Checks access tokens: in auth by its own state, elsewhere by the revocation feed. */
 export interface TokenCheck {
@@ -42,17 +56,21 @@ export class LocalTokenCheck implements TokenCheck {
   private readonly verified = new Map<string, Extract<VerifiedToken, { valid: true }>>()
 
   constructor(
-    private readonly expected: Expectations,
+    private readonly expected: Expectations & {
+      /** The name of this service in clients' tokens (RFC 8707). Undefined: it has none, as Ch202's own have none. */
+      resource?: string | undefined
+    },
     private readonly revocations: Revocations,
     private readonly clock: Clock,
   ) {}
 
   check(token: string): Verdict {
     const result = this.claims(token)
-    return result.valid ? verdictOf(result.claims) : result
+    if (!result.valid) return result
+    return isForService(result.claims, this.expected.resource) ? verdictOf(result.claims) : FOR_ANOTHER
   }
 
-  /** The claims of a token that is valid now, or the reason why it is not. */
+  /** The claims of a token that is valid now, perhaps for another service, or the reason why it is not. */
   claims(token: string): VerifiedToken {
     let result = this.verified.get(token)
     if (!result) {
@@ -89,16 +107,14 @@ export class LocalTokenCheck implements TokenCheck {
 const EXPIRED = { valid: false, reason: 'expired' } as const
 const MALFORMED = { valid: false, reason: 'malformed' } as const
 const REVOKED = { valid: false, reason: 'revoked' } as const
+const FOR_ANOTHER = { valid: false, reason: 'signature' } as const
 
-function verdictOf(claims: Claims): Verdict {
-  return {
-    valid: true,
-    userId: claims.sub,
-    sessionId: claims.sid,
-    roles: claims.roles,
-    expiresAt: claims.exp * 1000,
-    ...authenticationOf(claims),
-  }
+/** Returns the claims of a verified token that a caller may know. */
+export function verdictOf(claims: Claims): Extract<Verdict, { valid: true }> {
+  const expiresAt = claims.exp * 1000
+  if (isOfClient(claims)) return { valid: true, clientId: claims.client_id, scopes: scopesOf(claims), expiresAt }
+  const { roles, sid: sessionId, sub: userId } = claims
+  return { valid: true, userId, sessionId, roles, expiresAt, ...authenticationOf(claims) }
 }
 
 /** Whether an error is one of `tokenProblem`. */

@@ -1,9 +1,9 @@
-import type { Claims } from './access-token.ts'
+import type { UserClaims } from './access-token.ts'
 
 /**
  * An entry of the revocation feed:
- * - `session`: revokes every access token of the session `subject`;
- * - `user`: revokes the access tokens of the user `subject` whose `ver` is below `version`;
+ * - `session`: revokes every access token of the session `subject`, or a client's token whose `jti` is `subject`;
+ * - `user`: revokes the access tokens of the user or the client `subject` whose `ver` is below `version`;
  * - `keys`: the key ring changed; the page holds the new keys;
  * - `events`: the subscribed types of events changed; the page holds them too.
  */
@@ -14,6 +14,9 @@ export interface Revocation {
   /** When the last of these tokens expires, so that the entry can be forgotten. Milliseconds since the epoch. */
   until: number
 }
+
+/** The claims by which a token is revoked. A client's token has no `sid`. */
+type TokenIds = Pick<UserClaims, 'sub' | 'ver'> & Partial<Pick<UserClaims, 'jti' | 'sid'>>
 
 /** Above every version: revokes all tokens of a deleted user. */
 export const EVERY_VERSION = Number.MAX_SAFE_INTEGER
@@ -36,10 +39,10 @@ export class Revocations {
   }
 
   /** Whether a token is revoked. */
-  covers(claims: Pick<Claims, 'sid' | 'sub' | 'ver'>): boolean {
-    if (this.sessions.has(claims.sid)) return true
-    const user = this.users.get(claims.sub)
-    return user !== undefined && claims.ver < user.version
+  covers({ jti, sid = jti, sub, ver }: TokenIds): boolean {
+    if (sid !== undefined && this.sessions.has(sid)) return true
+    const user = this.users.get(sub)
+    return user !== undefined && ver < user.version
   }
 
   /** Forgets revocations of tokens that have expired. @param now milliseconds since the epoch */

@@ -1,14 +1,18 @@
 import type { Access } from '../../access/access.ts'
+import { type ScopeAccess, scopesIn } from '../../access/scopes.ts'
 
 /** The credentials of the API, as OpenAPI names them. */
 export const SECURITY_SCHEMES = {
   bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'An access token' },
+  clientSecret: { type: 'http', scheme: 'basic', description: 'The id and the secret of a client (RFC 6749, 2.3.1)' },
   operatorKey: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'The operator key' },
   internalKey: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'The internal key' },
   scraper: { type: 'http', scheme: 'bearer', description: 'The operator key as a Bearer, as Prometheus sends it' },
 }
 
-const CALLERS: Record<Access[number], string> = {
+type Kind = Exclude<Access[number], ScopeAccess>
+
+const CALLERS: Record<Kind, string> = {
   anyone: 'anyone',
   // `ch202 package` publishes the operations whose description has these words.
   user: 'users, with their access token',
@@ -17,6 +21,7 @@ const CALLERS: Record<Access[number], string> = {
     'support persons, with an access token with the role `SUPPORT_ROLE`, about a user without that role and ADMIN',
   internal: 'the other services, with the internal key',
   scraper: 'Prometheus, with the operator key as a Bearer',
+  client: 'clients, which authenticate in the request as at `/oauth/token`, with the scope',
   holder: 'holders of a valid refresh token, even if the access token beside it is invalid',
 }
 
@@ -26,15 +31,25 @@ const CALLERS: Record<Access[number], string> = {
  */
 export function describeCallers(access: Access, module: string | undefined): string {
   const needed = module === undefined ? '' : ` The module \`${module}\` must be on for the user.`
-  return `For ${access.map((caller) => CALLERS[caller]).join('; or ')}.${needed}`
+  const callers = [
+    ...access.filter(isKind).map((caller) => CALLERS[caller]),
+    ...scopesIn(access).map((scope) => `clients, with a token with the scope \`${scope}\``),
+  ]
+  return `For ${callers.join('; or ')}.${needed}`
+}
+
+function isKind(caller: Access[number]): caller is Kind {
+  return Object.hasOwn(CALLERS, caller)
 }
 
 /** The alternative credentials of an operation; the empty one stands for none. */
 export function securityOf(access: Access): Record<string, string[]>[] {
   const alternatives: Record<string, string[]>[] = []
   if (access.includes('anyone')) alternatives.push({})
-  if (access.includes('user') || access.includes('operator')) alternatives.push({ bearer: [] })
+  const takesToken = access.includes('user') || access.includes('operator') || scopesIn(access).length > 0
+  if (takesToken) alternatives.push({ bearer: [] })
   if (access.includes('operator')) alternatives.push({ operatorKey: [] })
+  if (access.includes('client')) alternatives.push({ clientSecret: [] })
   if (access.includes('internal')) alternatives.push({ internalKey: [] })
   if (access.includes('scraper')) alternatives.push({ scraper: [] })
   return alternatives

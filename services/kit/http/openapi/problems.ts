@@ -1,7 +1,15 @@
 import type { Access } from '../../access/access.ts'
 import { ERRORS_MAX, errorOf, FIELD_CODES, tooShort } from '../../field-errors.ts'
-import { OAUTH_ERRORS, oauthBody } from '../../messages/oauth-error.ts'
-import { invalid, invalidField, PROBLEM_CODES, Problem, type ProblemCode, statusOf } from '../../problem.ts'
+import { oauthBody } from '../../messages/oauth-error.ts'
+import {
+  invalid,
+  invalidField,
+  OAUTH_ERRORS,
+  PROBLEM_CODES,
+  Problem,
+  type ProblemCode,
+  statusOf,
+} from '../../problem.ts'
 import type { JsonSchema, Operation } from './types.ts'
 
 const EXAMPLE_REQUEST_ID = '0198c7a2-0000-7000-8000-000000000000'
@@ -75,6 +83,7 @@ export function problemExamples(): Record<string, unknown> {
 const CREDENTIAL_CODES: ProblemCode[] = [
   'invalid_api_key',
   'forbidden',
+  'insufficient_scope',
   'invalid_token',
   'token_expired',
   'token_revoked',
