@@ -7,6 +7,7 @@ import { holdsLease } from '../nodes.ts'
 import { placeholders } from '../placeholders.ts'
 import { signingKeys } from '../schema/auth.ts'
 import type { Audit } from './audit.ts'
+import { ID_TOKEN_ALGS } from './clients.ts'
 import type { Feed } from './revocations.ts'
 
 const kid = sql.placeholder('kid')
@@ -18,7 +19,7 @@ const statements = {
     db
       .update(signingKeys)
       .set({ status: 'retiring', goneAt: sql`${sql.placeholder('goneAt')}` })
-      .where(eq(signingKeys.status, 'active')),
+      .where(eq(signingKeys.kid, kid)),
   ),
   activate: built((db) =>
     db.update(signingKeys).set({ status: 'active', goneAt: null }).where(eq(signingKeys.kid, kid)),
@@ -43,8 +44,8 @@ export function keyStore(engine: Engine, { audit, feed }: { audit: Audit; feed: 
       throw new InternalError('Another node has taken over the rotation of keys')
   }
 
-  function* statusOf(tx: Transaction, id: string): Body<StoredKey['status'] | undefined> {
-    return (yield* tx.all(statements.all)).find((key) => key.kid === id)?.status
+  function* stored(tx: Transaction, id: string): Body<StoredKey | undefined> {
+    return (yield* tx.all(statements.all)).find((key) => key.kid === id)
   }
 
   return {
@@ -52,19 +53,23 @@ export function keyStore(engine: Engine, { audit, feed }: { audit: Audit; feed: 
     addSigningKey: (key: StoredKey, event: AuditEvent | null, lease?: string) =>
       engine.write(function* (tx) {
         yield* assertHeld(tx, lease)
-        if ((yield* tx.all(statements.all)).some(({ status }) => status === 'pending')) return null
+        const keys = yield* tx.all(statements.all)
+        if (keys.some(({ alg, status }) => status === 'pending' && alg === key.alg)) return null
         yield* tx.run(statements.insert, { ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey) })
         const seq = yield* announce(tx, key.kid, key.createdAt)
         if (event) yield* audit.writeEvents(tx, [event])
         return seq
       }),
-    async addFirstSigningKey(key: StoredKey) {
-      await engine.write(function* (tx) {
-        if ((yield* tx.all(statements.all)).some(({ status }) => status === 'active')) return
+    addFirstSigningKey: (key: StoredKey, event: AuditEvent | null) =>
+      engine.write(function* (tx): Body<number | null> {
+        const active = (yield* tx.all(statements.all)).filter(({ status }) => status === 'active')
+        const hasAccess = ({ forAccessTokens }: StoredKey) => forAccessTokens
+        if (active.some(({ alg }) => alg === key.alg) || (hasAccess(key) && active.some(hasAccess))) return null
         yield* tx.run(statements.insert, { ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey) })
-        yield* announce(tx, key.kid, key.createdAt)
-      })
-    },
+        const seq = yield* announce(tx, key.kid, key.createdAt)
+        if (event) yield* audit.writeEvents(tx, [event])
+        return seq
+      }),
     activateSigningKey: (
       id: string,
       times: { now: number; goneAt: number },
@@ -73,17 +78,33 @@ export function keyStore(engine: Engine, { audit, feed }: { audit: Audit; feed: 
     ) =>
       engine.write(function* (tx) {
         yield* assertHeld(tx, lease)
+        const keys = yield* tx.all(statements.all)
+        const next = keys.find((key) => key.kid === id)
         // Without this, no key would be active.
-        if ((yield* statusOf(tx, id)) !== 'pending') return null
-        yield* tx.run(statements.retire, { goneAt: times.goneAt })
+        if (next?.status !== 'pending') return null
+        const previous = keys.find(({ alg, status }) => status === 'active' && alg === next.alg)
+        if (previous) yield* tx.run(statements.retire, { kid: previous.kid, goneAt: times.goneAt })
         yield* tx.run(statements.activate, { kid: id })
         const seq = yield* announce(tx, id, times.now)
         if (event) yield* audit.writeEvents(tx, [event])
         return seq
       }),
+    retireSigningKey: (id: string, goneAt: number, event: AuditEvent | null, lease?: string) =>
+      engine.write(function* (tx): Body<boolean> {
+        yield* assertHeld(tx, lease)
+        const active = (yield* tx.all(statements.all)).filter(({ status }) => status === 'active')
+        const key = active.find(({ kid }) => kid === id)
+        if (!key || !active.some(({ forAccessTokens, kid }) => forAccessTokens && kid !== id)) return false
+        // Another node may have added a client meanwhile.
+        if ((yield* tx.all(ID_TOKEN_ALGS)).some(({ alg }) => alg === key.alg)) return false
+        yield* tx.run(statements.retire, { kid: id, goneAt })
+        yield* announce(tx, id, goneAt)
+        if (event) yield* audit.writeEvents(tx, [event])
+        return true
+      }),
     removeSigningKey: (id: string, until: number, event: AuditEvent | null) =>
       engine.write(function* (tx): Body<number | null | 'active'> {
-        if ((yield* statusOf(tx, id)) === 'active') return 'active'
+        if ((yield* stored(tx, id))?.status === 'active') return 'active'
         if (!(yield* tx.get(statements.remove, { kid: id }))) return null
         const seq = yield* announce(tx, id, until)
         if (event) yield* audit.writeEvents(tx, [event])

@@ -12,6 +12,7 @@ import { authMigrations as sqlite } from '../sqlite/migrations/auth.ts'
 import { accountStore } from './accounts.ts'
 import { auditStore } from './audit.ts'
 import { challengeStore } from './challenges.ts'
+import { clientStore } from './clients.ts'
 import { deliveryStore } from './deliveries.ts'
 import { eventStore } from './events.ts'
 import { factorStore } from './factors.ts'
@@ -58,6 +59,7 @@ async function authStore(engine: Engine, { amqp }: AuthStoreOptions): Promise<Au
     ...factors,
     ...keyStore(engine, { audit, feed }),
     ...challengeStore(engine, { audit, events }),
+    ...clientStore(engine, { audit, feed }),
     ...mailRequestStore(engine),
     ...finishedMailStore(engine, audit),
     ...events,

@@ -1,9 +1,20 @@
+import { sql } from 'drizzle-orm'
 import { blob, integer, primaryKey, sqliteTable, text, unique } from 'drizzle-orm/sqlite-core'
-import type { ChallengeData, ChallengePurpose, MailData, MailKind, TotpForm } from '../../services/auth/store/index.ts'
+import type {
+  ChallengeData,
+  ChallengePurpose,
+  Client,
+  GrantType,
+  MailData,
+  MailKind,
+  TokenAuthMethod,
+  TotpForm,
+} from '../../services/auth/store/index.ts'
 import type { Locale } from '../../services/kit/locale.ts'
 import type { EventType } from '../../services/kit/schema/events.ts'
 import type { OpaqueProfile } from '../../services/kit/schema/user.ts'
 import type { AuthMethod } from '../../services/kit/tokens/access-token.ts'
+import type { TokenAlg } from '../../services/kit/tokens/algorithms.ts'
 
 /** The password cache: what auth knows of users. The id of a deleted user stays, so that no late notice revives them. */
 export const accounts = sqliteTable('accounts', {
@@ -71,16 +82,18 @@ export const revocations = sqliteTable('revocations', {
   until: integer('until').notNull(),
 })
 
-/** The keys that sign access tokens, encrypted with CH202_SECRET. */
+/** The keys that sign tokens, encrypted with CH202_SECRET. */
 export const signingKeys = sqliteTable('signing_keys', {
   kid: text('kid').primaryKey(),
-  alg: text('alg').notNull(),
+  alg: text('alg').$type<TokenAlg>().notNull(),
   x: text('x').notNull(),
   sealedPrivateKey: blob('sealed_private_key', { mode: 'buffer' }).notNull(),
   status: text('status').$type<'pending' | 'active' | 'retiring'>().notNull(),
   createdAt: integer('created_at').notNull(),
   /** When the last token signed with this key expires. Null while the key signs. */
   goneAt: integer('gone_at'),
+  /** Whether the key may sign access tokens. */
+  forAccessTokens: integer('for_access_tokens', { mode: 'boolean' }).notNull().default(sql`1`),
 })
 
 /** Codes and links in mails, whose values are derived from the row (`challenges/secrets.ts`), and logins that wait. */
@@ -278,3 +291,31 @@ export const limits = sqliteTable(
   },
   (table) => [primaryKey({ columns: [table.rule, table.subject] })],
 )
+
+/** Applications that use OAuth. */
+export const clients = sqliteTable('clients', {
+  id: text('id').primaryKey(),
+  name: text('name').notNull().unique(),
+  kind: text('kind').$type<Client['kind']>().notNull(),
+  firstParty: integer('first_party', { mode: 'boolean' }).notNull(),
+  redirectUris: text('redirect_uris', { mode: 'json' }).$type<string[]>().notNull(),
+  postLogoutRedirectUris: text('post_logout_redirect_uris', { mode: 'json' }).$type<string[]>().notNull(),
+  backchannelLogoutUri: text('backchannel_logout_uri'),
+  grantTypes: text('grant_types', { mode: 'json' }).$type<GrantType[]>().notNull(),
+  scopes: text('scopes', { mode: 'json' }).$type<string[]>().notNull(),
+  resources: text('resources', { mode: 'json' }).$type<string[]>().notNull(),
+  idTokenAlg: text('id_token_alg').$type<TokenAlg>().notNull(),
+  tokenAuthMethod: text('token_auth_method').$type<TokenAuthMethod>().notNull(),
+  jwksUri: text('jwks_uri'),
+  requirePkce: integer('require_pkce', { mode: 'boolean' }).notNull(),
+  status: text('status').$type<Client['status']>().notNull(),
+  createdAt: integer('created_at').notNull(),
+  version: integer('version').notNull(),
+})
+
+/** The secrets of clients, by SHA-256. */
+export const clientSecrets = sqliteTable('client_secrets', {
+  hash: blob('hash', { mode: 'buffer' }).primaryKey(),
+  clientId: text('client_id').notNull(),
+  createdAt: integer('created_at').notNull(),
+})

@@ -22,6 +22,7 @@ interface Replacement {
 interface Removal {
   id: string
   notices: readonly NewNotice[]
+  withoutRoles: readonly string[]
 }
 
 interface Parts {
@@ -95,7 +96,10 @@ export function userChanges(engine: Engine, { changed, outbox }: Parts) {
     return outcomes
   }
 
-  function* removeEach(tx: Transaction, calls: readonly Removal[]): Body<('removed' | 'not_found' | 'last_admin')[]> {
+  function* removeEach(
+    tx: Transaction,
+    calls: readonly Removal[],
+  ): Body<('removed' | 'not_found' | 'kept' | 'last_admin')[]> {
     const stored = yield* tx.getEach(
       statements.byId,
       calls.map(({ id }) => ({ id })),
@@ -104,8 +108,9 @@ export function userChanges(engine: Engine, { changed, outbox }: Parts) {
       tx,
       stored.map((before) => [before, null]),
     )
-    const outcomes = stored.map((before) => {
+    const outcomes = stored.map((before, index) => {
       if (!before) return 'not_found'
+      if (calls[index]?.withoutRoles.some((role) => before.roles.includes(role))) return 'kept'
       return mayTakeAdmin(before, null) ? 'removed' : 'last_admin'
     })
     const removed = calls.filter((_, index) => outcomes[index] === 'removed')
@@ -128,7 +133,7 @@ export function userChanges(engine: Engine, { changed, outbox }: Parts) {
   return {
     addUser: (user, notices) => add({ user, notices }),
     replaceUser: (next, notices, email) => replace({ next, notices, email }),
-    removeUser: (id, notices) => remove({ id, notices }),
+    removeUser: (id, notices, withoutRoles = []) => remove({ id, notices, withoutRoles }),
   } satisfies Partial<UsersStore>
 }
 

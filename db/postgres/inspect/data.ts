@@ -8,7 +8,7 @@ import {
   parseHead,
 } from '../../schema/audit-chain.ts'
 import type { DatabaseFile } from '../../sqlite/database-file.ts'
-import type { Drift, InspectedKey, MailTrouble, WaitingNotices } from '../../sqlite/inspect/index.ts'
+import type { ClientAddress, Drift, InspectedKey, MailTrouble, WaitingNotices } from '../../sqlite/inspect/index.ts'
 import { type Executor, inspecting } from './server.ts'
 
 const PAGE = 1000
@@ -89,13 +89,25 @@ export class InspectedSchema {
     return { total: Number(row?.total ?? 0), withoutFactor: Number(row?.without_factor ?? 0) }
   }
 
+  /** The addresses that auth calls for its active OAuth clients, by the names of the clients. */
+  async clientAddresses(): Promise<ClientAddress[]> {
+    const rows = await this.rows(
+      `SELECT name AS client, jwks_uri AS address FROM auth.clients WHERE status = 'active' AND jwks_uri IS NOT NULL
+       UNION SELECT name, backchannel_logout_uri FROM auth.clients
+         WHERE status = 'active' AND backchannel_logout_uri IS NOT NULL
+       ORDER BY 1, 2`,
+    )
+    return rows.map(({ address, client }) => ({ client: String(client), address: String(address) }))
+  }
+
   /** The signing keys, the newest first. */
   async keys(): Promise<InspectedKey[]> {
     const rows = await this.rows(
-      'SELECT kid, status, created_at, sealed_private_key AS sealed FROM auth.signing_keys ORDER BY created_at DESC',
+      'SELECT kid, alg, status, created_at, sealed_private_key AS sealed FROM auth.signing_keys ORDER BY created_at DESC',
     )
-    return rows.map(({ created_at, kid, sealed, status }) => ({
+    return rows.map(({ alg, created_at, kid, sealed, status }) => ({
       kid: String(kid),
+      alg: String(alg),
       status: String(status),
       created_at: Number(created_at),
       sealed: sealed as Uint8Array,

@@ -1,6 +1,6 @@
 import type { ChainReport } from '../../schema/audit-chain.ts'
 import { examineChain } from '../audit-chain.ts'
-import { AUDIT_CHAIN, EVENTS, FACTORS, MAILS } from '../migrations/auth.ts'
+import { AUDIT_CHAIN, CLIENTS, EVENTS, FACTORS, MAILS } from '../migrations/auth.ts'
 import type { InspectedDatabase } from './database.ts'
 
 /** The issuer of the tokens; undefined before the first start of auth. */
@@ -28,8 +28,27 @@ export function administratorsIn(database: InspectedDatabase): { total: number; 
   return counts ?? { total: 0, withoutFactor: 0 }
 }
 
+/** An address that an active OAuth client gave, and that auth calls. */
+export interface ClientAddress {
+  client: string
+  address: string
+}
+
+/** The addresses that auth calls for its active OAuth clients, by the names of the clients. */
+export function clientAddressesIn(database: InspectedDatabase): ClientAddress[] {
+  if (isPending(database, CLIENTS)) return []
+  return database.raw
+    .query<ClientAddress, []>(
+      `SELECT name AS client, jwks_uri AS address FROM clients WHERE status = 'active' AND jwks_uri IS NOT NULL
+       UNION SELECT name, backchannel_logout_uri FROM clients WHERE status = 'active' AND backchannel_logout_uri IS NOT NULL
+       ORDER BY 1, 2`,
+    )
+    .all()
+}
+
 export interface InspectedKey {
   kid: string
+  alg: string
   status: string
   created_at: number
   /** The private key, encrypted. */
@@ -40,7 +59,7 @@ export interface InspectedKey {
 export function keysOf({ raw }: InspectedDatabase): InspectedKey[] {
   return raw
     .query<InspectedKey, []>(
-      'SELECT kid, status, created_at, sealed_private_key AS sealed FROM signing_keys ORDER BY created_at DESC',
+      'SELECT kid, alg, status, created_at, sealed_private_key AS sealed FROM signing_keys ORDER BY created_at DESC',
     )
     .all()
 }

@@ -8,6 +8,7 @@ import profile from './auth/0007_profile.sql' with { type: 'text' }
 import eventsInStatements from './auth/0008_events_in_statements.sql' with { type: 'text' }
 import challenges from './auth/0009_challenges.sql' with { type: 'text' }
 import factors from './auth/0010_factors.sql' with { type: 'text' }
+import clients from './auth/0011_clients.sql' with { type: 'text' }
 import { chainAudit } from './chain-audit.ts'
 import { foldAccounts } from './fold-rows.ts'
 import type { Migration } from './migration.ts'
@@ -16,6 +17,7 @@ export const AUDIT_CHAIN = '0002_audit_chain'
 export const EVENTS = '0004_events'
 export const MAILS = '0005_mails'
 export const FACTORS = '0010_factors'
+export const CLIENTS = '0011_clients'
 export const ACCOUNT_SEARCH = '0006_account_search'
 
 /** The migrations, in the order in which they are applied. They are part of the compiled tool. */
@@ -30,4 +32,5 @@ export const authMigrations: readonly Migration[] = [
   { name: '0008_events_in_statements', sql: eventsInStatements },
   { name: '0009_challenges', sql: challenges },
   { name: '0010_factors', sql: factors },
+  { name: CLIENTS, sql: clients },
 ]
