@@ -53,6 +53,8 @@ export const SERVICES = {
       factors: 'Second factors and passkeys of a user',
       discovery: 'Public keys and metadata, for APIs that verify access tokens',
       admin: 'For operators: sessions, signing keys, password cache, login limits, audit log',
+      oauth: 'Tokens for clients: other programs that use this instance',
+      'admin-clients': 'For operators: the clients, their settings and their secrets',
       'admin-webhooks': 'For operators: webhooks, and the deliveries to them and to the message broker',
     },
     paths: [
@@ -60,6 +62,7 @@ export const SERVICES = {
       'admin',
       'login',
       'logout',
+      'oauth',
       'password-reset',
       'refresh',
       'register',
@@ -67,7 +70,7 @@ export const SERVICES = {
       'validate-token',
       'whoami',
     ],
-    pathParameters: { kid: '[\\w-]{43}' },
+    pathParameters: { client_id: UUID, kid: '[\\w-]{43}' },
     database: {
       migrations: authMigrations,
       postgres: authOnPostgres,

@@ -3,6 +3,7 @@ import type { guard } from '../kit/http/guard.ts'
 import { auditRoutes } from './routes/audit.ts'
 import type { AuthServices } from './routes/auth-services.ts'
 import { challengeRoutes } from './routes/challenges.ts'
+import { clientRoutes } from './routes/clients.ts'
 import { discoveryRoutes } from './routes/discovery.ts'
 import { factorRoutes } from './routes/factors.ts'
 import { keyRoutes } from './routes/keys.ts'
@@ -10,6 +11,7 @@ import { loginRoutes } from './routes/login.ts'
 import { loginLimitRoutes } from './routes/login-limits.ts'
 import { mailRoutes } from './routes/mails.ts'
 import { meRoutes } from './routes/me.ts'
+import { oauthRoutes } from './routes/oauth.ts'
 import { passkeyRoutes } from './routes/passkeys.ts'
 import { passwordCacheRoutes } from './routes/password-cache.ts'
 import { passwordResetRoutes } from './routes/password-reset.ts'
@@ -20,7 +22,7 @@ import { tokenRoutes } from './routes/tokens.ts'
 import { webhookRoutes } from './routes/webhooks.ts'
 
 /** OAuth endpoints, which accept forms as well as JSON (RFC 7662, 2.1; RFC 7009, 2.1). */
-export const FORM_PATHS = ['/auth/introspect', '/auth/revoke']
+export const FORM_PATHS = ['/auth/introspect', '/auth/revoke', '/oauth/token']
 
 /** Paths of POST requests that change nothing and have no rate limit, so the client's address need not be read at once. */
 export const READ_PATHS = ['/auth/validate-token', '/validate-token']
@@ -45,6 +47,8 @@ export function authRoutes(context: AuthServices, guarded: ReturnType<typeof gua
     .use(loginLimitRoutes(context, guarded))
     .use(mailRoutes(context, guarded))
     .use(webhookRoutes(context, guarded))
+    .use(clientRoutes(context, guarded))
+    .use(oauthRoutes(context, guarded))
 }
 
 /** The type of the API, for typed clients (Eden). */

@@ -26,6 +26,10 @@ import { Notices } from './mail/notices.ts'
 import { MAIL_OUTCOMES, MailQueue } from './mail/queue.ts'
 import { mailTexts } from './mail/texts/texts.ts'
 import { fileMailer, type Mailer, smtpMailer } from './mail/transport.ts'
+import { clientOf } from './oauth/client-authentication.ts'
+import { ClientKeys } from './oauth/client-keys.ts'
+import { serverMetadata } from './oauth/metadata.ts'
+import { recordTokenLife } from './oauth/token-life.ts'
 import type { UsersPeer } from './peers.ts'
 import type { AuthServices } from './routes/auth-services.ts'
 import { authV0 } from './routes/v0.ts'
@@ -97,6 +101,7 @@ export async function authService(
     clientAddress,
     clock,
     holdsSession: (body) => holdsSession(context, body),
+    authenticateClient: (authorization, body) => clientOf(context, authorization, body),
     whenReady: (route) => (catchingUp && !ALLOWED_WHILE_STARTING.test(route) ? catchingUp : undefined),
   })
   metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
@@ -201,12 +206,13 @@ async function openServices(
 ) {
   const issuer = config.issuer ?? (await storedIssuer(store, config.addresses.auth))
   await store.setFact('issuer', issuer)
+  await recordTokenLife(store, config.jwtExpire)
   const servedBefore = (await store.signingKeys()).length > 0
   const sealing = new Sealing(config.secrets, random)
-  const keyRing = await KeyRing.open(store, sealing, clock)
+  const keyRing = await KeyRing.open({ store, sealing, clock, tokenAlg: config.tokenAlg })
   const revocations = new Revocations()
   const { audience } = config
-  const expected = { issuer, audience, key: (kid: string) => keyRing.publicKey(kid) }
+  const expected = { issuer, audience, key: (kid: string) => keyRing.accessTokenKey(kid) }
   const local = new LocalTokenCheck(expected, revocations, clock)
   const feed = new RevocationFeed({
     store,
@@ -215,7 +221,7 @@ async function openServices(
     revocations,
     issuer,
     audience,
-    jwks: () => keyRing.jwks(),
+    jwks: () => keyRing.accessTokenJwks(),
     subscribedTypes: () => store.subscribedTypes(),
     servedBefore,
     node: `${NAME}-${random.id()}`,
@@ -258,6 +264,8 @@ async function openServices(
     log,
     config,
     issuer,
+    tokenEndpoint: serverMetadata({ config, issuer }).token_endpoint,
+    clientKeys: new ClientKeys(clock, { privateHosts: config.oauthPrivateHosts }),
   }
   return { context, dispatcher, feed, heartbeat, revocations, rotation }
 }

@@ -1,3 +1,4 @@
+import { actsForOperators } from '../../kit/access/clients.ts'
 import { mayHelp } from '../../kit/access/support.ts'
 import type { Caller } from '../../kit/caller.ts'
 import { Problem } from '../../kit/problem.ts'
@@ -8,7 +9,7 @@ export interface AuthorityContext {
 }
 
 /**
- * Makes sure that the caller may see and end what belongs to a user: an operator for every user, a support person for those
+ * Makes sure that the caller may see and end what belongs to a user: an operator and a client for every user, a support person for those
  * whom they may help.
  * @param userId null: the request is not about one user
  * @throws Problem `forbidden` for other callers, and for a support person who names no user; `user_not_found` for a support
@@ -19,7 +20,7 @@ export async function requireAuthority(
   userId: string | null,
   caller: Caller,
 ): Promise<void> {
-  if (caller.operator) return
+  if (actsForOperators(caller)) return
   if (caller.supportRole === null || userId === null) throw new Problem('forbidden')
   const account = await store.accountById(userId)
   if (!account || !mayHelp(caller, account.roles)) throw new Problem('user_not_found')

@@ -1,3 +1,4 @@
+import { actsForOperators, mayChange, refuseClientFields, rolesKeptFromClients } from '../../kit/access/clients.ts'
 import { mayHelp, protectedRoles } from '../../kit/access/support.ts'
 import type { Caller } from '../../kit/caller.ts'
 import { timestamp } from '../../kit/clock.ts'
@@ -24,7 +25,8 @@ export type InvitationContext = AuditRecordContext &
  * @throws Problem `forbidden_field` for a field that only an operator may set
  */
 export function invitationErrors(sent: object, { caller }: Pick<RuleContext, 'caller'>): FieldError[] {
-  const field = caller.operator ? undefined : OPERATOR_FIELDS.find((name) => name in sent)
+  refuseClientFields(sent, caller)
+  const field = actsForOperators(caller) ? undefined : OPERATOR_FIELDS.find((name) => name in sent)
   if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
   const errors = exactlyOne(sent, ['email', 'user_id'])
   if (errors.length > 0 || !('user_id' in sent)) return errors
@@ -36,7 +38,8 @@ export function invitationErrors(sent: object, { caller }: Pick<RuleContext, 'ca
  * becomes void.
  * @throws Problem `validation_failed` as `invitationErrors`; `email_taken` for a user with a password, `user_not_found`,
  * `username_taken`, `users_unavailable`; `reauthentication_required` to an administrator who gives roles. For a support person
- * a user whom they may not help is one with a password or one who does not exist.
+ * a user whom they may not help is one with a password or one who does not exist; `forbidden` to a client about an
+ * administrator.
  */
 export async function invite(
   context: InvitationContext,
@@ -51,7 +54,7 @@ export async function invite(
   const { email, id: userId, locale } = user
   const expiresAt = clock.now() + LIFETIMES.invitation.link
   // The user may have got a role meanwhile that only operators may act on.
-  const withoutRoles = protectedRoles(caller)
+  const withoutRoles = [...protectedRoles(caller), ...rolesKeptFromClients(caller)]
   const challenge = { purpose: 'invitation', address: email, userId, limited: 'not', withoutRoles } as const
   // The language of an operator's request says nothing about the invited user.
   await requestChallenge(context, challenge, { ip: caller.ip, requestId: caller.requestId, locale })
@@ -64,7 +67,10 @@ async function invitedUser(
   { email, user_id, ...fields }: InvitationBody,
   caller: Caller,
 ): Promise<UserRead> {
-  const mayInvite = (user: UserRead) => caller.operator || mayHelp(caller, user.roles)
+  const mayInvite = (user: UserRead) => {
+    if (!mayChange(caller, user.roles)) throw new Problem('forbidden')
+    return actsForOperators(caller) || mayHelp(caller, user.roles)
+  }
   if (user_id === undefined) {
     const user = await users.inviteUser({ ...fields, email: email ?? '' }, caller)
     if (!mayInvite(user)) throw new Problem('email_taken')

@@ -17,15 +17,15 @@ export function listKeys({ keyRing }: Pick<KeysContext, 'keyRing'>) {
 }
 
 /**
- * Publishes a new key, which signs after SIGNING_KEY_LEAD, or with `now` at once. Tokens of the previous key stay valid
- * until they expire.
+ * Publishes a new key of an algorithm, which signs after SIGNING_KEY_LEAD, or with `now` at once. Tokens of the previous key
+ * stay valid until they expire.
  * @returns `signsAt`: when the key starts to sign (RFC 3339); undefined when it signs already
- * @throws Problem `reauthentication_required`
+ * @throws Problem `reauthentication_required`; `validation_failed` for an algorithm that is not in use
  */
-export async function rotateKey(context: KeysContext, { now }: RotateQuery, caller: Caller) {
+export async function rotateKey(context: KeysContext, { alg, now }: RotateQuery, caller: Caller) {
   await requireRecentUser(context, caller)
   const { rotation } = context
-  const key = await rotation.rotate(caller, now === 'true' ? 'sign now' : 'sign after lead')
+  const key = await rotation.rotate(caller, now === 'true' ? 'sign now' : 'sign after lead', alg)
   return { key: keyRead(key), signsAt: key.status === 'pending' ? timestamp(rotation.signsAt(key)) : undefined }
 }
 

@@ -1,18 +1,18 @@
-import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../../kit/clock.ts'
 import { InternalError } from '../../kit/log.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
-import { importPublicKey, type PublicJwk, type SigningKey } from '../../kit/tokens/access-token.ts'
+import type { SigningKey } from '../../kit/tokens/access-token.ts'
+import { type PublicJwk, publicJwk, type TokenAlg } from '../../kit/tokens/algorithms.ts'
 import type { Sealing } from '../../kit/tokens/sealing.ts'
-import type { KeyStore, StoredKey } from '../store/index.ts'
+import type { ClientStore, KeyStore, StoredKey } from '../store/index.ts'
+import { newKey } from './new-key.ts'
 import { signingKeyName } from './sealing.ts'
 
-const ALG = 'EdDSA'
 const ORDER: readonly StoredKey['status'][] = ['pending', 'active', 'retiring']
 /** Milliseconds between two reads of the keys while this process changes them. */
 const RELOAD_AFTER = 5
-const NO_ACTIVE_KEY = 'The key ring has no active key'
 
 interface RingKey {
   stored: StoredKey
@@ -20,12 +20,29 @@ interface RingKey {
   privateKey: KeyObject
 }
 
+/** The algorithms of the keys that the ring must have; the first is that of access tokens. */
+export type AlgorithmsInUse = readonly [TokenAlg, ...TokenAlg[]]
+
+interface KeyRingContext {
+  store: KeyStore & Pick<ClientStore, 'idTokenAlgs'>
+  sealing: Sealing
+  clock: Clock
+  /** The algorithm of access tokens (`TOKEN_ALG`). */
+  tokenAlg: TokenAlg
+}
+
 /**
- * The signing keys: one active key that signs, at most one pending key that is published and will sign next, and
- * retiring keys until their last token has expired.
+ * The signing keys. Of each algorithm in use: one active key that signs, at most one pending key that is published and will
+ * sign next, and retiring keys until their last token has expired.
+ *
+ * An algorithm is in use as `TOKEN_ALG`, or by clients for ID tokens. The JWKS has the keys of all. The feed has only those for
+ * access tokens: the services need no others, and a guard of an earlier version cannot read keys of other algorithms.
  */
 export class KeyRing {
   private readonly keys = new Map<string, RingKey>()
+
+  /** The algorithms that clients use for ID tokens. */
+  algsOfClients: readonly TokenAlg[] = []
 
   /** How many changes this process has begun, and how many of them are under way. */
   private readonly changes = { begun: 0, underWay: 0 }
@@ -33,54 +50,58 @@ export class KeyRing {
   /** Resolves after the last of the changes that were asked for. */
   private lastChange: Promise<unknown> = Promise.resolve()
 
-  private constructor(
-    private readonly store: KeyStore,
-    private readonly sealing: Sealing,
-    private readonly clock: Clock,
-  ) {}
+  private constructor(private readonly context: KeyRingContext) {}
 
   /**
    * Loads the keys, and creates the first one. A pending key stays pending. Keys that an older secret sealed are resealed
    * with the first secret, so that the older one can be removed.
    * @throws InternalError when CH202_SECRET does not open the stored keys
    */
-  static async open(store: KeyStore, sealing: Sealing, clock: Clock): Promise<KeyRing> {
-    const ring = new KeyRing(store, sealing, clock)
+  static async open(context: KeyRingContext): Promise<KeyRing> {
+    const { store, tokenAlg } = context
+    const ring = new KeyRing(context)
     for (const stored of await store.signingKeys()) ring.put(await ring.resealed(stored))
-    if (ring.activeKey()) return ring
-    const pending = ring.pending()
+    await ring.readInUse()
+    if (ring.signer()) return ring
+    const pending = ring.pending(tokenAlg)
     // The very first start of an earlier version may have been killed after the key was added and before it was activated.
     // Another node may do the same at this moment.
     if (pending) await ring.activate(pending.kid, 0, null)
-    else {
-      await store.addFirstSigningKey({ ...ring.newKey(), status: 'active' })
-      await ring.reload()
-    }
+    else await ring.addFirst(tokenAlg)
     return ring
   }
 
-  /** Returns the key that signs now. @throws InternalError when no key is active */
+  /** Returns the key that signs access tokens now. @throws InternalError when no key is active */
   signing(): SigningKey {
-    const active = this.activeKey()
-    if (!active) throw new InternalError(NO_ACTIVE_KEY)
-    return { kid: active.stored.kid, privateKey: active.privateKey }
+    const key = this.signer()
+    if (!key) throw new InternalError('The key ring has no active key')
+    const { privateKey, stored } = key
+    return { kid: stored.kid, alg: stored.alg, privateKey }
   }
 
-  /** Returns the key that verifies tokens with this `kid`; undefined for an unknown key. */
-  publicKey(kid: string): KeyObject | undefined {
-    return this.keys.get(kid)?.publicKey
+  /** Returns the key that verifies access tokens with this `kid`; undefined for an unknown key, and for one of ID tokens. */
+  accessTokenKey(kid: string): KeyObject | undefined {
+    const key = this.keys.get(kid)
+    return key?.stored.forAccessTokens ? key.publicKey : undefined
   }
 
-  /** Returns the public keys of all tokens that may be valid, and of the pending key (RFC 7517). */
+  /** Returns the public keys of all tokens that may be valid, and of the pending keys (RFC 7517). */
   jwks(): PublicJwk[] {
-    return this.unexpired().map(jwkOf)
+    return this.unexpired().map(({ publicKey, stored }) => publicJwk(stored.alg, publicKey))
+  }
+
+  /** Returns those of `jwks` that access tokens may bear. */
+  accessTokenJwks(): PublicJwk[] {
+    return this.unexpired()
+      .filter(({ stored }) => stored.forAccessTokens)
+      .map(({ publicKey, stored }) => publicJwk(stored.alg, publicKey))
   }
 
   /** Returns the pending key, the active key, then the retiring keys, newest first. */
   list(): StoredKey[] {
-    return this.unexpired().sort(
-      (a, b) => ORDER.indexOf(a.status) - ORDER.indexOf(b.status) || b.createdAt - a.createdAt,
-    )
+    return this.unexpired()
+      .map(({ stored }) => stored)
+      .sort((a, b) => ORDER.indexOf(a.status) - ORDER.indexOf(b.status) || b.createdAt - a.createdAt)
   }
 
   /** Runs changes of the ring one after the other: a rotation has several steps, which must not interleave. */
@@ -94,31 +115,36 @@ export class KeyRing {
    * Creates and publishes a key that does not sign yet.
    * @param event builds the audit row of the new key
    * @param lease the change fails when this node does not have it
-   * @returns `seq`: the number of the change in the feed; null when a key is pending already, which the ring then has
+   * @returns `seq`: the number of the change in the feed; null when a key of the algorithm is pending already, which the
+   * ring then has
    */
   async add(
+    alg: TokenAlg,
     event?: (kid: string) => AuditEvent,
     lease?: string,
   ): Promise<{ kid: string; stored: StoredKey; seq: number } | null> {
-    const stored = this.newKey()
+    // A successor may sign what the key before it signs: after a change of TOKEN_ALG that is access tokens for a while.
+    const forAccessTokens = alg === this.context.tokenAlg || this.active(alg)?.forAccessTokens === true
+    const stored = this.newKey(alg, 'pending', forAccessTokens)
     const { kid } = stored
-    let seq: number | null = null
-    await this.changing(async () => {
-      // In memory first: a subscriber that reads the number of this change must get the key with it.
-      this.put(stored)
-      try {
-        seq = await this.store.addSigningKey(stored, event?.(kid) ?? null, lease)
-      } finally {
-        if (seq === null) this.keys.delete(kid)
-      }
-    })
-    if (seq !== null) return { kid, stored, seq }
-    await this.reload()
-    return null
+    const seq = await this.putAndWrite(stored, () =>
+      this.context.store.addSigningKey(stored, event?.(kid) ?? null, lease),
+    )
+    return seq === null ? null : { kid, stored, seq }
   }
 
   /**
-   * Makes the pending key the active one and retires the previous one.
+   * Creates the first key of an algorithm, which signs at once: access tokens only if no other key does.
+   * @param event as for `add`
+   * @returns the number of the change in the feed; null when another node added one, which the ring then has
+   */
+  addFirst(alg: TokenAlg, event?: (kid: string) => AuditEvent): Promise<number | null> {
+    const stored = this.newKey(alg, 'active', this.signer() === undefined)
+    return this.putAndWrite(stored, () => this.context.store.addFirstSigningKey(stored, event?.(stored.kid) ?? null))
+  }
+
+  /**
+   * Makes a pending key the active one of its algorithm and retires the previous one.
    * @param goneAt when the last token of the previous key has expired, in milliseconds since the epoch
    * @returns `seq`: the number of the change in the feed; null when another node made the key sign or removed it, which the
    * ring then knows
@@ -131,15 +157,49 @@ export class KeyRing {
   ): Promise<{ stored: StoredKey; seq: number } | null> {
     const change = await this.changing(async () => {
       const next = this.keys.get(kid)
-      const seq = await this.store.activateSigningKey(kid, { now: this.clock.now(), goneAt }, event, lease)
+      const seq = await this.context.store.activateSigningKey(
+        kid,
+        { now: this.context.clock.now(), goneAt },
+        event,
+        lease,
+      )
       if (seq === null || !next) return null
-      for (const { stored } of this.keys.values())
-        if (stored.status === 'active') Object.assign(stored, { status: 'retiring', goneAt })
+      const previous = this.active(next.stored.alg)
+      if (previous) Object.assign(previous, { status: 'retiring', goneAt })
       Object.assign(next.stored, { status: 'active', goneAt: null })
       return { stored: next.stored, seq }
     })
     if (!change) await this.reload()
     return change
+  }
+
+  /**
+   * Returns the keys that shall neither sign nor wait any longer: those of algorithms that are not in use, but the one that
+   * signs access tokens until a key of `TOKEN_ALG` does; and a pending key of `TOKEN_ALG` that the services do not have.
+   */
+  unused(): StoredKey[] {
+    const { tokenAlg } = this.context
+    const isReplaced = this.active(tokenAlg)?.forAccessTokens === true
+    return this.list().filter(({ alg, forAccessTokens, status }) => {
+      if (status === 'retiring') return false
+      if (this.inUse.includes(alg)) return status === 'pending' && alg === tokenAlg && !forAccessTokens
+      return status === 'pending' || !forAccessTokens || isReplaced
+    })
+  }
+
+  /**
+   * Retires an active key that has no successor of its algorithm.
+   * @param goneAt as for `activate`
+   * @param lease the change fails when this node does not have it
+   */
+  async retire(kid: string, goneAt: number, event: AuditEvent | null, lease?: string): Promise<void> {
+    const isRetired = await this.changing(async () => {
+      const isRetired = await this.context.store.retireSigningKey(kid, goneAt, event, lease)
+      const key = this.keys.get(kid)
+      if (key && isRetired) Object.assign(key.stored, { status: 'retiring', goneAt })
+      return isRetired
+    })
+    if (!isRetired) await this.reload()
   }
 
   /**
@@ -154,7 +214,7 @@ export class KeyRing {
       this.keys.delete(kid)
       let isRemoved = false
       try {
-        const seq = await this.store.removeSigningKey(kid, this.clock.now(), event)
+        const seq = await this.context.store.removeSigningKey(kid, this.context.clock.now(), event)
         isRemoved = seq !== 'active'
         return seq
       } finally {
@@ -166,13 +226,14 @@ export class KeyRing {
   }
 
   /**
-   * Reads the stored keys again, because another node changed them.
+   * Reads the stored keys and the algorithms in use again, because another node changed them.
    * @throws InternalError when CH202_SECRET does not open a key
    */
   async reload(): Promise<void> {
+    await this.readInUse()
     for (;;) {
       const { begun, underWay } = this.changes
-      const rows = await this.store.signingKeys()
+      const rows = await this.context.store.signingKeys()
       // A change of this process may be in the memory and not in the rows, or the other way round.
       if (underWay === 0 && begun === this.changes.begun) return this.replaceWith(rows)
       await sleep(RELOAD_AFTER)
@@ -184,16 +245,30 @@ export class KeyRing {
     for (const { stored } of [...this.keys.values()]) if (this.isExpired(stored)) await this.remove(stored.kid, null)
   }
 
-  /** Returns the stored form of the active key. @throws InternalError when no key is active */
-  active(): StoredKey {
-    const active = this.activeKey()
-    if (!active) throw new InternalError(NO_ACTIVE_KEY)
-    return active.stored
+  /** The algorithms of the keys that the ring must have. */
+  get inUse(): AlgorithmsInUse {
+    const { tokenAlg } = this.context
+    return [tokenAlg, ...this.algsOfClients.filter((alg) => alg !== tokenAlg)]
   }
 
-  /** Returns the key that is published and will sign next. */
-  pending(): StoredKey | undefined {
-    return this.keyOf('pending')?.stored
+  /** Reads the algorithms in use again, because clients have changed. */
+  async readInUse(): Promise<void> {
+    this.algsOfClients = await this.context.store.idTokenAlgs()
+  }
+
+  /** Whether another key than this one is active and signs access tokens. */
+  signsWithout(kid: string): boolean {
+    return this.list().some((key) => key.status === 'active' && key.forAccessTokens && key.kid !== kid)
+  }
+
+  /** Returns the key of an algorithm that signs. */
+  active(alg: TokenAlg): StoredKey | undefined {
+    return this.keyOf('active', alg)?.stored
+  }
+
+  /** Returns the key of an algorithm that is published and will sign next. */
+  pending(alg: TokenAlg): StoredKey | undefined {
+    return this.keyOf('pending', alg)?.stored
   }
 
   /** Returns the stored form of a key; undefined for an unknown one. */
@@ -201,36 +276,48 @@ export class KeyRing {
     return this.keys.get(kid)?.stored
   }
 
-  private newKey(): StoredKey {
-    const { publicKey, privateKey } = generateKeyPairSync('ed25519')
-    const x = publicKey.export({ format: 'jwk' }).x ?? ''
-    const kid = thumbprint(x)
-    return {
-      kid,
-      alg: ALG,
-      x,
-      sealedPrivateKey: this.sealing.seal(privateKey.export({ format: 'der', type: 'pkcs8' }), signingKeyName(kid)),
-      status: 'pending',
-      createdAt: this.clock.now(),
-      goneAt: null,
-    }
+  private newKey(alg: TokenAlg, status: StoredKey['status'], forAccessTokens: boolean): StoredKey {
+    const { clock, sealing } = this.context
+    return newKey(sealing, { alg, status, createdAt: clock.now(), forAccessTokens })
   }
 
-  private activeKey(): RingKey | undefined {
-    return this.keyOf('active')
+  /**
+   * Adds a key to the ring and the store.
+   * @param write returns null when the store refuses the key; then the ring reads those of other nodes
+   */
+  private async putAndWrite(stored: StoredKey, write: () => Promise<number | null>): Promise<number | null> {
+    let seq: number | null = null
+    await this.changing(async () => {
+      // In memory first: a subscriber that reads the number of this change must get the key with it.
+      this.put(stored)
+      try {
+        seq = await write()
+      } finally {
+        if (seq === null) this.keys.delete(stored.kid)
+      }
+    })
+    if (seq === null) await this.reload()
+    return seq
   }
 
-  private keyOf(status: StoredKey['status']): RingKey | undefined {
-    for (const key of this.keys.values()) if (key.stored.status === status) return key
+  /** The key that signs access tokens. After a change of `TOKEN_ALG` that of before signs until the new one may. */
+  private signer(): RingKey | undefined {
+    const { tokenAlg } = this.context
+    const signers = [...this.keys.values()].filter(({ stored }) => stored.status === 'active' && stored.forAccessTokens)
+    return signers.find(({ stored }) => stored.alg === tokenAlg) ?? signers[0]
+  }
+
+  private keyOf(status: StoredKey['status'], alg: TokenAlg): RingKey | undefined {
+    for (const key of this.keys.values()) if (key.stored.status === status && key.stored.alg === alg) return key
     return undefined
   }
 
-  private unexpired(): StoredKey[] {
-    return [...this.keys.values()].map(({ stored }) => stored).filter((stored) => !this.isExpired(stored))
+  private unexpired(): RingKey[] {
+    return [...this.keys.values()].filter(({ stored }) => !this.isExpired(stored))
   }
 
   private isExpired({ goneAt }: StoredKey): boolean {
-    return goneAt !== null && goneAt <= this.clock.now()
+    return goneAt !== null && goneAt <= this.context.clock.now()
   }
 
   /** Runs a change of the memory and the store: `reload` must not read between the two. */
@@ -256,35 +343,21 @@ export class KeyRing {
 
   /** Adds a key to the ring. @throws InternalError when CH202_SECRET does not open the key */
   private put(stored: StoredKey): void {
-    const der = this.sealing.open(stored.sealedPrivateKey, signingKeyName(stored.kid))
+    const der = this.context.sealing.open(stored.sealedPrivateKey, signingKeyName(stored.kid))
     if (!der)
       throw new InternalError('CH202_SECRET does not open the signing keys: it is not the secret that sealed them')
-    this.keys.set(stored.kid, {
-      stored,
-      publicKey: importPublicKey(jwkOf(stored)),
-      privateKey: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }),
-    })
+    const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
+    this.keys.set(stored.kid, { stored, publicKey: createPublicKey(privateKey), privateKey })
   }
 
   /** Returns a key sealed with the first secret. A key that no secret opens stays as it is, and `put` refuses it. */
   private async resealed(stored: StoredKey): Promise<StoredKey> {
     const { kid, sealedPrivateKey } = stored
     const name = signingKeyName(kid)
-    const der = this.sealing.open(sealedPrivateKey, name)
-    if (!der || this.sealing.isByFirst(sealedPrivateKey, name)) return stored
-    const sealed = this.sealing.seal(der, name)
-    await this.store.resealSigningKey(kid, sealed)
+    const der = this.context.sealing.open(sealedPrivateKey, name)
+    if (!der || this.context.sealing.isByFirst(sealedPrivateKey, name)) return stored
+    const sealed = this.context.sealing.seal(der, name)
+    await this.context.store.resealSigningKey(kid, sealed)
     return { ...stored, sealedPrivateKey: sealed }
   }
-}
-
-/** Returns the id of a key: its thumbprint (RFC 7638), over the members that RFC 8037 requires, in their order. */
-function thumbprint(x: string): string {
-  return createHash('sha256')
-    .update(JSON.stringify({ crv: 'Ed25519', kty: 'OKP', x }))
-    .digest('base64url')
-}
-
-function jwkOf({ kid, x }: StoredKey): PublicJwk {
-  return { kty: 'OKP', crv: 'Ed25519', x, kid, alg: ALG, use: 'sig' }
 }

@@ -2,14 +2,16 @@ import type { Caller } from '../../kit/caller.ts'
 import { HOUR, MINUTE, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Nodes } from '../../kit/nodes/nodes.ts'
-import type { AuditEvent } from '../../kit/outbox/audit.ts'
-import { Problem } from '../../kit/problem.ts'
+import type { Actor, AuditEvent } from '../../kit/outbox/audit.ts'
+import { invalidField, Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
+import type { TokenAlg } from '../../kit/tokens/algorithms.ts'
 import type { LocalTokenCheck } from '../../kit/tokens/check.ts'
 import { AUTH_ITSELF, type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { AuditStore, RevocationStore, StoredKey } from '../store/index.ts'
+import { Leads } from './leads.ts'
 import type { KeyRing } from './ring.ts'
-import { needsSuccessor, remainingLead, retiredUntil } from './schedule.ts'
+import { needsSuccessor, retiredUntil } from './schedule.ts'
 
 const CHECK_EVERY = MINUTE
 /** The same where several nodes run: a key may be published by one and activated by another. */
@@ -21,6 +23,8 @@ export const ROTATION_LEASE = 'rotation of keys'
  * forward and back must not create key after key.
  */
 const SHORTEST_INTERVAL = HOUR
+
+const NOT_IN_USE = { code: 'not_allowed', message: 'must be an algorithm that is in use' } as const
 
 /** Builds the audit row about a key. */
 type Row = (kid: string) => AuditEvent
@@ -38,7 +42,9 @@ interface KeyRotationContext extends AuditRecordContext {
 }
 
 /**
- * Replaces the active key, on request and by age, and removes keys.
+ * Replaces the active key of each algorithm, on request and by age, and removes keys. After a change of `TOKEN_ALG` the first key
+ * of the new algorithm is published and waits as any other. The first key of an algorithm that clients use for ID tokens signs
+ * at once: no app has cached the JWKS for these.
  *
  * A new key is published first and signs after SIGNING_KEY_LEAD. Ch202's own services get it within a second, but other
  * verifiers cache the JWKS for minutes and wait between two fetches: until then they would refuse its tokens. A pending
@@ -46,16 +52,14 @@ interface KeyRotationContext extends AuditRecordContext {
  */
 export class KeyRotation {
   private timer: ReturnType<typeof setInterval> | undefined
-  private leadTimer: ReturnType<typeof setInterval> | undefined
-  /** The pending key whose lead runs or is over. */
-  private leadKid: string | undefined
-  /** Whether the lead of the pending key is over. */
-  private leadIsOver = false
+  private readonly leads: Leads
   private lastCheck: Promise<void> = Promise.resolve()
   /** When the last rotation by age began; monotonic milliseconds. */
-  private rotatedAt = Number.NEGATIVE_INFINITY
+  private readonly rotatedAt = new Map<TokenAlg, number>()
 
-  constructor(private readonly context: KeyRotationContext) {}
+  constructor(private readonly context: KeyRotationContext) {
+    this.leads = new Leads(context, () => this.check())
+  }
 
   /** Checks the keys now and every minute. A pending key's lead continues; the time while the service was down counts. */
   start(): void {
@@ -68,20 +72,27 @@ export class KeyRotation {
   /** Resolves when a check that is under way has ended. */
   async stop(): Promise<void> {
     clearInterval(this.timer)
-    this.endLead()
+    this.leads.endAll()
     await this.lastCheck
   }
 
   /**
    * Publishes a new key on request, or returns the pending one. Resolves when every service of Ch202 has it.
    * @param when `sign now`: the key signs when the promise resolves, perhaps before other verifiers have the key
+   * @param alg the algorithm of the key; that of access tokens by default
    * @returns the key that signs, or will sign
+   * @throws Problem `validation_failed` for an algorithm that is not in use
    */
-  rotate(caller: Caller, when: 'sign now' | 'sign after lead'): Promise<StoredKey> {
+  rotate(
+    caller: Caller,
+    when: 'sign now' | 'sign after lead',
+    alg: TokenAlg = this.context.keyRing.inUse[0],
+  ): Promise<StoredKey> {
     const { config, keyRing } = this.context
+    if (!keyRing.inUse.includes(alg)) throw invalidField('alg', NOT_IN_USE)
     const now = when === 'sign now' || config.signingKeyLead === 0
-    const row: Row = (kid) => auditEvent(this.context, caller, 'key.rotated', null, { kid, now })
-    return keyRing.exclusively(() => (now ? this.signWithNext(row) : this.publish(row)))
+    const row = this.rows(caller, 'key.rotated', alg, { now })
+    return keyRing.exclusively(() => (now ? this.signWithNext(alg, row) : this.publish(alg, row)))
   }
 
   /**
@@ -90,24 +101,41 @@ export class KeyRotation {
    * @throws Problem `not_found`
    */
   remove(kid: string, caller: Caller): Promise<void> {
-    const { feed, keyRing, store, tokens } = this.context
+    const { clock, config, feed, keyRing, store, tokens } = this.context
     return keyRing.exclusively(async () => {
-      if (!keyRing.get(kid)) {
+      const key = keyRing.get(kid)
+      if (!key) {
         // A request without an answer, or another node, may have removed it a moment ago.
         await feed.waitForAcks(await store.lastRevocation())
         throw new Problem('not_found')
       }
-      const successorRow: Row = (next) =>
-        auditEvent(this.context, caller, 'key.rotated', null, { kid: next, now: true })
+      const row = this.rows(caller, 'key.removed', key.alg)
       let seq: Awaited<ReturnType<KeyRing['remove']>>
       do {
-        if (keyRing.active().kid === kid) await this.signWithNext(successorRow)
-        seq = await keyRing.remove(kid, auditEvent(this.context, caller, 'key.removed', null, { kid }))
+        const next = key.status === 'active' ? this.successorAlg(key) : undefined
+        if (next) await this.signWithNext(next, this.rows(caller, 'key.rotated', next, { now: true }))
+        if (keyRing.get(kid)?.status === 'active') await keyRing.retire(kid, retiredUntil(clock.now(), config), null)
+        seq = await keyRing.remove(kid, row(kid))
         // Meanwhile another node made it the active key.
       } while (seq === 'active')
-      if (!keyRing.pending()) this.endLead()
+      if (!keyRing.pending(key.alg)) this.leads.end(key.alg)
       tokens.clearCache()
       await feed.waitForAcks(seq ?? (await store.lastRevocation()))
+    })
+  }
+
+  /**
+   * Follows a change of clients: an algorithm that they use and that has no key gets one, which signs at once, and the keys of
+   * algorithms that they used retire. Resolves when every node has the new keys.
+   * @param caller who changed the clients
+   */
+  followClients(caller: Caller): Promise<void> {
+    const { keyRing } = this.context
+    return keyRing.exclusively(async () => {
+      await keyRing.reload()
+      await this.addFirstKeys(caller)
+      // Only the node that rotates ends a TOKEN_ALG: while nodes restart one by one, they do not have the same.
+      await this.endUnused(caller, ({ forAccessTokens }) => !forAccessTokens)
     })
   }
 
@@ -117,13 +145,13 @@ export class KeyRotation {
   }
 
   /**
-   * Publishes a new key unless one is pending. Runs only within `exclusively`, as do the methods below.
+   * Publishes a new key unless one of the algorithm is pending. Runs only within `exclusively`, as do the methods below.
    * @param lease the change fails when this node does not have it
    */
-  private async publish(row: Row, lease?: string): Promise<StoredKey> {
+  private async publish(alg: TokenAlg, row: Row, lease?: string): Promise<StoredKey> {
     const { feed, keyRing, store } = this.context
     for (;;) {
-      const pending = keyRing.pending()
+      const pending = keyRing.pending(alg)
       if (pending) {
         // Every use of an operator's key leaves a row in the audit.
         await store.addAuditEvent(row(pending.kid))
@@ -131,7 +159,7 @@ export class KeyRotation {
         await feed.waitForAcks(await store.lastRevocation())
         return pending
       }
-      const added = await this.add(row, lease)
+      const added = await this.add(alg, row, lease)
       if (!added) continue
       await feed.waitForAcks(added.seq)
       return added.stored
@@ -139,11 +167,11 @@ export class KeyRotation {
   }
 
   /** Signs with the pending key, or with a new one, as soon as every service of Ch202 has it. */
-  private async signWithNext(row: Row, lease?: string): Promise<StoredKey> {
+  private async signWithNext(alg: TokenAlg, row: Row, lease?: string): Promise<StoredKey> {
     const { feed, keyRing, store } = this.context
     for (;;) {
-      const pending = keyRing.pending()
-      const kid = pending?.kid ?? (await this.add(row, lease))?.kid
+      const pending = keyRing.pending(alg)
+      const kid = pending?.kid ?? (await this.add(alg, row, lease))?.kid
       if (kid === undefined) continue
       const key = await this.activate(kid, pending ? row : null, lease)
       if (key) return key
@@ -158,11 +186,11 @@ export class KeyRotation {
   }
 
   /** @returns null when another node has published a key, which the ring then has */
-  private async add(row: Row, lease?: string): ReturnType<KeyRing['add']> {
-    const { config, keyRing } = this.context
-    const result = await keyRing.add(row, lease)
+  private async add(alg: TokenAlg, row: Row, lease?: string): ReturnType<KeyRing['add']> {
+    const { keyRing } = this.context
+    const result = await keyRing.add(alg, row, lease)
     // Also for a key that shall sign at once: if activating it fails, it signs after its lead.
-    if (result) this.startLead(result.kid, config.signingKeyLead)
+    if (result) this.leads.start(result.stored)
     return result
   }
 
@@ -175,88 +203,116 @@ export class KeyRotation {
     // The services got the key when it was published, but after a restart nothing proves that they did.
     await feed.waitForAcks(await store.lastRevocation())
     const change = await keyRing.activate(kid, retiredUntil(clock.now(), config), row?.(kid) ?? null, lease)
-    this.endLead()
-    if (!change) return null
+    if (!change) {
+      this.leads.resume()
+      return null
+    }
+    this.leads.end(change.stored.alg)
     // Other nodes sign with the previous key until they have acknowledged this change.
     await feed.waitForAcks(change.seq)
     return change.stored
   }
 
-  /**
-   * Waits for the end of the pending key's lead, with a timer rather than by comparing times, because the wall clock may
-   * be set meanwhile. The timer is an interval because that is what the tests can drive.
-   * @param ms milliseconds
-   */
-  private startLead(kid: string, ms: number): void {
-    this.endLead()
-    this.leadKid = kid
-    this.leadIsOver = ms <= 0
-    if (this.leadIsOver) return
-    this.leadTimer = setInterval(() => {
-      clearInterval(this.leadTimer)
-      this.leadIsOver = true
-      this.check()
-    }, ms)
-  }
-
-  private endLead(): void {
-    clearInterval(this.leadTimer)
-    this.leadKid = undefined
-    this.leadIsOver = false
-  }
-
-  /** Continues the lead of a key that was published before this start, or by another node. */
-  private resumeLead(): void {
-    const { clock, config, keyRing } = this.context
-    const pending = keyRing.pending()
-    if (!pending) this.endLead()
-    else if (pending.kid !== this.leadKid)
-      this.startLead(pending.kid, remainingLead(pending, clock.now(), config.signingKeyLead))
-  }
-
   /** Activates, publishes and removes keys that are due, after the check before. Logs failures. */
   private check(): void {
-    const { keyRing, log, nodes } = this.context
+    const { log, nodes } = this.context
     if (nodes && !nodes.holds(ROTATION_LEASE)) return
-    this.resumeLead()
+    this.leads.resume()
     this.lastCheck = this.lastCheck
-      .then(() => this.signIfDue())
-      .then(() => this.publishIfOld())
-      .then(() => keyRing.exclusively(() => keyRing.removeExpired()))
+      .then(() => this.changeWhatIsDue())
       .catch((error) => log.error({ event: 'key.rotation_failed', err: error }))
   }
 
-  /** Activates the pending key when its lead is over. */
-  private async signIfDue(): Promise<void> {
+  private async changeWhatIsDue(): Promise<void> {
+    const { keyRing } = this.context
+    // A process that changed a client may have ended before the keys followed.
+    await keyRing.exclusively(async () => {
+      await keyRing.readInUse()
+      await this.addFirstKeys(AUTH_ITSELF)
+    })
+    for (const alg of keyRing.inUse) {
+      await this.signIfDue(alg)
+      await this.publishIfOld(alg)
+    }
+    await keyRing.exclusively(async () => {
+      await this.endUnused(AUTH_ITSELF, () => true, ROTATION_LEASE)
+      await keyRing.removeExpired()
+    })
+  }
+
+  /** Adds the first key of each algorithm that clients use, unless it has one. */
+  private async addFirstKeys(actor: Actor): Promise<void> {
+    const { feed, keyRing, store } = this.context
+    for (const alg of keyRing.algsOfClients) {
+      if (keyRing.active(alg)) continue
+      const seq = await keyRing.addFirst(alg, this.rows(actor, 'key.rotated', alg, { now: true }))
+      await feed.waitForAcks(seq ?? (await store.lastRevocation()))
+    }
+  }
+
+  /** Retires the keys that sign for nobody any longer, and removes those that would. */
+  private async endUnused(actor: Actor, which: (key: StoredKey) => boolean, lease?: string): Promise<void> {
+    const { clock, config, keyRing } = this.context
+    for (const { alg, kid, status } of keyRing.unused().filter(which)) {
+      if (status === 'pending') await keyRing.remove(kid, this.rows(actor, 'key.removed', alg)(kid))
+      else {
+        const row = this.rows(actor, 'key.retired', alg)
+        await keyRing.retire(kid, retiredUntil(clock.now(), config), row(kid), lease)
+      }
+    }
+  }
+
+  /**
+   * The algorithm of the key that must sign before an active key is removed: its own, if that is in use; otherwise
+   * `TOKEN_ALG`, unless another key signs access tokens.
+   */
+  private successorAlg({ alg, kid }: StoredKey): TokenAlg | undefined {
+    const { keyRing } = this.context
+    if (keyRing.inUse.includes(alg)) return alg
+    return keyRing.signsWithout(kid) ? undefined : keyRing.inUse[0]
+  }
+
+  /** Builds the rows about keys of an algorithm. */
+  private rows(actor: Actor, type: string, alg: TokenAlg, detail: { now?: boolean } = {}): Row {
+    return (kid) => auditEvent(this.context, actor, type, null, { kid, alg, ...detail })
+  }
+
+  /** Activates the pending key of an algorithm when its lead is over. */
+  private async signIfDue(alg: TokenAlg): Promise<void> {
     const { keyRing, log } = this.context
-    if (!this.leadIsOver) return
+    if (!this.leads.isOver(alg)) return
     await keyRing.exclusively(async () => {
       // Meanwhile an operator may have removed the key, or made it sign at once.
-      const pending = keyRing.pending()
-      if (!pending || !this.leadIsOver) return
-      const row: Row = (kid) => auditEvent(this.context, AUTH_ITSELF, 'key.activated', null, { kid })
+      const pending = keyRing.pending(alg)
+      if (!pending || !this.leads.isOver(alg)) return
+      const row = this.rows(AUTH_ITSELF, 'key.activated', alg)
       if (await this.activate(pending.kid, row, ROTATION_LEASE)) log.info({ event: 'key.activated' })
     })
   }
 
-  /** Publishes a successor when the active key is old. */
-  private async publishIfOld(): Promise<void> {
+  /** Publishes a successor when the active key of an algorithm is old, or does not exist. */
+  private async publishIfOld(alg: TokenAlg): Promise<void> {
     const { clock, config, keyRing, log } = this.context
-    if (!this.isOld() || clock.monotonic() - this.rotatedAt < SHORTEST_INTERVAL) return
+    const rotatedAt = this.rotatedAt.get(alg) ?? Number.NEGATIVE_INFINITY
+    if (!this.isOld(alg) || clock.monotonic() - rotatedAt < SHORTEST_INTERVAL) return
     await keyRing.exclusively(async () => {
       // Meanwhile an operator may have rotated the key.
-      if (!this.isOld()) return
+      if (!this.isOld(alg)) return
       const now = config.signingKeyLead === 0
-      const row: Row = (kid) => auditEvent(this.context, AUTH_ITSELF, 'key.rotated', null, { kid, now })
-      await (now ? this.signWithNext(row, ROTATION_LEASE) : this.publish(row, ROTATION_LEASE))
-      this.rotatedAt = clock.monotonic()
+      const row = this.rows(AUTH_ITSELF, 'key.rotated', alg, { now })
+      await (now ? this.signWithNext(alg, row, ROTATION_LEASE) : this.publish(alg, row, ROTATION_LEASE))
+      this.rotatedAt.set(alg, clock.monotonic())
       log.info({ event: 'key.rotated' })
     })
   }
 
-  /** Whether the active key needs a successor that is not pending yet. */
-  private isOld(): boolean {
+  /** Whether an algorithm needs a key that is not pending yet. */
+  private isOld(alg: TokenAlg): boolean {
     const { clock, config, keyRing } = this.context
-    return !keyRing.pending() && needsSuccessor(keyRing.active(), clock.now(), config)
+    if (keyRing.pending(alg)) return false
+    const active = keyRing.active(alg)
+    // The services do not have a key that signed ID tokens alone, and other verifiers may not have fetched it.
+    if (active && alg === keyRing.inUse[0] && !active.forAccessTokens) return true
+    return !active || needsSuccessor(active, clock.now(), config)
   }
 }

@@ -40,7 +40,7 @@ export function auditRoutes(context: AuthServices, guarded: ReturnType<typeof gu
       }),
     })
     .get('/admin/audit', ({ query, caller }) => listAudit(context, query, caller), {
-      auth: ['operator', 'support'],
+      auth: ['operator', 'support', 'scope:audit:read'],
       query: auditQuery,
       rules: auditErrors,
       response: auditPage,

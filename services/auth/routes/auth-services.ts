@@ -16,6 +16,8 @@ import type { LoginContext } from '../login/login.ts'
 import type { RegistrationContext } from '../login/registration.ts'
 import type { SecondFactorContext } from '../login/second-factor.ts'
 import type { MailsContext } from '../mail/admin.ts'
+import type { ClientsContext } from '../oauth/clients.ts'
+import type { TokenContext } from '../oauth/token.ts'
 import type { IntrospectionContext } from '../sessions/introspection.ts'
 import type { TokenRevocationContext } from '../sessions/logout.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
@@ -29,6 +31,7 @@ import type { IngestContext } from '../webhooks/ingest.ts'
 export type AuthServices = AccountsContext &
   AccountMailsContext &
   AuditListContext &
+  ClientsContext &
   CurrentUserContext &
   Omit<ComposeContext, 'texts'> &
   DeliveriesContext &
@@ -44,6 +47,7 @@ export type AuthServices = AccountsContext &
   MailsContext &
   RegistrationContext &
   ResetContext &
+  TokenContext &
   TokenRevocationContext &
   WebhooksContext & {
     keyRing: KeyRing

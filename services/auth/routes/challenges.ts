@@ -187,7 +187,7 @@ export function challengeRoutes(context: AuthServices, guarded: ReturnType<typeo
         return invite(context, body, caller)
       },
       {
-        auth: ['operator', 'support'],
+        auth: ['operator', 'support', 'scope:users:write'],
         body: invitationBody,
         rules: invitationErrors,
         response: { 201: invited },

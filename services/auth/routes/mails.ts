@@ -12,7 +12,7 @@ export function mailRoutes(context: AuthServices, guarded: ReturnType<typeof gua
   return new Elysia({ normalize: false })
     .use(guarded)
     .get('/admin/mails', ({ query, caller }) => listMails(context, query, caller), {
-      auth: ['operator', 'support'],
+      auth: ['operator', 'support', 'scope:mails:read'],
       query: mailsQuery,
       rules: pageErrors,
       response: mailPage,

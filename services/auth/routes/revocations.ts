@@ -1,4 +1,5 @@
 import { Elysia } from 'elysia'
+import { subscriberName } from '../../kit/access/clients.ts'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { feedPage, feedQuery } from '../schemas/revocations.ts'
@@ -8,18 +9,23 @@ import type { AuthServices } from './auth-services.ts'
 export function revocationRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false })
     .use(guarded)
-    .get('/auth/revocations', ({ query }) => context.feed.poll(query.follower, Number(query.after), query.epoch), {
-      auth: ['internal'],
-      query: feedQuery,
-      response: feedPage,
-      detail: operation(
-        'internal',
-        {
-          summary: 'Poll the revocation feed',
-          description:
-            'Returns what was revoked after `after`, and the keys. A poll is held until there is something new; the next poll acknowledges the page.',
-        },
-        'auth_unavailable',
-      ),
-    })
+    .get(
+      '/auth/revocations',
+      ({ caller, query: { after, epoch, follower } }) =>
+        context.feed.poll(subscriberName(caller, follower), Number(after), epoch),
+      {
+        auth: ['internal', 'scope:introspect'],
+        query: feedQuery,
+        response: feedPage,
+        detail: operation(
+          'internal',
+          {
+            summary: 'Poll the revocation feed',
+            description:
+              'Returns what was revoked after `after`, and the keys. A poll is held until there is something new; the next poll acknowledges the page.',
+          },
+          'auth_unavailable',
+        ),
+      },
+    )
 }

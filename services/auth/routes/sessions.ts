@@ -41,7 +41,7 @@ export function sessionRoutes(context: AuthServices, guarded: ReturnType<typeof 
       }),
     })
     .get('/auth/sessions', ({ query, caller }) => listSessions(context, query, caller), {
-      auth: ['user', 'operator', 'support'],
+      auth: ['user', 'operator', 'support', 'scope:sessions:read'],
       query: sessionsQuery,
       rules: listErrors,
       response: sessionPage,
@@ -58,7 +58,7 @@ export function sessionRoutes(context: AuthServices, guarded: ReturnType<typeof 
       '/auth/sessions',
       async ({ query, caller }) => ({ revoked: await revokeSessions(context, query, caller) }),
       {
-        auth: ['operator', 'support'],
+        auth: ['operator', 'support', 'scope:sessions:revoke'],
         query: revokeQuery,
         rules: sessionsOfErrors,
         response: revoked,
@@ -79,7 +79,7 @@ export function sessionRoutes(context: AuthServices, guarded: ReturnType<typeof 
         set.status = 204
       },
       {
-        auth: ['user', 'operator', 'support'],
+        auth: ['user', 'operator', 'support', 'scope:sessions:revoke'],
         params: sessionParams,
         response: noContent,
         detail: operation('sessions', 'End a session', 'session_not_found'),

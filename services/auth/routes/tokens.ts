@@ -6,7 +6,15 @@ import { operation } from '../../kit/http/openapi/operation.ts'
 import { invalidField } from '../../kit/problem.ts'
 import type { InputRule } from '../../kit/schema/validation.ts'
 import { emptyAnswer } from '../schemas/fields.ts'
-import { introspection, refreshBody, token, tokenBody, validateBody, validity } from '../schemas/tokens.ts'
+import {
+  introspectBody,
+  introspection,
+  refreshBody,
+  token,
+  tokenBody,
+  validateBody,
+  validity,
+} from '../schemas/tokens.ts'
 import { introspect, validateToken } from '../sessions/introspection.ts'
 import { revokeToken } from '../sessions/logout.ts'
 import { refreshSession } from '../sessions/sessions.ts'
@@ -70,8 +78,8 @@ export function tokenRoutes(context: AuthServices, guarded: ReturnType<typeof gu
       },
     )
     .post('/auth/introspect', ({ body }) => introspect(context, body.token), {
-      auth: ['internal', 'operator'],
-      body: tokenBody,
+      auth: ['internal', 'operator', 'client', 'scope:introspect'],
+      body: introspectBody,
       response: introspection,
       detail: operation('admin', {
         summary: 'Introspect a token',

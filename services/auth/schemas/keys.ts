@@ -1,6 +1,7 @@
 import { type Static, t } from 'elysia'
 import { described } from '../../kit/schema/described.ts'
 import { oneOf, queryFlag, strict, time } from '../../kit/schema/schema.ts'
+import { TOKEN_ALGS } from '../../kit/tokens/algorithms.ts'
 
 const KID = 'kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k'
 
@@ -17,7 +18,9 @@ export const signingKeys = strict({ items: t.Array(signingKey, { description: 'T
 
 export const rotateQuery = strict({
   now: t.Optional(described(queryFlag(), '`true`: the new key signs at once, without the lead time')),
-  alg: t.Optional(described(oneOf('EdDSA'), 'The signature algorithm of the new key')),
+  alg: t.Optional(
+    described(oneOf(...TOKEN_ALGS), 'The signature algorithm of the new key, one that is in use. Default: `TOKEN_ALG`'),
+  ),
 })
 export type RotateQuery = Static<typeof rotateQuery>
 

@@ -1,6 +1,7 @@
 import { type Static, t } from 'elysia'
 import { described } from '../../kit/schema/described.ts'
 import { integer, oneOf, open, strict, time } from '../../kit/schema/schema.ts'
+import { clientParameters } from './client-parameters.ts'
 import { ACCESS_TOKEN, id, REFRESH_TOKEN, tokenText } from './fields.ts'
 
 /** The tokens of a session: what a login and a refresh return. */
@@ -36,11 +37,20 @@ export const tokenBody = open({
     }),
   ),
 })
+/** RFC 7662, 2.1: a client may authenticate in the form. */
+export const introspectBody = open(
+  { ...tokenBody.properties, ...clientParameters },
+  // A client in the header, or another caller.
+  { examples: [{ token: ACCESS_TOKEN }] },
+)
 export const validateBody = t.Optional(
   strict({
     token: t.Optional(tokenText('The access token; without it, the one in the Authorization header', ACCESS_TOKEN)),
   }),
 )
+
+/** RFC 6749, 3.3. */
+export const scope = t.String({ description: 'The scopes of the token, separated by spaces', examples: ['users:read'] })
 
 export const validity = t.Union([
   strict({
@@ -48,6 +58,12 @@ export const validity = t.Union([
     user_id: id('The user whom the token was issued to'),
     session_id: id('The session of the token'),
     roles: t.Array(t.String({ examples: ['USER'] }), { description: 'The roles of the user when it was issued' }),
+    expires_at: described(time(), 'When the token expires'),
+  }),
+  strict({
+    valid: t.Literal(true, { description: 'The token is valid, and one that a client has for itself' }),
+    client_id: id('The client that the token was issued to'),
+    scope,
     expires_at: described(time(), 'When the token expires'),
   }),
   strict({
@@ -75,6 +91,18 @@ export const introspection = t.Union([
     aud: t.String({ description: 'The audience of the token', examples: ['ch202'] }),
     jti: t.String({ description: 'The id of the token', examples: ['0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'] }),
     sid: t.String({ description: 'The session of the token', examples: ['0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'] }),
+  }),
+  strict({
+    active: t.Literal(true, { description: 'The token is valid, and one that a client has for itself' }),
+    sub: id('The client that the token was issued to'),
+    client_id: id('The client that the token was issued to'),
+    scope,
+    token_type: t.Literal('Bearer', { description: 'An access token' }),
+    exp: described(integer(), 'When the token expires, in seconds since 1970', 1_795_172_400),
+    iat: described(integer(), 'When the token was issued, in seconds since 1970', 1_795_168_800),
+    iss: t.String({ description: 'The issuer of the token', examples: ['https://auth.example.org'] }),
+    aud: t.String({ description: 'The audience of the token', examples: ['https://orders.example.org'] }),
+    jti: id('The id of the token'),
   }),
   strict({ active: t.Literal(false, { description: 'The token is not valid' }) }),
 ])

@@ -1,6 +1,7 @@
 import { type Clock, timestamp } from '../../kit/clock.ts'
 import type { Config } from '../../kit/process/config.ts'
-import { CLIENT_ID } from '../../kit/tokens/access-token.ts'
+import { CLIENT_ID, type ClientClaims, isOfClient } from '../../kit/tokens/access-token.ts'
+import { verdictOf } from '../../kit/tokens/check.ts'
 import type { Codes } from '../../kit/tokens/sealing.ts'
 import type { Introspection, Validity } from '../schemas/tokens.ts'
 import type { AccountStore, SessionStore } from '../store/index.ts'
@@ -30,14 +31,18 @@ export async function validateToken(
 ): Promise<Validity> {
   const { subscription } = feed
   if (isCurrent && subscription && !subscription.hasLease) await subscription.catchUp()
-  const verdict = await tokens.check(token)
-  if (!verdict.valid) return verdict
+  const verified = await tokens.claims(token)
+  if (!verified.valid) return verified
+  const verdict = verdictOf(verified.claims)
+  const expires_at = timestamp(verdict.expiresAt)
+  if (verdict.clientId !== undefined)
+    return { valid: true, client_id: verdict.clientId, scope: verdict.scopes.join(' '), expires_at }
   return {
     valid: true,
     user_id: verdict.userId,
     session_id: verdict.sessionId,
     roles: [...verdict.roles],
-    expires_at: timestamp(verdict.expiresAt),
+    expires_at,
   }
 }
 
@@ -50,6 +55,7 @@ export async function introspect(context: IntrospectionContext, token: string): 
   const verified = await tokens.claims(token)
   if (!verified.valid) return await introspectRefreshToken(context, token)
   const { claims } = verified
+  if (isOfClient(claims)) return clientIntrospection(claims)
   const account = await store.accountById(claims.sub)
   return {
     active: true,
@@ -68,6 +74,10 @@ export async function introspect(context: IntrospectionContext, token: string): 
     jti: claims.jti,
     sid: claims.sid,
   }
+}
+
+function clientIntrospection({ aud, client_id, exp, iat, iss, jti, scope, sub }: ClientClaims): Introspection {
+  return { active: true, sub, client_id, scope, token_type: 'Bearer', exp, iat, iss, aud, jti }
 }
 
 /** A refresh token is active only if it is the current one of its session: the previous one, in its grace, is not. */

@@ -1,11 +1,13 @@
+import { actsForOperators } from '../../kit/access/clients.ts'
 import { protectedRoles } from '../../kit/access/support.ts'
 import type { Caller } from '../../kit/caller.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import { isUuid } from '../../kit/random.ts'
+import { type ClientClaims, isOfClient } from '../../kit/tokens/access-token.ts'
 import type { Codes } from '../../kit/tokens/sealing.ts'
 import { type AuthorityContext, requireAuthority } from '../assurance/authority.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
-import type { Ending, SessionStore } from '../store/index.ts'
+import type { ClientStore, Ending, SessionStore } from '../store/index.ts'
 import { namedUser, type SessionsOf, sessionsOfErrors } from './list.ts'
 import type { AuthTokenCheck } from './node-tokens.ts'
 import { NOTHING_ENDED, type RevocationFeed } from './revocation-feed.ts'
@@ -17,7 +19,10 @@ export interface LogoutContext extends AuditRecordContext {
   refreshCodes: Codes
 }
 
-export type TokenRevocationContext = LogoutContext & { tokens: Pick<AuthTokenCheck, 'claims'> }
+export type TokenRevocationContext = LogoutContext & {
+  store: Pick<ClientStore, 'revokeClientToken'>
+  tokens: Pick<AuthTokenCheck, 'claims'>
+}
 
 /** The type of the audit row for each reason for which someone ends a session. */
 const ROW_TYPES = {
@@ -61,7 +66,7 @@ export async function logoutAll(context: LogoutContext, caller: Caller): Promise
 }
 
 /**
- * Ends one session, for its owner, an operator or a support person who may help its owner.
+ * Ends one session, for its owner, an operator, a client or a support person who may help its owner.
  * @throws Problem `session_not_found`, also for a session of another user
  */
 export async function revokeSession(context: LogoutContext, id: string, caller: Caller): Promise<void> {
@@ -69,7 +74,7 @@ export async function revokeSession(context: LogoutContext, id: string, caller: 
   if (!isUuid(sessionId)) throw new Problem('session_not_found')
   const isOwn =
     caller.supportRole === null
-      ? !caller.operator
+      ? !actsForOperators(caller)
       : (await context.store.sessionById(sessionId))?.userId === caller.userId
   const hasEnded = isOwn
     ? await endSession(context, sessionId, caller, 'user', caller.userId)
@@ -117,10 +122,22 @@ async function endSessionsOf(context: LogoutContext, userId: string, caller: Cal
  */
 export async function revokeToken(context: TokenRevocationContext, token: string, caller: Caller): Promise<void> {
   const verified = await context.tokens.claims(token)
-  const sessionId = verified.valid ? verified.claims.sid : (await placeOf(context, token))?.sessionId
+  const claims = verified.valid ? verified.claims : undefined
+  if (claims && isOfClient(claims)) return await revokeClientToken(context, claims, caller)
+  const sessionId = claims ? claims.sid : (await placeOf(context, token))?.sessionId
   if (sessionId !== undefined) await endSession(context, sessionId, caller, 'token_revoked')
   // Another request may have just ended it: this answer must not come before the other services know.
   else await context.feed.announce(NOTHING_ENDED)
+}
+
+/** Revokes one token that a client has for itself, unless it was revoked already. */
+async function revokeClientToken(
+  context: TokenRevocationContext,
+  { client_id, exp, jti }: ClientClaims,
+  caller: Caller,
+): Promise<void> {
+  const event = auditEvent(context, caller, 'client.token_revoked', null, { client_id, jti })
+  await context.feed.announce(await context.store.revokeClientToken(jti, exp * 1000, event))
 }
 
 /**

@@ -4,7 +4,7 @@ import type { LocalTokenCheck, TokenCheck, Verdict } from '../../kit/tokens/chec
 
 /** Checks the access tokens that auth itself receives. */
 export interface AuthTokenCheck extends TokenCheck {
-  /** The claims of a token that is valid now, or the reason why it is not. */
+  /** The claims of a token that is valid now, perhaps for another service, or the reason why it is not. */
   claims(token: string): VerifiedToken | Promise<VerifiedToken>
 }
 

@@ -8,7 +8,7 @@ import { type Acknowledgement, StoredSubscribers } from '../../kit/feed/stored-s
 import type { Log } from '../../kit/log.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { EventType } from '../../kit/schema/events.ts'
-import type { PublicJwk } from '../../kit/tokens/access-token.ts'
+import type { PublicJwk } from '../../kit/tokens/algorithms.ts'
 import type { Revocation, Revocations } from '../../kit/tokens/revocations.ts'
 import type { Ended, RevocationStore } from '../store/index.ts'
 
@@ -26,6 +26,7 @@ interface FeedOptions {
   revocations: Revocations
   issuer: string
   audience: string
+  /** The public keys of access tokens. */
   jwks(): PublicJwk[]
   /** The event types that webhooks or the broker subscribe to. */
   subscribedTypes(): Iterable<EventType>

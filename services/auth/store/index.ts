@@ -3,6 +3,7 @@ import type { NodeStore } from '../../kit/nodes/nodes.ts'
 import type { AccountStore } from './accounts.ts'
 import type { AuditStore } from './audit.ts'
 import type { ChallengeStore, DeviceStore } from './challenges.ts'
+import type { ClientStore } from './clients.ts'
 import type { DeliveryStore } from './deliveries.ts'
 import type { EventStore } from './events.ts'
 import type { FactorStore } from './factors.ts'
@@ -31,6 +32,14 @@ export type {
   MailedPurpose,
   WaitingLogin,
 } from './challenges.ts'
+export type {
+  Client,
+  ClientChange,
+  ClientSettings,
+  ClientStore,
+  GrantType,
+  TokenAuthMethod,
+} from './clients.ts'
 export type {
   AttemptedDelivery,
   AttemptResult,
@@ -80,6 +89,7 @@ export interface AuthStore
   extends AccountStore,
     AuditStore,
     ChallengeStore,
+    ClientStore,
     DeliveryStore,
     DeviceStore,
     EventStore,
