@@ -1,3 +1,4 @@
+import { actsForOperators } from '../kit/access/clients.ts'
 import type { Caller } from '../kit/caller.ts'
 import { Problem } from '../kit/problem.ts'
 import type { UsersPeer } from './peers.ts'
@@ -25,7 +26,7 @@ type Part = keyof typeof REFUSALS
 
 /** @throws Problem `forbidden` (query) or `forbidden_field` (body) when anyone but an operator names a user */
 export function refuseUserId({ caller, userId }: { userId?: unknown; caller: Caller }, part: Part): void {
-  if (userId === undefined || caller.operator) return
+  if (userId === undefined || actsForOperators(caller)) return
   const [code, message] = REFUSALS[part]
   throw new Problem(code, { message })
 }

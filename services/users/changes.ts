@@ -5,7 +5,7 @@ import { type JsonObject, mergePatch } from '../kit/schema/json-object.ts'
 import { PROFILE_NAMES, type Profile, profileField, type UserRead } from '../kit/schema/user.ts'
 import { type Change, NO_CHANGE, oneChange } from './change.ts'
 import type { AssuredContext, ChangeContext } from './context.ts'
-import { changeableUser, takenBy, visibleTo, visibleUser } from './lookup.ts'
+import { changeableBy, changeableUser, takenBy, visibleTo, visibleUser } from './lookup.ts'
 import { changeNotices } from './notices.ts'
 import { refuseFieldsOf } from './policy.ts'
 import { userRead } from './present.ts'
@@ -55,7 +55,7 @@ async function updateUser(
   refuseFieldsOf(user.id, input, caller)
   const changed = await applyChange(context, user, caller, async (current) => {
     // The user may have got a role meanwhile that only operators may act on.
-    const change = changeOf(visibleTo(caller, current))
+    const change = changeOf(changeableBy(caller, visibleTo(caller, current)))
     await requireAssurance(context, current, change, caller)
     return change
   })

@@ -1,3 +1,4 @@
+import { actsForOperators, mayChange } from '../kit/access/clients.ts'
 import { mayHelp, protectedRoles } from '../kit/access/support.ts'
 import type { Caller } from '../kit/caller.ts'
 import { bothTaken, Problem } from '../kit/problem.ts'
@@ -66,6 +67,13 @@ export async function visibleUser({ store }: ReadContext, id: string, caller: Ca
 export async function changeableUser(context: ReadContext, id: string, caller: Caller): Promise<User> {
   const user = await visibleUser(context, id, caller)
   if (!mayReach(caller, user.id)) throw new Problem('forbidden')
+  return changeableBy(caller, user)
+}
+
+/** Gives back a user unless the caller is a client and the user an administrator. @throws Problem `forbidden` */
+export function changeableBy(caller: Caller, user: User): User {
+  if (!mayChange(caller, user.roles))
+    throw new Problem('forbidden', { message: 'A client may not change an administrator' })
   return user
 }
 
@@ -77,7 +85,7 @@ export function visibleTo(caller: Caller, user: User | null): User {
 
 /** Whether the caller may see and change a user whatever their roles are. */
 function mayReach(caller: Caller, userId: string): boolean {
-  return caller.operator || caller.internal || caller.userId === userId
+  return actsForOperators(caller) || caller.internal || caller.userId === userId
 }
 
 /** A page of the users that match the query, as far as the caller may see them. @throws Problem `validation_failed` for a cursor of another list */

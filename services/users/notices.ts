@@ -1,3 +1,4 @@
+import { actsForOperators } from '../kit/access/clients.ts'
 import { type Caller, USER_AGENT_MAX } from '../kit/caller.ts'
 import type { Locale } from '../kit/locale.ts'
 import { type AuditEvent, actorOf, auditNotice } from '../kit/outbox/audit.ts'
@@ -160,5 +161,5 @@ export function accountMail(
 
 /** The language of a mail to a user. That of an operator's request says nothing about the user. */
 function localeOf(user: User, caller: Caller): Locale | null {
-  return user.locale ?? (caller.operator && caller.userId !== user.id ? null : caller.locale)
+  return user.locale ?? (actsForOperators(caller) && caller.userId !== user.id ? null : caller.locale)
 }

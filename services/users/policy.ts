@@ -1,3 +1,4 @@
+import { actsForOperators, refuseClientFields } from '../kit/access/clients.ts'
 import type { Caller } from '../kit/caller.ts'
 import {
   type Complaint,
@@ -24,11 +25,12 @@ type Settings = Pick<Config, 'passwordMinLength' | 'registrationOpen'>
 type Sent<T> = Partial<Record<keyof T, unknown>>
 
 /**
- * Refuses fields that only an operator may set: 403, never silently ignored.
+ * Refuses fields that only an operator may set, and what a client may not set: 403, never silently ignored.
  * @throws Problem `forbidden_field`
  */
 function refuseOperatorFields(sent: object, caller: Caller, fields = OPERATOR_FIELDS): void {
-  if (caller.operator) return
+  refuseClientFields(sent, caller)
+  if (actsForOperators(caller)) return
   const field = fields.find((name) => name in sent)
   if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
 }
@@ -48,7 +50,7 @@ export function refuseFieldsOf(userId: string, sent: object, caller: Caller): vo
 export function changeErrors(sent: object, { caller, params }: RuleContext): FieldError[] {
   const userId = params.user_id?.toLowerCase() ?? ''
   // For anyone else, a change of another user is refused by `user_not_found`.
-  if (userId !== caller.userId && caller.supportRole === null) return []
+  if (userId !== caller.userId && caller.supportRole === null && caller.client === null) return []
   const ofUsers = Object.entries(sent).filter(([name]) => CHANGEABLE_FIELDS.includes(name))
   refuseFieldsOf(userId, Object.fromEntries(ofUsers), caller)
   return []
@@ -57,9 +59,9 @@ export function changeErrors(sent: object, { caller, params }: RuleContext): Fie
 /** The errors of a new user. @throws Problem `forbidden_field`, `registration_closed` */
 export function creationErrors(settings: Settings, sent: Sent<UserCreate>, caller: Caller): FieldError[] {
   refuseOperatorFields(sent, caller, OPERATOR_CREATION_FIELDS)
-  if (!caller.operator && !settings.registrationOpen) throw new Problem('registration_closed')
+  if (!actsForOperators(caller) && !settings.registrationOpen) throw new Problem('registration_closed')
   // Operators also create users without a password.
-  if (!caller.operator && sent.password === undefined) return [errorOf('password', REQUIRED)]
+  if (!actsForOperators(caller) && sent.password === undefined) return [errorOf('password', REQUIRED)]
   return passwordOrHashErrors(sent, settings.passwordMinLength, sent)
 }
 

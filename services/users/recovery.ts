@@ -60,6 +60,7 @@ function toolCaller({ random }: RecordContext): Caller {
     operator: true,
     supportRole: null,
     internal: false,
+    client: null,
     actor: 'cli',
     ip: null,
     userAgent: null,

@@ -87,7 +87,15 @@ export interface UsersStore extends OutboxStore, LimitStore, NodeStore {
     notices: NewNotice[],
     email?: 'undone',
   ): Promise<'replaced' | 'changed_since' | 'last_admin' | Taken>
-  removeUser(id: string, notices: NewNotice[]): Promise<'removed' | 'not_found' | 'last_admin'>
+  /**
+   * Removes a user. `kept`: the user has one of the roles `withoutRoles`; `last_admin`: no active user with ADMIN would
+   * remain.
+   */
+  removeUser(
+    id: string,
+    notices: NewNotice[],
+    withoutRoles?: readonly string[],
+  ): Promise<'removed' | 'not_found' | 'last_admin' | 'kept'>
   addNotice(notice: NewNotice): Promise<void>
 
   userById(id: string): Promise<User | null>

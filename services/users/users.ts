@@ -1,3 +1,4 @@
+import { actsForOperators, rolesKeptFromClients } from '../kit/access/clients.ts'
 import type { Caller } from '../kit/caller.ts'
 import { HOUR } from '../kit/clock.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
@@ -24,7 +25,7 @@ export async function createUser(context: PasswordContext, input: UserCreate, ca
   const errors = creationErrors(config, input, caller)
   if (input.roles !== undefined) await requireRecentUser(context, caller)
   // Auth counts the registrations that it passes on: here they have no client address.
-  const isAnonymous = !caller.operator && !caller.internal
+  const isAnonymous = !actsForOperators(caller) && !caller.internal
   if (config.rateLimit && isAnonymous && caller.ip) await limit(store, REGISTRATIONS, caller.ip, clock.now())
   if (errors.length > 0) throw invalid(errors)
 
@@ -109,7 +110,9 @@ export async function deleteUser(context: AssuredContext, id: string, caller: Ca
   const outcome = await context.store.removeUser(
     user.id,
     removalNotices(context, user, caller, context.outboxes.subscribers),
+    rolesKeptFromClients(caller),
   )
+  if (outcome === 'kept') throw new Problem('forbidden')
   if (outcome === 'last_admin') throw new Problem('last_admin')
   if (outcome === 'not_found') throw new Problem('user_not_found')
   await context.outboxes.waitForDelivery(user.id)

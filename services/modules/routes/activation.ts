@@ -20,7 +20,7 @@ export function activationRoutes(context: ActivationContext, guarded: ReturnType
       '/modules/:module_id/enable',
       ({ params, body, caller }) => enableModule(context, params.module_id, { userId: body?.user_id, caller }),
       {
-        auth: ['user', 'operator'],
+        auth: ['user', 'operator', 'scope:modules:write'],
         params: moduleParams,
         body: activationBody,
         rules: activationErrors,
@@ -41,7 +41,7 @@ export function activationRoutes(context: ActivationContext, guarded: ReturnType
       '/modules/:module_id/disable',
       ({ params, body, caller }) => disableModule(context, params.module_id, { userId: body?.user_id, caller }),
       {
-        auth: ['user', 'operator'],
+        auth: ['user', 'operator', 'scope:modules:write'],
         params: moduleParams,
         body: activationBody,
         rules: activationErrors,
@@ -58,7 +58,7 @@ export function activationRoutes(context: ActivationContext, guarded: ReturnType
       },
     )
     .get('/modules/:module_id/users', ({ params, query }) => listModuleUsers(context, params.module_id, query), {
-      auth: ['operator'],
+      auth: ['operator', 'scope:modules:read'],
       params: moduleParams,
       query: moduleUsersQuery,
       rules: pageErrors,

@@ -1,4 +1,5 @@
 import { Elysia, t } from 'elysia'
+import { subscriberName } from '../../kit/access/clients.ts'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { type ActivationContext, forgetUser, listUserModules } from '../activation.ts'
@@ -9,17 +10,17 @@ export function internalRoutes(context: ActivationContext, guarded: ReturnType<t
   return new Elysia({ normalize: false })
     .use(guarded)
     .get('/modules/users/:user_id', ({ params, caller }) => listUserModules(context, params.user_id, caller), {
-      auth: ['internal', 'operator'],
+      auth: ['internal', 'operator', 'scope:modules:read'],
       params: userParams,
       response: userModules,
       detail: operation('admin-modules', 'List the modules that a user may use', 'users_unavailable'),
     })
     .get(
       '/modules/sync/feed',
-      ({ query: { after, epoch, follower, module } }) =>
-        context.feed.poll(module, { subscriber: follower, after: Number(after), epoch }),
+      ({ caller, query: { after, epoch, follower, module } }) =>
+        context.feed.poll(module, { subscriber: subscriberName(caller, follower), after: Number(after), epoch }),
       {
-        auth: ['internal'],
+        auth: ['internal', 'scope:modules:read'],
         query: feedQuery,
         response: feedPage,
         detail: operation(

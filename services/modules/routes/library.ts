@@ -9,7 +9,7 @@ export function libraryRoutes(context: LibraryContext, guarded: ReturnType<typeo
   return new Elysia({ normalize: false })
     .use(guarded)
     .get('/modules', ({ query, caller }) => listModules(context, { userId: query.user_id, caller }), {
-      auth: ['user', 'operator'],
+      auth: ['user', 'operator', 'scope:modules:read'],
       query: userQuery,
       response: moduleList,
       detail: operation(
@@ -28,7 +28,7 @@ export function libraryRoutes(context: LibraryContext, guarded: ReturnType<typeo
         return module
       },
       {
-        auth: ['operator'],
+        auth: ['operator', 'scope:modules:write'],
         body: moduleCreate,
         response: { 201: moduleRead },
         detail: operation('admin-modules', 'Create a module', 'module_exists'),
@@ -38,7 +38,7 @@ export function libraryRoutes(context: LibraryContext, guarded: ReturnType<typeo
       '/modules/:module_id',
       ({ params, query, caller }) => getModule(context, params.module_id, { userId: query.user_id, caller }),
       {
-        auth: ['user', 'operator'],
+        auth: ['user', 'operator', 'scope:modules:read'],
         params: moduleParams,
         query: userQuery,
         response: moduleRead,
@@ -52,7 +52,7 @@ export function libraryRoutes(context: LibraryContext, guarded: ReturnType<typeo
       },
     )
     .patch('/modules/:module_id', ({ params, body, caller }) => patchModule(context, params.module_id, body, caller), {
-      auth: ['operator'],
+      auth: ['operator', 'scope:modules:write'],
       params: moduleParams,
       body: modulePatch,
       response: moduleRead,
@@ -70,7 +70,7 @@ export function libraryRoutes(context: LibraryContext, guarded: ReturnType<typeo
         set.status = 204
       },
       {
-        auth: ['operator'],
+        auth: ['operator', 'scope:modules:write'],
         params: moduleParams,
         response: { 204: t.Void() },
         detail: operation(

@@ -42,7 +42,7 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
         return user
       },
       {
-        auth: ['anyone', 'operator', 'internal'],
+        auth: ['anyone', 'operator', 'internal', 'scope:users:write'],
         body: userCreate,
         rules: creationRule,
         response: { 201: userRead },
@@ -61,7 +61,7 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
       },
     )
     .get('/users', ({ query, caller }) => listUsers(context, query, caller), {
-      auth: ['operator', 'support'],
+      auth: ['operator', 'support', 'scope:users:read'],
       query: listQuery,
       rules: pageErrors,
       response: userPage,
@@ -74,26 +74,26 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
       '/users/by-username/:username',
       ({ params, caller }) => findUser(context, 'username', params.username, caller),
       {
-        auth: ['operator', 'support', 'internal'],
+        auth: ['operator', 'support', 'internal', 'scope:users:read'],
         params: usernameParams,
         response: userRead,
         detail: operation('admin-users', 'Get a user by username', 'user_not_found'),
       },
     )
     .get('/users/by-email/:email', ({ params, caller }) => findUser(context, 'email', params.email, caller), {
-      auth: ['operator', 'support', 'internal'],
+      auth: ['operator', 'support', 'internal', 'scope:users:read'],
       params: emailParams,
       response: userRead,
       detail: operation('admin-users', 'Get a user by email', 'user_not_found'),
     })
     .get('/users/:user_id', ({ params, caller }) => getUser(context, params.user_id, caller), {
-      auth: ['user', 'operator', 'support', 'internal'],
+      auth: ['user', 'operator', 'support', 'internal', 'scope:users:read'],
       params: userParams,
       response: userRead,
       detail: operation('users', 'Get a user', 'user_not_found'),
     })
     .put('/users/:user_id', ({ params, body, caller }) => replaceUser(context, params.user_id, body, caller), {
-      auth: ['user', 'operator'],
+      auth: ['user', 'operator', 'scope:users:write'],
       params: userParams,
       body: userReplace,
       rules: changeErrors,
@@ -105,7 +105,7 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
       ),
     })
     .patch('/users/:user_id', ({ params, body, caller }) => patchUser(context, params.user_id, body, caller), {
-      auth: ['user', 'operator', 'support'],
+      auth: ['user', 'operator', 'support', 'scope:users:write'],
       params: userParams,
       body: userPatch,
       rules: changeErrors,
@@ -126,7 +126,7 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
         set.status = 204
       },
       {
-        auth: ['user', 'operator'],
+        auth: ['user', 'operator', 'scope:users:write'],
         params: userParams,
         response: { 204: t.Void() },
         detail: operation(
