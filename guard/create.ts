@@ -13,7 +13,7 @@ import { Instance } from './instance.ts'
 import { subscriberLog } from './log.ts'
 import { moduleFeedSource } from './modules.ts'
 import { accessOf, settingsOf } from './settings.ts'
-import type { CheckOptions, Guard, GuardOptions } from './types.ts'
+import type { CheckOptions, Guard, GuardCredentials, GuardOptions } from './types.ts'
 
 /** Milliseconds that `ready` waits for the first page of each feed. */
 const FIRST_PAGE_TIMEOUT = 1000
@@ -26,9 +26,9 @@ const random = { id: () => randomUUID() }
  * per request.
  * @throws TypeError when an option is not valid
  */
-export function createGuard(options: GuardOptions): Guard {
+export function createGuard(options: GuardOptions & GuardCredentials): Guard {
   const settings = settingsOf(options)
-  const { internalKeys, maxLag, name, operatorKeys, trustedProxies, url } = settings
+  const { internalKeys, maxLag, name, operatorKeys, resource, trustedProxies } = settings
   const instance = new Instance(settings)
   const subscription = {
     name: `${name}-${randomUUID()}`,
@@ -37,16 +37,21 @@ export function createGuard(options: GuardOptions): Guard {
     // Logs a missing feed at once: only Ch202's own services start together with auth.
     startupGrace: 0,
   }
-  const subscriber = new RevocationSubscriber({ ...subscription, source: feedSource(instance, url), maxLag })
+  const subscriber = new RevocationSubscriber({
+    ...subscription,
+    source: feedSource(instance, settings),
+    maxLag,
+    resource,
+  })
   const gates = new ModuleGates({ ...subscription, source: moduleFeedSource(instance, settings) })
-  const refuseWhenClosed = () => {
-    // Auth does not wait for a subscriber that has stopped: it may miss revocations.
-    if (instance.isClosed) throw new Problem('auth_unavailable')
+  const refuseWhenCutOff = () => {
+    // Auth does not wait for a subscriber that has stopped, or whose client it refuses: it may miss revocations.
+    if (instance.isClosed || instance.isRefused) throw new Problem('auth_unavailable')
   }
   const check: RevocationSubscriber['check'] = (token) => {
-    refuseWhenClosed()
+    refuseWhenCutOff()
     const verdict = subscriber.check(token)
-    return verdict instanceof Promise ? verdict.finally(refuseWhenClosed) : verdict
+    return verdict instanceof Promise ? verdict.finally(refuseWhenCutOff) : verdict
   }
   const clientAddress = new ClientAddress(trustedProxies)
   const { identify } = accessControl({

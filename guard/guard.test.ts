@@ -4,7 +4,7 @@ import { FEED_LEASE } from '../services/kit/feed/subscriber.ts'
 import { type Claims, signAccessToken } from '../services/kit/tokens/access-token.ts'
 import { eventually } from '../tests/support/eventually.ts'
 import { createGuard } from './index.ts'
-import type { GuardOptions, Log, LogLine } from './types.ts'
+import type { GuardCredentials, GuardOptions, Log, LogLine } from './types.ts'
 
 const KEY = 'internal-key-of-the-tests-0123456789abcdef'
 const url = 'https://auth.example.org'
@@ -26,7 +26,7 @@ function guardOf(answers: Record<string, unknown>, options: Partial<GuardOptions
       return typeof answer === 'number' ? new Response(KEY, { status: answer }) : Response.json(answer)
     },
     ...options,
-  })
+  } as GuardOptions & GuardCredentials)
   return { guard, lines, calls }
 }
 
@@ -52,7 +52,7 @@ describe('an invalid option throws at once, without a key in the message', () =>
     ['name', { name: 'orders & co' }],
   ]
   test.each(rows)('%s: %j', (option, options) => {
-    const make = () => createGuard({ url, internalKey: KEY, ...options } as GuardOptions)
+    const make = () => createGuard({ url, internalKey: KEY, ...options } as GuardOptions & GuardCredentials)
     expect(make).toThrow(TypeError)
     expect(make).toThrow(option)
     expect(make).not.toThrow(KEY)
@@ -152,7 +152,7 @@ const claims: Claims = {
   ver: 1,
 }
 const bearing = (tokenClaims: Claims) =>
-  request({ authorization: `Bearer ${signAccessToken(tokenClaims, { kid: 'k', privateKey })}` })
+  request({ authorization: `Bearer ${signAccessToken(tokenClaims, { kid: 'k', alg: 'EdDSA', privateKey })}` })
 
 test('R7: a token of another client is not accepted; one of an earlier version, without a client, is valid', async () => {
   const { guard } = guardOf({ '/api/v1/auth/revocations': { ...page, keys: [key] } })

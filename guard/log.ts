@@ -1,6 +1,6 @@
 import type { Log as KitLog, LogFields } from '../services/kit/log.ts'
 import { Problem } from '../services/kit/problem.ts'
-import { NoAnswer } from './instance.ts'
+import { NoAnswer } from './no-answer.ts'
 import type { Log, LogLine } from './types.ts'
 
 /** The log of a feed's subscriber, without the errors themselves: the text of a foreign error may quote anything. */

@@ -1,6 +1,7 @@
 import type { ModuleFeedSource, ModulePage } from '../services/kit/access/module-gate.ts'
 import { hasWildcardHost } from '../services/kit/outgoing.ts'
-import { type Instance, NoAnswer } from './instance.ts'
+import type { Instance } from './instance.ts'
+import { NoAnswer } from './no-answer.ts'
 import type { Settings } from './settings.ts'
 
 /** The part of auth's metadata (RFC 8414) that the guard reads. */
@@ -18,12 +19,12 @@ export function moduleFeedSource(instance: Instance, { modulesUrl, url }: Pick<S
   const source: ModuleFeedSource = {
     async poll(module, subscriber, after, epoch) {
       const query = new URLSearchParams({ module, follower: subscriber, after: String(after), epoch })
-      return await instance.call<ModulePage>(`${await base()}/sync/feed?${query}`)
+      return await instance.call<ModulePage>(`${await base()}/sync/feed?${query}`, { scope: 'modules:read' })
     },
     async modulesOf(userId, requestId) {
       const { modules } = await instance.call<{ modules: string[] }>(
         `${await base()}/users/${encodeURIComponent(userId)}`,
-        { requestId },
+        { requestId, scope: 'modules:read' },
       )
       return modules
     },
@@ -42,7 +43,7 @@ async function publishedAddress(instance: Instance, url: string): Promise<string
   return address.replace(/\/+$/, '')
 }
 
-/** Whether the internal key would be sent unencrypted or to this machine, although auth's address is neither. */
+/** Whether the key or the token would be sent unencrypted or to this machine, although auth's address is neither. */
 function isLessSafe(modules: URL, auth: URL): boolean {
   if (auth.protocol === 'https:' && modules.protocol !== 'https:') return true
   return isLoopback(modules) && !isLoopback(auth)

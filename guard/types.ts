@@ -11,23 +11,33 @@ export type { Caller }
  */
 export type Who = 'anyone' | 'user' | 'operator' | 'internal'
 
-/** The callers that a route admits. */
-export interface Rule {
-  auth: Who | readonly Who[]
+/** The callers that a route admits: `auth`, `scope`, or both. */
+export interface RuleOptions {
+  /** The kinds of callers. May be left out beside `scope`: then only clients are admitted. */
+  auth?: Who | readonly Who[] | undefined
   /**
-   * The id of a module: a user must have it enabled, and every role that it requires. Keys belong to no user and pass; so
-   * does an administrator's token if `auth` names `operator`. Never use text of a request: the guard subscribes to the feed
+   * A scope, such as `orders:read`: admits the token that a client has for itself, if it has the scope. `caller.client` is
+   * the client, and `caller.userId` null. Without a scope no client is admitted.
+   */
+  scope?: string | undefined
+  /**
+   * The id of a module: a user must have it enabled, and every role that it requires. Keys and clients are no users and
+   * pass; so does an administrator's token if `auth` names `operator`. Never use text of a request: the guard subscribes to the feed
    * of every id that it is given.
    */
   module?: string | undefined
   /**
    * The seconds since the user authenticated, at most; a refresh does not count. Otherwise the answer is 401
-   * `reauthentication_required` (RFC 9470), and `POST /auth/reauthenticate` gives a token that is admitted. Keys pass.
+   * `reauthentication_required` (RFC 9470), and `POST /auth/reauthenticate` gives a token that is admitted. Keys and clients
+   * pass.
    */
   maxAge?: number | undefined
 }
 
-export interface CheckOptions extends Rule {
+/** A rule names `auth` or `scope`. */
+export type Rule = RuleOptions & ({ auth: Who | readonly Who[] } | { scope: string })
+
+export type CheckOptions = Rule & {
   /** The client's address of the connection, as the server knows it, for `caller.ip`. */
   address?: string | null | undefined
 }
@@ -75,11 +85,47 @@ export interface Log {
   warn(line: LogLine): void
 }
 
+/** A client that authenticates with a secret (`client_secret_basic`). */
+export interface SecretClient {
+  id: string
+  secret: string
+  privateKey?: undefined
+}
+
+/** A client that authenticates with a key whose public part is at its `jwks_uri` (`private_key_jwt`). */
+export interface PrivateKeyClient {
+  id: string
+  /** PEM, or a JWK. */
+  privateKey: string | { kty: string; kid?: string; [member: string]: unknown }
+  /** The algorithm, if it shall be checked: it is that of the key. */
+  alg?: 'EdDSA' | 'ES256' | 'RS256' | undefined
+  /** The `kid` of the key in the JWKS. Default: the one in the JWK. Needed if the JWKS has several keys of the algorithm. */
+  kid?: string | undefined
+  secret?: undefined
+}
+
+export type GuardClient = SecretClient | PrivateKeyClient
+
+/** How a guard proves to the instance who it is: exactly one of the two. */
+export type GuardCredentials =
+  | { client: GuardClient; internalKey?: undefined }
+  | { internalKey: string | readonly string[]; client?: undefined }
+
 export interface GuardOptions {
   /** The base address of auth, or of the process if one serves all services. */
   url: string
-  /** The internal key of the instance. Of several keys the first is sent and all are accepted, as in `INTERNAL_API_KEY`. */
-  internalKey: string | readonly string[]
+  /** The client of this service at the instance, with the scope `introspect`, and `modules:read` if a rule names a module. */
+  client?: GuardClient | undefined
+  /**
+   * The internal key of the instance, in place of `client`. It opens every internal route. Of several keys the first is sent
+   * and all are accepted, as in `INTERNAL_API_KEY`.
+   */
+  internalKey?: string | readonly string[] | undefined
+  /**
+   * The name of this service in clients' tokens (RFC 8707), as it stands in the `resources` of the clients that call it. Only
+   * tokens for it are accepted; without it, only tokens that name no resource.
+   */
+  resource?: string | undefined
   /** The operator key, if operators may use it here. Otherwise only a token with the role ADMIN makes an operator. */
   operatorKey?: string | readonly string[] | undefined
   /** The base address of modules, if it differs from the one that auth publishes. */

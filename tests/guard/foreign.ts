@@ -1,7 +1,7 @@
 import { eventually } from '../support/eventually.ts'
 import { type Answer, call } from '../support/http.ts'
 import { freePort } from '../support/ports.ts'
-import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
+import { OPERATOR_KEY } from '../support/settings.ts'
 import { launch, type Running } from '../support/tool.ts'
 
 /** A proxy between the foreign service and one of ours: forwards and counts requests, and can be cut. */
@@ -65,7 +65,7 @@ export interface Foreign {
 /** Runs a program of a foreign service as a process of its own. */
 export async function runForeign(cwd: string, program: string, env: Record<string, string>): Promise<Foreign> {
   const url = `http://127.0.0.1:${freePort()}`
-  const keys = { INTERNAL_API_KEY: INTERNAL_KEY, OPERATOR_API_KEY: OPERATOR_KEY }
+  const keys = { OPERATOR_API_KEY: OPERATOR_KEY }
   const process = launch([globalThis.process.execPath, '--no-install', program], {
     cwd,
     env: { ...keys, PORT: new URL(url).port, ...env },

@@ -86,7 +86,12 @@ describe('the types of the package', () => {
     ['a name of no one', `guard.require({ auth: 'nobody' })`],
     ['no word on who may', 'guard.require({})'],
     ['a caller without a look at the refusal', `(await guard.check(request, { auth: 'user' })).caller.userId`],
-    ['no internal key', `createGuard({ url: 'http://127.0.0.1:3001' })`],
+    ['no client and no key', `createGuard({ url: 'http://127.0.0.1:3001' })`],
+    ['a client and a key', `createGuard({ url: 'x', internalKey: 'x', client: { id: 'x', secret: 'x' } })`],
+    [
+      'a client with a secret and a key',
+      `createGuard({ url: 'x', client: { id: 'x', secret: 'x', privateKey: 'x' } })`,
+    ],
   ]
   test('refuse an empty rule, and a caller without fields', async () => {
     const head = `import { createGuard } from 'ch202/guard'

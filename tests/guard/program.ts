@@ -1,5 +1,6 @@
 import type { TestUser } from '../support/actors.ts'
 import { as } from '../support/http.ts'
+import { type Machine, newMachine } from '../support/machines.ts'
 import type { System } from '../support/system.ts'
 import { type Foreign, proxyTo, runForeign, type ServiceProxy } from './foreign.ts'
 import { install, programsOfThePage } from './installed.ts'
@@ -12,6 +13,8 @@ export interface GuardedProgram {
   foreign: Foreign
   toAuth: ServiceProxy
   toModules: ServiceProxy
+  /** The client of the guard. */
+  client: Machine
   /** Sends a request with a user's token. Returns the status of a success, or the code of a refusal. */
   statusOrCode(user: TestUser, path?: string): Promise<number | string>
   end(): Promise<void>
@@ -30,12 +33,19 @@ export async function startProgram(
   if (head === undefined || rest === undefined || more.length > 0) throw new Error(`${program} makes one guard`)
   write(program, `${head}createGuard({ maxLag: ${MAX_LAG}, modulesUrl: process.env.MODULES_URL,${rest}`)
   const [toAuth, toModules] = [proxyTo(() => url.auth), proxyTo(() => url.modules)]
-  const foreign = await runForeign(path, program, { AUTH_URL: toAuth.url, MODULES_URL: toModules.url })
+  const client = await newMachine({ url }, { scopes: ['introspect', 'modules:read'] }, 'without a token')
+  const foreign = await runForeign(path, program, {
+    AUTH_URL: toAuth.url,
+    MODULES_URL: toModules.url,
+    CLIENT_ID: client.id,
+    CLIENT_SECRET: client.secret,
+  })
   await toAuth.polled()
   return {
     foreign,
     toAuth,
     toModules,
+    client,
     async statusOrCode({ tokens }, path = '/orders') {
       const { body, status } = await foreign.ask(`GET ${path}`, as.bearer(tokens.access_token))
       return status === 200 ? status : body.code

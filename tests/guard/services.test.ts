@@ -5,7 +5,8 @@ import { createUser, logIn, PASSWORD, registerUser, type TestUser } from '../sup
 import { atOnce } from '../support/at-once.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
-import { INTERNAL_KEY, type Name, OPERATOR_KEY } from '../support/settings.ts'
+import { changeClient, type Machine, newMachine, tokenOf } from '../support/machines.ts'
+import { type Name, OPERATOR_KEY } from '../support/settings.ts'
 import { request } from '../support/sockets.ts'
 import { inProcessApart, type System } from '../support/system.ts'
 import { temporary } from '../support/tool.ts'
@@ -21,13 +22,28 @@ const PROGRAMS: [program: string, beside: string[], logouts: number][] = [
   ['elysia.ts', ['elysia'], 40],
 ]
 const V1 = '/api/v1'
+/** The name of the programs in clients' tokens. */
+const RESOURCE = 'https://orders.example.org'
+const OF_SCOPE = 'Bearer error="insufficient_scope", scope="stock:read"'
 
 const directory = temporary('guard-services')
 let system: System
 let tarball: string
+/** A client that calls the program, one without the scope, and tokens that are for another service and for none. */
+let shop: Machine
+let guest: Machine
+let elsewhere: string
+let nowhere: string
 beforeAll(async () => {
   tarball = await pack(directory.fresh())
   system = await inProcessApart({ RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
+  const settings = { resources: [RESOURCE, 'https://x.example.org'], scopes: ['stock:read'] }
+  const machine = await newMachine(system, settings)
+  nowhere = machine.token
+  elsewhere = await tokenOf(system, machine, { resource: 'https://x.example.org' })
+  shop = { ...machine, token: await tokenOf(system, machine, { resource: RESOURCE }) }
+  guest = await newMachine(system, { ...settings, scopes: ['stock:write'] })
+  guest.token = await tokenOf(system, guest, { resource: RESOURCE })
   const module = { id: 'billing', name: 'Billing', description: 'Invoices', required_roles: [] }
   expect((await operator('modules', 'POST /modules', module)).status).toBe(201)
 })
@@ -72,9 +88,14 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
       ['GET /orders', as.bearer('not.a.token'), 401, 'invalid_token', ofToken],
       ['GET /orders', { 'x-api-key': 'a-wrong-key' }, 401, 'invalid_api_key', 'Bearer'],
       ['GET /stock', {}, 401, 'missing_token', 'Bearer'],
-      ['GET /orders', as.internal, 403, 'forbidden', ''],
+      ['GET /orders', as.internal, 401, 'invalid_api_key', 'Bearer'],
+      ['GET /orders', as.bearer(shop.token), 403, 'insufficient_scope', 'Bearer error="insufficient_scope"'],
+      ['GET /reports', as.bearer(shop.token), 403, 'insufficient_scope', 'Bearer error="insufficient_scope"'],
+      ['GET /stock', as.bearer(guest.token), 403, 'insufficient_scope', OF_SCOPE],
+      ['GET /stock', as.bearer(elsewhere), 401, 'invalid_token', ofToken],
+      ['GET /stock', as.bearer(nowhere), 401, 'invalid_token', ofToken],
       ['GET /orders', as.operator, 403, 'forbidden', ''],
-      ['GET /reports', as.internal, 403, 'forbidden', ''],
+      ['GET /reports', as.internal, 401, 'invalid_api_key', 'Bearer'],
       ['GET /reports', bearer(user), 403, 'forbidden', ''],
       ['GET /stock', bearer(user), 403, 'forbidden', ''],
       ['GET /invoices', bearer(user), 403, 'module_not_available', ''],
@@ -116,7 +137,7 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
       ['GET /orders', bearer(admin), { of: admin.id }],
       ['GET /reports', as.operator, { by: 'operator' }],
       ['GET /stock', as.operator, { by: 'operator' }],
-      ['GET /stock', as.internal, { by: 'internal' }],
+      ['GET /stock', as.bearer(shop.token), { by: `client:${shop.id}` }],
     ]
     for (const [request, headers, body] of rows)
       expect([request, (await at.foreign.ask(request, headers)).body]).toEqual([request, body])
@@ -153,7 +174,7 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
     for (const body of ['{', '{}', '{"item":1}', '{"item":"tea"}']) {
       expect((await at.foreign.ask('POST /orders', json, body)).status).toBe(401)
       expect((await at.foreign.ask('POST /orders', { ...json, ...as.bearer('x.y.z') }, body)).status).toBe(401)
-      expect((await at.foreign.ask('POST /orders', { ...json, ...as.internal }, body)).status).toBe(403)
+      expect((await at.foreign.ask('POST /orders', { ...json, ...as.operator }, body)).status).toBe(403)
     }
     const order = await at.foreign.ask('POST /orders', { ...json, ...bearer(user) }, '{"item":"tea"}')
     expect([order.status, order.body]).toEqual([201, { item: 'tea', buyer: user.id }])
@@ -196,7 +217,7 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
   })
 
   test('no key and no token is in an answer or in the output', () => {
-    for (const secret of [INTERNAL_KEY, OPERATOR_KEY, user.tokens.access_token, 'a-wrong-key'])
+    for (const secret of [at.client.secret, OPERATOR_KEY, user.tokens.access_token, shop.token, 'a-wrong-key'])
       expect(at.foreign.output()).not.toContain(secret)
   })
 })
@@ -278,7 +299,7 @@ describe('a foreign service, and the instance', () => {
     const refused = await at.foreign.ask('GET /orders', bearer(live))
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])
     // API keys are compared locally, without auth.
-    expect((await at.foreign.ask('GET /stock', as.internal)).status).toBe(200)
+    expect((await at.foreign.ask('GET /stock', as.operator)).status).toBe(200)
     expect((await at.foreign.ask('GET /orders')).status).toBe(401)
     at.toAuth.cut = undefined
     await at.toAuth.polled()
@@ -287,6 +308,43 @@ describe('a foreign service, and the instance', () => {
       await at.statusOrCode(loggedOutDuring),
       await at.statusOrCode(live),
     ]).toEqual(['token_revoked', 'token_revoked', 200])
+  })
+
+  test('16: after the answer to a change of a client its token is refused', async () => {
+    const ends: [string, (machine: Machine) => Promise<void>][] = [
+      ['disabled', ({ id }) => changeClient(system, id, { status: 'disabled' })],
+      ['deleted', ({ id }) => changeClient(system, id)],
+      ['fewer scopes', ({ id }) => changeClient(system, id, { scopes: [] })],
+      ['revoked', async ({ token }) => void (await call(system.url.auth, 'POST /auth/revoke', { body: { token } }))],
+    ]
+    for (const [name, end] of ends) {
+      const machine = await newMachine(system, { scopes: ['stock:read'], resources: [RESOURCE] }, 'without a token')
+      machine.token = await tokenOf(system, machine, { resource: RESOURCE })
+      const stock = async () => (await at.foreign.ask('GET /stock', as.bearer(machine.token))).body
+      expect([name, await stock()]).toEqual([name, { by: `client:${machine.id}` }])
+      await end(machine)
+      expect([name, (await stock()).code]).toEqual([name, 'token_revoked'])
+    }
+  })
+
+  test('16: without a lease, auth is asked about a client, and the audience still counts', async () => {
+    // The tokens from before were signed by a key that is gone.
+    const token = (machine: Machine, resource?: string) => tokenOf(system, machine, resource ? { resource } : {})
+    const good = await token(shop, RESOURCE)
+    const bad = [await token(shop, 'https://x.example.org'), await token(shop)]
+    const withoutScope = await token(guest, RESOURCE)
+    at.toAuth.cut = /\/auth\/revocations/
+    const stock = async (token: string) => (await at.foreign.ask('GET /stock', as.bearer(token))).body
+    const before = at.toAuth.requestCount()
+    await eventually(async () => {
+      await stock(good)
+      return at.toAuth.requestCount() > before || undefined
+    })
+    expect(await stock(good)).toEqual({ by: `client:${shop.id}` })
+    expect((await stock(withoutScope)).code).toBe('insufficient_scope')
+    for (const token of bad) expect((await stock(token)).code).toBe('invalid_token')
+    at.toAuth.cut = undefined
+    await at.toAuth.polled()
   })
 
   test('cut off from the feed of a module, it asks modules, and without modules it refuses everyone', async () => {
@@ -307,6 +365,40 @@ describe('a foreign service, and the instance', () => {
 
   test('the log records lost and restored connections, and contains no key', async () => {
     expect(at.foreign.output()).toContain('{"event":"feed.lost","target":"auth","reason":"It answered 502"}')
-    for (const secret of [INTERNAL_KEY, OPERATOR_KEY]) expect(at.foreign.output()).not.toContain(secret)
+    for (const secret of [at.client.secret, OPERATOR_KEY]) expect(at.foreign.output()).not.toContain(secret)
+  })
+})
+
+describe('16: the client of a guard', () => {
+  let at: GuardedProgram
+  let user: TestUser
+  beforeAll(async () => {
+    at = await startProgram(system, tarball, directory.fresh(), 'serve.ts', [])
+    user = await registerUser(system)
+  })
+  afterAll(() => at?.end())
+
+  test('gets another secret while it runs', async () => {
+    const line = `/admin/clients/${at.client.id}/secret`
+    expect((await operator('auth', `POST ${line}`, {})).status).toBe(201)
+    expect(await at.statusOrCode(user)).toBe(200)
+    // The first secret still works.
+    expect(await tokenOf(system, at.client)).toBeString()
+    // And when it does not any more, the token that the guard has goes on.
+    expect((await operator('auth', `POST ${line}`, { only: true })).status).toBe(201)
+    expect(tokenOf(system, at.client)).rejects.toThrow('invalid_client')
+    await at.toAuth.polled()
+    expect(await at.statusOrCode(user)).toBe(200)
+  })
+
+  test('ends the guard when it is disabled: it would not learn what is revoked', async () => {
+    expect(await at.statusOrCode(user)).toBe(200)
+    await changeClient(system, at.client.id, { status: 'disabled' })
+    await eventually(async () => (await at.statusOrCode(user)) === 'auth_unavailable' || undefined)
+    const answer = await at.foreign.ask('GET /orders', bearer(user))
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1'])
+    expect((await at.foreign.ask('GET /reports', as.operator)).status).toBe(200)
+    expect(at.foreign.output()).toContain('refused the client: it is unknown or disabled')
+    expect(at.foreign.output()).not.toContain(at.client.secret)
   })
 })
