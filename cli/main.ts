@@ -41,6 +41,9 @@ const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
   'Keys:': {
     keys: async () => (await import('./commands/keys.ts')).keysCommand(),
   },
+  'Clients:': {
+    clients: async () => (await import('./commands/clients/clients.ts')).clientsCommand(),
+  },
   'Webhooks:': {
     webhooks: async () => (await import('./commands/webhooks/webhooks.ts')).webhooksCommand(),
   },

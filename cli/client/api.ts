@@ -1,5 +1,6 @@
 import { treaty } from '@elysiajs/eden'
 import type { AuthApi } from '../../services/auth/index.ts'
+import type { FieldError } from '../../services/kit/field-errors.ts'
 import type { ModulesApi } from '../../services/modules/index.ts'
 import type { ServiceName } from '../../services/registry.ts'
 import type { UsersApi } from '../../services/users/index.ts'
@@ -13,7 +14,7 @@ import { bounded, errorsIn, isProblem, isRecord, problemIn } from './responses.t
 import { Session } from './session.ts'
 import type { Environment } from './settings.ts'
 
-type Suggest = (code: string) => string | undefined
+type Suggest = (code: string, errors: readonly FieldError[]) => string | undefined
 
 interface EdenAnswer<T> {
   data: T | null
@@ -32,6 +33,7 @@ const FIXES: Record<string, string> = {
   user_not_found: 'ch202 users list --search <part>',
   session_not_found: 'ch202 sessions list',
   module_not_found: 'ch202 modules list',
+  client_not_found: 'ch202 clients list',
   last_admin: 'ch202 users list --role ADMIN',
   users_unavailable: 'ch202 health',
   auth_unavailable: 'ch202 health',
@@ -57,7 +59,7 @@ export class Api {
 
   /**
    * Calls auth.
-   * @param suggest gives the command that fixes a problem, by its code
+   * @param suggest gives the command that fixes a problem, by its code and its field errors
    * @throws Failure with the problem's message, code and request id
    */
   auth<T>(call: (auth: ReturnType<typeof treaty<AuthApi>>) => Promise<EdenAnswer<T>>, suggest?: Suggest): Promise<T> {
@@ -194,12 +196,13 @@ export class Api {
   private refuse(service: ServiceName, status: number, value: unknown, suggest: Suggest = () => undefined): never {
     if (!isProblem(value)) throw this.notOurService(service)
     const { code = 'unknown', message = `Status ${status}`, requestId } = value
+    const errors = errorsIn(value)
     const suggestion =
-      suggest(code) ?? FIXES[code]?.replace('<url>', () => quoted(this.connection.addresses.auth.value))
+      suggest(code, errors ?? []) ?? FIXES[code]?.replace('<url>', () => quoted(this.connection.addresses.auth.value))
     throw new Failure(exitOf(status), [message].flat().join('; '), {
       code,
       retryable: status === 429 || status >= 500,
-      ...withoutUndefined({ errors: errorsIn(value), requestId, suggestion }),
+      ...withoutUndefined({ errors, requestId, suggestion }),
     })
   }
 }

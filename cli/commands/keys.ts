@@ -1,4 +1,5 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
+import { TOKEN_ALGS, type TokenAlg } from '../../services/kit/token-algs.ts'
 import { confirm } from '../terminal/confirm.ts'
 import { toTheSecond } from '../terminal/times.ts'
 import { addCommand, group, type Tool, withTool } from '../tool/command.ts'
@@ -7,7 +8,7 @@ import { shortenedIdFailure } from '../tool/refs.ts'
 const COLUMNS = ['kid', 'alg', 'created_at', 'status']
 
 export function keysCommand(): Command {
-  const keys = group('keys', 'List, rotate and remove the signing keys of access tokens')
+  const keys = group('keys', 'List, rotate and remove the signing keys of tokens')
 
   addCommand(keys, 'list', 'List the signing keys: pending, active, and retiring ones whose tokens are still valid', [
     'ch202 keys list',
@@ -22,9 +23,14 @@ export function keysCommand(): Command {
     keys,
     'rotate',
     'Publish a new key, which becomes active after SIGNING_KEY_LEAD; existing tokens stay valid',
-    ['ch202 keys rotate --yes', 'ch202 keys rotate --now --yes -o ids'],
+    ['ch202 keys rotate --yes', 'ch202 keys rotate --alg RS256 --yes', 'ch202 keys rotate --now --yes -o ids'],
   )
     .option('--now', 'for emergencies: activate the key at once; other verifiers may refuse new tokens for a while')
+    .addOption(
+      new Option('--alg <algorithm>', 'the algorithm of the key, if clients use others than TOKEN_ALG').choices(
+        TOKEN_ALGS,
+      ),
+    )
     .action(withTool(rotate))
 
   addCommand(keys, 'remove', 'For emergencies: remove a key, so that its access tokens are refused at once', [
@@ -49,20 +55,25 @@ async function keysOf(tool: Tool) {
 const NOTICE =
   'Services that verify tokens with the JWKS refuse new tokens until they fetch it again, usually within 90 seconds'
 
-async function rotate(tool: Tool, { now = false }: { now?: boolean }): Promise<void> {
+async function rotate(tool: Tool, { alg, now = false }: { alg?: TokenAlg; now?: boolean }): Promise<void> {
   const question = now
     ? `Activate a new signing key now? ${NOTICE}.`
     : 'Publish a new key, which replaces the active key after SIGNING_KEY_LEAD?'
   await confirm(question, { yes: tool.globals.yes })
-  const pending = (await keysOf(tool)).items.find(({ status }) => status === 'pending')
+  const before = (await keysOf(tool)).items
   const api = await tool.api()
   let signsAt: string | null = null
   const key = await api.auth(async (auth) => {
-    const answer = await auth.admin.keys.rotate.post({}, { query: now ? { now: 'true' } : {} })
+    const answer = await auth.admin.keys.rotate.post(
+      {},
+      {
+        query: { ...(now ? { now: 'true' as const } : {}), ...(alg === undefined ? {} : { alg }) },
+      },
+    )
     signsAt = answer.response?.headers.get('x-ch202-signs-at') ?? null
     return answer
   })
-  const changed = key.status === 'active' || key.kid !== pending?.kid
+  const changed = key.status === 'active' || before.every(({ kid }) => kid !== key.kid)
   await tool.out.record({ ...key, changed })
   if (key.status === 'active') tool.out.say(now ? `✓ The key is active now. ${NOTICE}` : '✓ The key is active now')
   else tool.out.say(`${changed ? '✓ The key is' : 'The key was already'} published, and ${whenItSigns(signsAt)}`)

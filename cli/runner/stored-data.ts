@@ -7,6 +7,7 @@ import type { ServiceName } from '../../services/registry.ts'
 export type StoredData = Pick<
   InspectedSchema,
   | 'administrators'
+  | 'clientAddresses'
   | 'hasAdmin'
   | 'issuer'
   | 'keys'
@@ -27,6 +28,7 @@ export async function dataInFile(database: InspectedDatabase): Promise<StoredDat
   const inspect = await import('../../db/sqlite/inspect/index.ts')
   return {
     administrators: async () => inspect.administratorsIn(database),
+    clientAddresses: async () => inspect.clientAddressesIn(database),
     auditChain: async () => inspect.auditChain(database),
     hasAdmin: async () => inspect.hasAdmin(database),
     issuer: async () => inspect.issuerOf(database),

@@ -10,6 +10,7 @@ import { eventually } from '../support/eventually.ts'
 import { appWith, enrolApp, enrolPasskey, ORIGIN } from '../support/factors.ts'
 import { as, call } from '../support/http.ts'
 import { mails } from '../support/mails.ts'
+import { createClient, tokenOf } from '../support/oauth-clients.ts'
 import { processes } from '../support/processes.ts'
 import type { System } from '../support/system.ts'
 import { launch, ownSettings, ROOT, runTool, temporary } from '../support/tool.ts'
@@ -684,6 +685,29 @@ describe('restore', () => {
         },
         { PUBLIC_URL: ORIGIN, ...more },
       )
+  })
+
+  test('keeps clients and their secrets, which the backup has as digests, and ends their tokens', async () => {
+    const client = await createClient(system, { scopes: ['introspect'] })
+    const deleted = await createClient(system)
+    expect((await call(system.url.auth, `DELETE /admin/clients/${deleted.id}`, { headers: as.operator })).status).toBe(
+      204,
+    )
+    const token = await tokenOf(system, client)
+    const { path: backup } = await created(env)
+    for (const file of readdirSync(backup))
+      expect(readFileSync(join(backup, file)).includes(client.client_secret)).toBe(false)
+    const to = folder.fresh()
+    expect((await run(`restore ${backup} --to ${to}`)).status).toBe(0)
+    await serving(to, '', async (url) => {
+      const restored = { url: { ...system.url, auth: url } }
+      expect((await call(url, 'GET /admin/keys', { headers: as.bearer(token) })).body.code).toBe('invalid_token')
+      const fresh = await tokenOf(restored, client)
+      expect((await call(url, 'GET /admin/keys', { headers: as.bearer(fresh) })).body.code).toBe('insufficient_scope')
+      const read = await call(url, 'GET /admin/clients', { headers: as.operator })
+      const ids = read.body.items.map((item: { id: string }) => item.id)
+      expect([ids.includes(client.id), ids.includes(deleted.id)]).toEqual([true, false])
+    })
   })
 
   test('check 36: brings an older backup up to date', async () => {

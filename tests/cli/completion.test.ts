@@ -27,6 +27,10 @@ beforeAll(async () => {
   const post = (place: 'users' | 'modules', body: object) =>
     call(system.url[place], `POST /api/v1/${place}`, { headers: as.operator, body })
   for (const email of [EVIL, QUOTED]) expect((await post('users', { email, password: PASSWORD })).status).toBe(201)
+  for (const name of ['reports', 'The shop', '--yes', EVIL]) {
+    const client = { headers: as.operator, body: { name, scopes: ['users:read'] } }
+    expect((await call(system.url.auth, 'POST /api/v1/admin/clients', client)).status).toBe(201)
+  }
   await post('modules', { id: 'billing', name: 'Billing', description: 'Invoices' })
   const contexts = join(shell.env.XDG_CONFIG_HOME ?? '', 'ch202', 'contexts')
   mkdirSync(contexts, { recursive: true })
@@ -101,6 +105,22 @@ describe('complete', () => {
       [['users', 'get', 'nobody'], []],
       [['modules', 'get', ''], ['billing']],
       [['modules', 'get', 'x'], []],
+      [
+        ['clients', 'get', ''],
+        ['reports', 'The shop', EVIL],
+      ],
+      [['clients', 'delete', 'rep'], ['reports']],
+      [['clients', 'create', ''], []],
+      [
+        ['clients', 'create', 'x', '--scope', 'mod'],
+        ['modules:read', 'modules:write', 'modules'],
+      ],
+      [['clients', 'update', 'x', '--scope=intro'], ['--scope=introspect']],
+      [
+        ['clients', 'create', 'x', '--grant', ''],
+        ['authorization_code', 'refresh_token', 'client_credentials'],
+      ],
+      [['clients', 'create', 'x', '--auth-method', 'p'], ['private_key_jwt']],
       [['webhooks', 'create', 'http://x', '--types', 'module.d'], ['module.disabled']],
       [['webhooks', 'delete', ''], [webhook]],
       [['webhooks', 'deliveries', '--webhook', ''], [webhook]],

@@ -234,6 +234,69 @@ describe('13: second factors', () => {
   })
 })
 
+describe('16: the addresses of clients', () => {
+  /** A client with an address that auth calls. */
+  const client = (name: string, column: 'jwks_uri' | 'backchannel_logout_uri', address: string, status = 'active') =>
+    `INSERT INTO clients (id, name, kind, first_party, redirect_uris, post_logout_redirect_uris, ${column}, grant_types,
+       scopes, resources, id_token_alg, token_auth_method, require_pkce, status, created_at, version)
+     VALUES ('${name}', '${name}', 'confidential', 0, '[]', '[]', '${address}', '["client_credentials"]', '[]', '[]',
+       'RS256', 'private_key_jwt', 1, '${status}', 0, 1)`
+  const rows: [what: string, clients: string[], privateHosts: string, expected: Partial<Item>][] = [
+    ['no client', [], '', { status: 'ok', message: 'No client has an address that auth calls' }],
+    [
+      'public addresses',
+      [client('a', 'jwks_uri', 'https://8.8.8.8/jwks'), client('b', 'backchannel_logout_uri', 'https://[2600::1]/')],
+      '',
+      { status: 'ok', message: 'Auth can call 2 addresses of clients' },
+    ],
+    [
+      'private addresses',
+      [
+        client('crm', 'jwks_uri', 'https://10.0.0.5/jwks'),
+        client('shop', 'backchannel_logout_uri', 'https://localhost:8443/out'),
+        client('wiki', 'backchannel_logout_uri', 'https://[fd00::1]/out'),
+        client('board', 'jwks_uri', 'https://8.8.8.8/jwks'),
+      ],
+      '',
+      {
+        status: 'warning',
+        message: 'Auth does not call 10.0.0.5, fd00::1, localhost, which are private, for crm, shop, wiki',
+        suggestion: 'OAUTH_PRIVATE_HOSTS=10.0.0.5,fd00::1,localhost',
+      },
+    ],
+    [
+      'one of two is allowed',
+      [client('crm', 'jwks_uri', 'https://10.0.0.5/jwks'), client('shop', 'jwks_uri', 'https://10.0.0.6/jwks')],
+      '10.0.0.5',
+      {
+        status: 'warning',
+        message: 'Auth does not call 10.0.0.6, which is private, for shop',
+        suggestion: 'OAUTH_PRIVATE_HOSTS=10.0.0.5,10.0.0.6',
+      },
+    ],
+    ['all are allowed', [client('crm', 'jwks_uri', 'https://10.0.0.5/jwks')], '10.0.0.5', { status: 'ok' }],
+    ['a disabled client', [client('crm', 'jwks_uri', 'https://10.0.0.5/jwks', 'disabled')], '', { status: 'ok' }],
+    ['a host that does not exist', [client('crm', 'jwks_uri', 'https://crm.invalid/jwks')], '', { status: 'ok' }],
+    [
+      'a database from before there were clients',
+      ['DROP TABLE clients', "DELETE FROM schema_migrations WHERE name = '0011_clients'"],
+      '',
+      { status: 'ok' },
+    ],
+  ]
+  test.concurrent.each(rows)('%s', async (_, statements, OAUTH_PRIVATE_HOSTS, expected) => {
+    const dataDir = instance()
+    change(join(dataDir, 'auth.sqlite'), ...statements)
+    const { items, status } = await examine(
+      { ...settings(dataDir), OAUTH_PRIVATE_HOSTS },
+      '--only',
+      'clients.addresses',
+    )
+    expect(items).toEqual([expect.objectContaining({ id: 'clients.addresses', ...expected })])
+    expect(status).toBe(0)
+  })
+})
+
 describe('a single fault is reported, and nothing else', () => {
   const at =
     (file: string, ...statements: string[]) =>
@@ -247,6 +310,7 @@ describe('a single fault is reported, and nothing else', () => {
     [
       'passkeys.relying_party',
       'factors.administrators',
+      'clients.addresses',
       'mail.waiting',
       'deliveries.waiting',
       'keys.open',
@@ -264,6 +328,7 @@ describe('a single fault is reported, and nothing else', () => {
     ),
     'passkeys.domain': 'skipped',
     'factors.administrators': 'skipped',
+    'clients.addresses': 'skipped',
   }
   const EVENT = "INSERT INTO events VALUES ('e', 'user.created', 'u', 0, '{}')"
   const delivery = (status: string, since: number) =>

@@ -376,6 +376,67 @@ const CASES: Case[] = [
   },
 ]
 
+/** Requests about a client, each with its sentence. EMAIL stands for the name of the client. */
+const CLIENT_CASES: Case[] = (
+  [
+    ['client.created', '', undefined, /^This request was no login: it created the client EMAIL, by operator, at/],
+    ['client.updated', 'PATCH', { scopes: ['metrics'] }, /it changed the client EMAIL: scopes, by operator/],
+    [
+      'client.secret_rotated',
+      'POST /secret',
+      {},
+      /it gave the client EMAIL another secret; the one before works until/,
+    ],
+    ['client.secret_rotated', 'POST /secret', { only: true }, /another secret; all others stopped working at once, by/],
+    ['client.token_revoked', 'revoke', undefined, /it revoked an access token of the client EMAIL, by/],
+    ['client.deleted', 'DELETE', undefined, /it deleted the client [0-9a-f-]{36}; its tokens are refused, by operator/],
+  ] as const
+).map(([type, way, body, says]) => ({
+  it: `${type} ${JSON.stringify(body ?? '')}`,
+  given: async () => {
+    const [request, name] = [crypto.randomUUID(), `client-${crypto.randomUUID()}`]
+    await requestAboutClient(request, name, way, body)
+    return [request, name]
+  },
+  reason: 'not_a_login',
+  says,
+  fix: type === 'client.deleted' ? 'ch202 audit list --type client.deleted' : 'ch202 clients get EMAIL',
+}))
+
+const ALL_CASES = [...CASES, ...CLIENT_CASES]
+
+/** Creates a client, and makes a request about it with this id. @param way of a change, what follows the client's path */
+async function requestAboutClient(id: string, name: string, way: string, body: object | undefined): Promise<void> {
+  const { auth } = instance.system.url
+  const headers = { ...as.operator, 'x-request-id': id }
+  const create = { headers: way === '' ? headers : as.operator, body: { name, scopes: ['users:read'] } }
+  const client = (await call(auth, 'POST /admin/clients', create)).body
+  if (way === '') return
+  if (way !== 'revoke') {
+    const [method = '', rest = ''] = way.split(' ')
+    const answer = await call(auth, `${method} /admin/clients/${client.id}${rest}`, { headers, body })
+    expect([way, answer.status < 300]).toEqual([way, true])
+    return
+  }
+  const form = (fields: Record<string, string>, headers: Record<string, string> = {}) => ({
+    headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+    body: new URLSearchParams(fields).toString(),
+  })
+  const credentials = { client_id: client.id, client_secret: client.client_secret }
+  await call(auth, `PATCH /admin/clients/${client.id}`, {
+    headers: as.operator,
+    body: { token_auth_method: 'client_secret_post' },
+  })
+  const token = await call(auth, 'POST /oauth/token', form({ grant_type: 'client_credentials', ...credentials }))
+  expect(token.status).toBe(200)
+  const revoked = await call(
+    auth,
+    'POST /auth/revoke',
+    form({ token: token.body.access_token }, { 'x-request-id': id }),
+  )
+  expect(revoked.status).toBe(200)
+}
+
 /** Waits for rows that come from another service, or later. */
 async function rowOf(user_id: string, type: string, n = 1): Promise<void> {
   const query = `GET /admin/audit?user_id=${user_id}&type=${type}`
@@ -388,14 +449,14 @@ describe('ch202 audit explain', () => {
     // Before the others: a change of a user is answered after a second even if auth is too busy to have heard of it.
     await floodedAddress()
     await Promise.all(
-      CASES.map(async ({ given: prepare, it }) => {
+      ALL_CASES.map(async ({ given: prepare, it }) => {
         const [subject, email] = [await prepare()].flat() as [string, string?]
         explained.set(it, { email: email ?? subject, answer: { asked: subject, ...(await explain(subject)) } })
       }),
     )
   }, 120_000)
 
-  test.each(CASES)('$it', ({ it, fix, reason, says }) => {
+  test.each(ALL_CASES)('$it', ({ it, fix, reason, says }) => {
     const { answer, email = '' } = explained.get(it) ?? {}
     const { asked: subject, ...explanation } = answer
     expect(explanation).toMatchObject({ exit: 0, subject: subject, reason })

@@ -33,6 +33,9 @@ export const BEFORE: readonly [example: RegExp, line: string][] = [
   [/\bwebhooks (delete|enable|disable)\b/, 'ch202 webhooks create http://127.0.0.1:9/hook'],
 ]
 
+/** The client of the examples. */
+const CLIENT = { name: 'reports', scopes: ['users:read'] }
+
 /** Users and modules that the examples create, and that must not exist before. */
 const CREATED_BY_EXAMPLES: readonly [example: RegExp, away: string][] = [
   [/users (?:create|invite) (\S+@\S+)/, '/users/by-email/$1'],
@@ -44,7 +47,7 @@ export async function prepare(system: System, directory: string) {
   const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
   mkdirSync(directory, { recursive: true })
   const send = async (request: string, fine: number[], body?: unknown, headers: Record<string, string> = {}) => {
-    const place = request.includes('/modules') ? system.url.modules : system.url.users
+    const place = system.url[request.includes('/modules') ? 'modules' : request.includes('/admin') ? 'auth' : 'users']
     const answer = await call(place, request.replace(' ', ' /api/v1'), {
       headers: { ...as.operator, ...headers },
       body,
@@ -71,6 +74,7 @@ export async function prepare(system: System, directory: string) {
       const { body } = await send(`GET ${path.replace('$1', match[1] ?? '')}`, [200, 404])
       if (body.id) await send(`DELETE /${path.split('/')[1]}/${body.id}`, [204])
     }
+    if (example.includes('clients')) await send('POST /admin/clients', [201, 409], CLIENT)
     if (example.includes('sessions')) await logIn(system, 'ana')
     for (const [name, text] of Object.entries(FILES)) writeFileSync(join(directory, name), text(password_hash))
   }

@@ -34,7 +34,7 @@ const IN_CHECKOUT = /^ch202 new service\b.* --dry-run\b/
 const BESIDE = new RegExp(
   `^ch202 (${[
     'version|openapi|completion|package|config|health|doctor|ps|logs|status|api GET',
-    'users (list|get)|sessions list|cache (status|list)|modules (list|get|users)|keys list|context list',
+    'users (list|get)|sessions list|cache (status|list)|modules (list|get|users)|keys list|clients list|context list',
     'mail (list|preview)|audit|backup list|new service',
   ].join('|')})\\b`,
 )

@@ -3,6 +3,7 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
+import { createClient, idTokensBy } from '../support/oauth-clients.ts'
 import { openInstance } from '../support/shell.ts'
 
 setDefaultTimeout(120_000)
@@ -335,6 +336,21 @@ describe('R6: keys rotate', () => {
     expect([status, stdout]).toEqual([0, expect.stringMatching(new RegExp(`${kid}.*active.*true`, 's'))])
     expect(stderr).toMatch(/active now.*refuse new tokens.*90 seconds/)
     expect((await run('keys rotate --now --yes -q')).stderr).toBe('')
+  })
+
+  test('16: of another algorithm with --alg, if a client uses it', async () => {
+    expect((await refused(1, ['keys rotate --alg RS256 --yes']))[0]?.stderr).toContain('alg must be an algorithm')
+    expect((await run('keys rotate --alg HS256 --yes')).status).toBe(2)
+    const client = await createClient(instance.system, idTokensBy('RS256'))
+    const statesOf = async (name: string) =>
+      (await json('keys list')).items.flatMap(({ alg, status }: Record<string, string>) => (alg === name ? status : []))
+    const before = await statesOf('EdDSA')
+    expect(await json('keys rotate --alg RS256 --yes')).toMatchObject({ exit: 0, alg: 'RS256', status: 'pending' })
+    expect([await statesOf('RS256'), await statesOf('EdDSA')]).toEqual([['pending', 'active'], before])
+    expect(await json('keys rotate --alg RS256 --yes')).toMatchObject({ exit: 0, alg: 'RS256', changed: false })
+    expect((await run('keys list')).stdout).toMatch(/RS256 +.*pending/)
+    await call(instance.system.url.auth, `DELETE /admin/clients/${client.id}`, { headers: as.operator })
+    expect(await statesOf('RS256')).toEqual(['retiring'])
   })
 })
 

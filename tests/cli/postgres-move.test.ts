@@ -10,6 +10,7 @@ import type { Authenticator } from '../support/authenticator.ts'
 import { eventually } from '../support/eventually.ts'
 import { enrolApp, enrolPasskey } from '../support/factors.ts'
 import { as, byOperator, call } from '../support/http.ts'
+import { createClient, type OAuthClient, tokenOf } from '../support/oauth-clients.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { processes } from '../support/processes.ts'
 import type { System } from '../support/system.ts'
@@ -27,6 +28,7 @@ afterAll(async () => {
 /** The files of a stopped installation with users, sessions, choices, an audit and rows that are gone. */
 const original = join(folder.path, 'original')
 let [yulia, deleted] = [] as unknown as [TestUser, TestUser]
+let [client, clientToken] = [] as unknown as [OAuthClient, string]
 /** A user with an app, a passkey and recovery codes, and what they log in with. */
 let [petra, factors] = [] as unknown as [TestUser, { recoveryCodes: string[]; passkey: Authenticator }]
 beforeAll(async () => {
@@ -54,6 +56,8 @@ beforeAll(async () => {
     petra = await createUser(system, { email_verified: true })
     const { recoveryCodes } = await enrolApp(system, petra.tokens.access_token, Date.now())
     factors = { recoveryCodes, passkey: await enrolPasskey(system, petra.tokens.access_token) }
+    client = await createClient(system, { scopes: ['introspect'], resources: ['https://orders.example.org'] })
+    clientToken = await tokenOf(system, client)
     deleted = await createUser(system)
     expect((await call(system.url.users, `DELETE /users/${deleted.id}`, { headers: as.operator })).status).toBe(204)
     // The notices have arrived: no row is about to go.
@@ -67,6 +71,15 @@ beforeAll(async () => {
     await system.stop()
   }
 })
+
+/** The client gets tokens by its secret, and the one that it has stays valid. */
+async function expectClient({ url }: System): Promise<void> {
+  const bearers = [clientToken, await tokenOf({ url }, client)]
+  for (const bearer of bearers)
+    expect((await call(url.auth, 'GET /admin/keys', { headers: as.bearer(bearer) })).body.code).toBe(
+      'insufficient_scope',
+    )
+}
 
 /** Logs Petra in by each of her factors. */
 async function expectFactors(system: System): Promise<void> {
@@ -142,7 +155,7 @@ test('move copies an installation to PostgreSQL and back: every row, and the num
   const forth = await runTool(['move', '--to', url], { env: ownSettings(source) })
   expect([forth.status, forth.stdout]).toEqual([
     0,
-    expect.stringMatching(/^auth +20 +(\d+) +\1\nusers +6 +(\d+) +\2\n/),
+    expect.stringMatching(/^auth +22 +(\d+) +\1\nusers +6 +(\d+) +\2\n/),
   ])
   expect(forth.stderr).toContain('The source is unchanged')
   expect(contents(source)).toEqual(contents(original))
@@ -196,6 +209,7 @@ test('after a move the installation goes on: passwords, sessions, keys, choices,
       expect((await call(system.url.modules, 'GET /modules/', bearer)).text).toContain('"map"')
       expect((await logIn(system, 'yulia')).status).toBe(200)
       await expectFactors(system)
+      await expectClient(system)
       const ended = { headers: as.bearer(deleted.tokens.access_token) }
       expect((await call(system.url.auth, 'GET /auth/me', ended)).status).toBe(401)
       const matches = await call(system.url.users, `GET /users?search=${encodeURIComponent('юли')}`, byOperator())

@@ -107,6 +107,22 @@ describe('13: a call that needs a recent login', () => {
     expect((await inTerminal(line, [[/Password of \S+/, `${PASSWORD}\r`]])).status).toBe(0)
   })
 
+  test('16: a client and its secret need it; listing clients does not', async () => {
+    clock.pass(11 * MINUTE)
+    expect(await shell.run('ch202 clients list')).toMatchObject({ status: 0 })
+    const line = 'clients create reports --scope users:read'
+    const refused = await shell.run(`ch202 ${line}`)
+    expect([refused.status, refused.stdout]).toEqual([4, ''])
+    expect(refused.stderr).toContain('→ ch202 login ')
+    const { screen, status } = await inTerminal(line, [[/Password of \S+/, `${PASSWORD}\r`]])
+    expect([status, screen]).toEqual([0, expect.stringMatching(/^client_secret {2}[\w-]{43}$/m)])
+    expect(screen).not.toContain(PASSWORD)
+    clock.pass(11 * MINUTE)
+    for (const words of ['rotate-secret reports', 'update reports --scope metrics', 'delete reports --yes'])
+      expect(await shell.run(`ch202 clients ${words}`)).toMatchObject({ status: 4, stdout: '' })
+    expect(await shell.run('ch202 clients get reports')).toMatchObject({ status: 0 })
+  })
+
   test('an import sends each user once after the question, and none without a terminal', async () => {
     const emails = Array.from({ length: 500 }, newEmail)
     const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })

@@ -39,6 +39,11 @@ beforeAll(async () => {
     description: 'd',
   })
   await operator('POST /admin/webhooks', { url: 'https://hooks.example.org/a/path/that/is/long' })
+  await operator('POST /admin/clients', { name: 'reports', scopes: ['users:read', 'sessions:read', 'modules:read'] })
+  await operator('POST /admin/clients', {
+    name: 'The shop with a rather long name',
+    redirect_uris: ['https://shop.example.org/a/path/that/is/long', 'https://shop.example.org/callback'],
+  })
   await operator('POST /admin/keys/rotate', {})
   for (const { email } of USERS) await operator('POST /admin/mails/test', { to: email, kind: 'email_verification' })
 })
@@ -59,6 +64,7 @@ describe('S7: a table fits a terminal', () => {
     ...['sessions list --user ana', 'audit list', 'audit list --all', 'cache list', 'modules list', 'keys list'],
     ...['modules list --user ana', 'webhooks list', 'health', 'ps', 'config show', 'config show --origin', 'doctor'],
     ...['migrate --plan', 'context list', 'audit explain ana', 'audit explain boris', 'status', 'mail list'],
+    ...['clients list', 'clients get reports'],
   ]
   const rows = sliced([60, 200], 2).flatMap((cols) => LISTS.map((line) => [cols, line] as const))
   test.concurrent.each(rows)('%d columns wide: ch202 %s', async (cols, line) => {
@@ -195,6 +201,9 @@ describe('S7: the end of an id', () => {
     ['keys remove …0123abcd --yes', 'keys list'],
     ['webhooks delete …0123abcd --yes', 'webhooks list'],
     ['webhooks disable …0123abcd', 'webhooks list'],
+    ['clients get …0123abcd', 'clients list'],
+    ['clients rotate-secret …0123abcd', 'clients list'],
+    ['clients delete …0123abcd --yes', 'clients list'],
   ])('names nothing, and says how to get the whole: ch202 %s', async (line, list) => {
     const { status, stdout, stderr } = await run(`ch202 ${line}`)
     expect([status, stdout]).toEqual([2, ''])

@@ -4,6 +4,7 @@ import { quoted } from '../../terminal/shell.ts'
 import { toTheSecond } from '../../terminal/times.ts'
 import type { Tool } from '../../tool/command.ts'
 import { userOf } from '../../tool/refs.ts'
+import { explainClient } from './client-events.ts'
 import { type AuditRow, type Explanation, evidenceOf, from } from './explanation.ts'
 import { type RefusedLogin, refusal } from './refused.ts'
 import { explainFactor, failedAtFactor, hasFactors } from './second-factor.ts'
@@ -28,7 +29,7 @@ export async function explainRequest(tool: Tool, request_id: string): Promise<Ex
   const [newest] = rows
   if (!newest) return undefined
   if (rows.every(({ type }) => type === 'session.created')) return succeeded(tool, newest)
-  return notALogin(tool, rows, newest)
+  return (await explainClient(tool, rows)) ?? (await notALogin(tool, rows, newest))
 }
 
 async function explainFailed(tool: Tool, failed: AuditRow, rows: AuditRow[]): Promise<Explanation> {

@@ -1,4 +1,5 @@
 import type { Option } from 'commander'
+import { SCOPES, USER_SCOPES } from '../../../services/kit/access/scopes.ts'
 import { callDirectly } from '../../../services/kit/outgoing.ts'
 import { emailKey } from '../../../services/kit/schema/email.ts'
 import { EVENT_TYPES } from '../../../services/kit/schema/events.ts'
@@ -40,6 +41,7 @@ const OPTIONS: Record<string, Source> = {
   '--only': () => words(...SERVICE_NAMES),
   '--requires': modules,
   '--role': () => words('USER', 'ADMIN'),
+  '--scope': scopes,
   '--service': () => words(...SERVICE_NAMES),
   '--types': () => words(...EVENT_TYPES),
   '--user': users,
@@ -50,6 +52,7 @@ const OPTIONS: Record<string, Source> = {
 const ARGUMENTS: Record<string, Source> = {
   'api method': () => words('GET', 'POST', 'PUT', 'PATCH', 'DELETE'),
   'audit explain subject': users,
+  'clients create name': () => [],
   'context remove name': contexts,
   'context use name': (input) => [...words(LOCAL), ...contexts(input)],
   'logout context': contexts,
@@ -64,6 +67,7 @@ const ARGUMENTS: Record<string, Source> = {
   'new service name': () => [],
   'sessions revoke id': sessions,
   backup: backups,
+  client: clients,
   kid: keys,
   module: modules,
   ref: users,
@@ -144,6 +148,18 @@ async function webhooks(input: CompletionInput): Promise<Candidate[]> {
   return items.map(({ id = '', url }) => ({ value: id, description: url ?? '' }))
 }
 
+async function clients(input: CompletionInput): Promise<Candidate[]> {
+  const items = await itemsOf(input, 'auth', '/admin/clients')
+  // A value that starts with a dash would be parsed as an option.
+  return items
+    .filter(({ name }) => name && !name.startsWith('-'))
+    .map(({ kind, name, scopes = [] }) => ({ value: name ?? '', description: `${kind} ${scopes.join(' ')}` }))
+}
+
+function scopes(): Candidate[] {
+  return Object.entries({ ...SCOPES, ...USER_SCOPES }).map(([value, description]) => ({ value, description }))
+}
+
 /** Emails that failed. */
 async function mails(input: CompletionInput): Promise<Candidate[]> {
   const items = await itemsOf(input, 'auth', `/admin/mails?status=failed&size=${CANDIDATES_MAX}`)
@@ -172,6 +188,7 @@ interface Item {
   to?: string
   url?: string
   user_agent?: string | null
+  scopes?: string[]
 }
 
 /**

@@ -1,5 +1,6 @@
 import { auditChecks } from './audit.ts'
 import type { Check } from './check.ts'
+import { clientsChecks } from './clients.ts'
 import { clockChecks } from './clock.ts'
 import { databasesChecks } from './databases.ts'
 import { factorsChecks } from './factors.ts'
@@ -21,6 +22,7 @@ export const CHECKS: readonly Check[] = [
   ...portsChecks,
   ...pagesChecks,
   ...factorsChecks,
+  ...clientsChecks,
   ...clockChecks,
   ...postgresChecks,
   ...nodesChecks,

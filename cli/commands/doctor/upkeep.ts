@@ -5,7 +5,7 @@ import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
 import { canUnseal } from '../../../services/auth/keys/sealing.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { count, counted } from '../../terminal/terminal.ts'
-import { type Check, failed, ok, skipped, warning } from './check.ts'
+import { type Check, type DoctorContext, type Finding, failed, ok, skipped, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
 
 const DAY = 86_400_000
@@ -37,23 +37,21 @@ export const upkeepChecks: Check[] = [
   },
   {
     id: 'keys.age',
-    describes: 'the active signing key is younger than `SIGNING_KEY_MAX_AGE`',
+    describes: 'the active signing key of each algorithm is younger than `SIGNING_KEY_MAX_AGE`',
     run: withDatabase('auth', async (auth, { config, now }) => {
       const keys = await auth.keys()
-      const active = keys.find(({ status }) => status === 'active')
-      if (!active) return skipped('No signing key is active yet: the next start creates one')
-      const age = now - active.created_at
-      if (age < -DAY)
-        return warning(
-          'The signing key was created in the future (clock skew); it will rotate too late',
-          'ch202 keys rotate',
-        )
-      const message = `The signing key is ${daysOf(age)} old`
-      if (age <= (config?.signingKeyMaxAge ?? KEY_AGE_MAX)) return ok(message)
-      const pending = keys.find(({ status }) => status === 'pending')
-      const late = pending && now - pending.created_at > (config?.signingKeyLead ?? KEY_LEAD) + KEY_LATE_AFTER
-      if (pending && !late) return ok(`${message}; the next one is published and becomes active soon`)
-      return warning(message, 'ch202 keys rotate')
+      const active = keys.filter(({ status }) => status === 'active')
+      if (active.length === 0) return skipped('No signing key is active yet: the next start creates one')
+      const ages = active.map((key): KeyAge => {
+        const pending = keys.find(({ alg, status }) => status === 'pending' && alg === key.alg)
+        const lead = config?.signingKeyLead ?? KEY_LEAD
+        return {
+          alg: key.alg,
+          age: now - key.created_at,
+          hasSuccessor: pending !== undefined && now - pending.created_at <= lead + KEY_LATE_AFTER,
+        }
+      })
+      return keyAgeOf(ages, config)
     }),
   },
   {
@@ -82,6 +80,34 @@ export const upkeepChecks: Check[] = [
     },
   },
 ]
+
+/** The active key of an algorithm. */
+interface KeyAge {
+  alg: string
+  /** Milliseconds; negative if the key was created in the future. */
+  age: number
+  /** Whether the next key is published and becomes active in time. */
+  hasSuccessor: boolean
+}
+
+/** The result for the active keys, one of each algorithm: the first that needs a rotation, or the oldest. */
+function keyAgeOf(keys: readonly KeyAge[], config: DoctorContext['config']): Finding {
+  const { signingKeyMaxAge = KEY_AGE_MAX, tokenAlg } = config ?? {}
+  const name = ({ alg }: KeyAge) => (keys.length === 1 ? 'The signing key' : `The signing key of ${alg}`)
+  const command = ({ alg }: KeyAge) =>
+    keys.length === 1 || alg === tokenAlg ? 'ch202 keys rotate' : `ch202 keys rotate --alg ${alg}`
+  const oldest = keys.toSorted((a, b) => b.age - a.age)
+  const future = keys.find(({ age }) => age < -DAY)
+  if (future)
+    return warning(`${name(future)} was created in the future (clock skew); it will rotate too late`, command(future))
+  const message = (key: KeyAge) => `${name(key)} is ${daysOf(key.age)} old`
+  const old = oldest.filter(({ age }) => age > signingKeyMaxAge)
+  const late = old.find(({ hasSuccessor }) => !hasSuccessor)
+  if (late) return warning(message(late), command(late))
+  const [first = oldest[0]] = old
+  if (!first) return skipped('No signing key is active yet: the next start creates one')
+  return ok(old.length > 0 ? `${message(first)}; the next one is published and becomes active soon` : message(first))
+}
 
 function unverified(backups: number): string {
   if (backups === 0) return 'There is no backup'
