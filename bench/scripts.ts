@@ -142,6 +142,10 @@ export const scripts = {
     }
   },
 
+  /** The same form, again and again. */
+  form: ({ headers, path, text }: { path: string; headers: Record<string, string>; text: string }, host: string) =>
+    repeated([request(`POST ${path}`, host, { ...headers, 'content-length': String(text.length) }) + text]),
+
   /** Any requests without a body. */
   lines: ({ lines, headers }: { lines: string[]; headers: Record<string, string> }, host: string) =>
     repeated(lines.map((line) => request(line, host, headers))),
