@@ -28,6 +28,9 @@ const CONTRADICTORY: [call: RegExp, when: (query: Record<string, string>, body: 
     [/POST .*\/(user|users|users\/import)$/, (_, body) => 'password_hash' in body],
     // A webhook's URL has further rules, and the number of webhooks is limited.
     [/POST .*\/admin\/webhooks$/, () => true],
+    // The settings of a client must fit each other, and its parameters must be credentials and what it may have.
+    [/(POST|PATCH) .*\/admin\/clients(\/.*)?$/, () => true],
+    [/oauth\/token$/, () => true],
   ]
 
 /** Whether a request that matches its schemas may still be 400. */

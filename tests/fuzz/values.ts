@@ -73,6 +73,8 @@ const BY_NAME: Record<string, fc.Arbitrary<unknown>> = {
   after_id: fc.uuid(),
   mail_id: fc.uuid(),
   webhook_id: fc.uuid(),
+  client_id: fc.uuid(),
+  jwks_uri: fc.constantFrom('https://127.0.0.1:9/jwks.json', 'https://[::1]:9/jwks.json'),
   // Nothing leaves the machine.
   url: fc.constantFrom('http://127.0.0.1:9/', 'https://[::1]:9/hook?a=b'),
 }

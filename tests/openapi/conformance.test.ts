@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
+import { clientValues } from '../security/client-values.ts'
 import { factorValues, isAboutFactors, verifyEmails } from '../security/factor-values.ts'
 import { MAIL_SETTINGS, mailedValues } from '../security/mailed-values.ts'
 import { newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
@@ -52,7 +53,7 @@ describe('the document is true', () => {
       refreshToken: user.tokens.refresh_token,
     }
     if (name.includes('{module_id}')) values.module_id = await newModule()
-    Object.assign(values, await ownedValues(here.system, name, user))
+    Object.assign(values, await ownedValues(here.system, name, user), await clientValues(here.system, name))
     if (name.endsWith(' /api/v1/modules')) values.id = `module-${Bun.randomUUIDv7()}`
     if (name.includes('/auth/audit')) values.id = Bun.randomUUIDv7()
     if (name.includes('{kid}')) {

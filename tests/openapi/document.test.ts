@@ -103,6 +103,8 @@ describe('the document of all services', () => {
 const SCHEMES: Record<Who, string[]> = {
   anyone: [''],
   bearer: ['bearer'],
+  client: ['bearer'],
+  secret: ['clientSecret'],
   user: ['bearer'],
   operator: ['bearer', 'operatorKey'],
   internal: ['internalKey'],
@@ -117,8 +119,9 @@ function audienceOf(tag: string): Audience {
 }
 
 function audienceFor(who: readonly Who[]): Audience {
-  if (who.every((caller) => caller === 'internal')) return 'services'
-  return who.every((caller) => caller === 'internal' || caller === 'operator') ? 'operators' : 'applications'
+  const others = who.filter((caller) => caller !== 'client' && caller !== 'secret')
+  if (others.every((caller) => caller === 'internal')) return 'services'
+  return others.every((caller) => caller === 'internal' || caller === 'operator') ? 'operators' : 'applications'
 }
 
 describe.each(CONTRACT)('$call', ({ call: name, who, answer, codes }) => {
@@ -233,13 +236,14 @@ describe('a request', () => {
     },
   )
 
-  test('a form is taken where RFC 7009 and RFC 7662 ask for it, and nowhere else', () => {
+  test('a form is taken where RFC 6749, RFC 7009 and RFC 7662 ask for it, and nowhere else', () => {
     const forms = withBody.filter(({ operation }) =>
       Object.hasOwn(operation.requestBody?.content ?? {}, 'application/x-www-form-urlencoded'),
     )
     expect(forms.map((operation) => operation.call)).toEqual([
       'POST /api/v1/auth/introspect',
       'POST /api/v1/auth/revoke',
+      'POST /api/v1/oauth/token',
     ])
   })
 

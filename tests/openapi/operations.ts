@@ -2,8 +2,11 @@ import type { ProblemCode } from '../../services/kit/problem.ts'
 import { may, POLICY, type Policy, successOf } from '../security/policy.ts'
 import { rowsOfAdded } from '../support/added-services.ts'
 
-/** Callers of an operation. `bearer`: the operation reads a token if one is sent, and needs none. */
-export type Who = 'anyone' | 'bearer' | 'user' | 'operator' | 'internal' | 'scraper'
+/**
+ * Callers of an operation. `bearer`: the operation reads a token if one is sent, and needs none. `client`: a client with a
+ * token of its own. `secret`: a client that authenticates in the request.
+ */
+export type Who = 'anyone' | 'bearer' | 'client' | 'secret' | 'user' | 'operator' | 'internal' | 'scraper'
 
 interface ContractOperation {
   /** The method and the path under `/api/v1`; of v0, at the root. */
@@ -23,6 +26,8 @@ const FURTHER_CREDENTIALS: Record<string, Who[]> = {
   'POST /api/v1/users': ['operator', 'bearer', 'internal'],
   'POST /user': ['operator', 'bearer', 'internal'],
   'GET /api/v1/metrics': ['scraper'],
+  'POST /api/v1/oauth/token': ['secret'],
+  'POST /api/v1/auth/introspect': ['secret'],
   'POST /api/v1/auth/passkeys/login-options': ['bearer'],
   // By the challenge of a login that waits for an enrolment.
   'POST /api/v1/auth/factors/totp': ['anyone'],
@@ -81,6 +86,12 @@ const CODES: Record<string, string> = {
   'DELETE /api/v1/admin/users/{user_id}/factors': 'user_not_found reauthentication_required',
   'POST /api/v1/auth/reauthenticate': 'invalid_credentials invalid_code rate_limited overloaded users_unavailable',
   'POST /api/v1/admin/invitations': 'reauthentication_required email_taken username_taken user_not_found',
+  'POST /api/v1/oauth/token': 'invalid_credentials',
+  'POST /api/v1/admin/clients': 'client_exists reauthentication_required',
+  'GET /api/v1/admin/clients/{client_id}': 'client_not_found',
+  'PATCH /api/v1/admin/clients/{client_id}': 'client_not_found client_exists reauthentication_required',
+  'DELETE /api/v1/admin/clients/{client_id}': 'client_not_found reauthentication_required',
+  'POST /api/v1/admin/clients/{client_id}/secret': 'client_not_found reauthentication_required',
   'POST /api/v1/admin/keys/rotate': 'reauthentication_required',
   'GET /api/v1/users/{user_id}': 'user_not_found',
   'GET /api/v1/users/by-username/{username}': 'user_not_found',
@@ -148,5 +159,6 @@ function whoMay(policy: Policy): Who[] {
   if (may(policy, 'the owner')) who.push('user')
   if (may(policy, 'the operator key')) who.push('operator')
   if (may(policy, 'the internal key')) who.push('internal')
+  if (policy.scope !== '-') who.push('client')
   return who
 }

@@ -35,6 +35,11 @@ const WEBHOOK = 'created_at description id status types url'
 const MAIL = 'created_at id kind last_error sent_at status to tries user_id'
 const FACTOR = 'created_at id kind last_used_at name'
 const FACTORS = `items[${FACTOR}] recovery_codes_left`
+const CLIENT = [
+  'backchannel_logout_uri created_at first_party grant_types id id_token_alg kind name post_logout_redirect_uris',
+  'redirect_uris require_pkce resources scopes status token_auth_method',
+].join(' ')
+const CLIENT_WITH_SECRET = `${CLIENT} client_secret`.split(' ').sort().join(' ')
 const MAILED = 'challenge_id message'
 const USER_V0 = 'email id roles'
 const TOKEN_V0 = 'accessToken refreshToken{exp token userId}'
@@ -94,9 +99,18 @@ const ANSWERS: Record<string, string> = {
   'GET /api/v1/.well-known/jwks.json': `keys[${JWK}]`,
   'GET /api/v1/.well-known/oauth-authorization-server': [
     `ch202{${SERVICE_NAMES.toSorted().join(' ')}} grant_types_supported introspection_endpoint`,
-    'introspection_endpoint_auth_methods_supported issuer jwks_uri response_types_supported revocation_endpoint',
-    'revocation_endpoint_auth_methods_supported',
+    'introspection_endpoint_auth_methods_supported introspection_endpoint_auth_signing_alg_values_supported issuer',
+    'jwks_uri response_types_supported revocation_endpoint revocation_endpoint_auth_methods_supported',
+    'scopes_supported token_endpoint token_endpoint_auth_methods_supported',
+    'token_endpoint_auth_signing_alg_values_supported',
   ].join(' '),
+  'POST /api/v1/oauth/token': 'access_token expires_in scope token_type',
+  'POST /api/v1/admin/clients': CLIENT_WITH_SECRET,
+  'GET /api/v1/admin/clients': `items[${CLIENT}]`,
+  'GET /api/v1/admin/clients/{client_id}': CLIENT,
+  'PATCH /api/v1/admin/clients/{client_id}': CLIENT,
+  'DELETE /api/v1/admin/clients/{client_id}': NOTHING,
+  'POST /api/v1/admin/clients/{client_id}/secret': CLIENT_WITH_SECRET,
   'POST /api/v1/users': USER,
   'GET /api/v1/users': page(USER),
   'GET /api/v1/users/export': `[${USER}]`,

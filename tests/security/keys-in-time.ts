@@ -83,8 +83,9 @@ interface Session {
   refresh_token: string
 }
 
-interface Key {
+export interface Key {
   kid: string
+  alg: string
   status: string
 }
 

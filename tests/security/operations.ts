@@ -5,6 +5,7 @@ import { as, awaitReadiness, call } from '../support/http.ts'
 import { enableNeededModules, ownedValues } from '../support/owned-resources.ts'
 import type { Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
+import { clientValues } from './client-values.ts'
 import { factorValues, isAboutFactors, verifyEmails } from './factor-values.ts'
 import { mailedValues } from './mailed-values.ts'
 import { type Caller, SUPPORT_PERSON } from './policy.ts'
@@ -78,7 +79,7 @@ export async function fixtureFor(
   }
   if (name.includes('{module_id}')) values.module_id = await newModule(system)
   if (name.endsWith('/modules/sync/feed')) values.module = values.module_id = await newModule(system)
-  Object.assign(values, await ownedValues(system, name, owner))
+  Object.assign(values, await ownedValues(system, name, owner), await clientValues(system, name))
   if (name.endsWith(' /api/v1/modules')) values.id = `module-${unique}`
   if (/\/(audit|email-changed|account-mail)$/.test(name)) values.id = Bun.randomUUIDv7()
   // On a busy machine a lease may have been lost for a moment.

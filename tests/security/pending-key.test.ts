@@ -38,7 +38,9 @@ describe('check 39: R6: a pending key signs two minutes after it was published',
     expect(await signsAfter(disturb)).toBe(seconds)
     expect(await here.active()).toBe(kid)
     expect((await here.published()).sort()).toEqual([kid, String(first)].sort())
-    expect(await here.activations()).toEqual([expect.objectContaining({ actor: 'auth', detail: { kid } })])
+    expect(await here.activations()).toEqual([
+      expect.objectContaining({ actor: 'auth', detail: { kid, alg: 'EdDSA' } }),
+    ])
     const { body } = await here.login(user.email)
     expect(kidOf(body.access_token)).toBe(kid)
     expect(await here.each({ ...user, ...body })).toEqual([200, 200, 200])
@@ -91,8 +93,8 @@ describe('check 39: R6: a pending key signs two minutes after it was published',
     expect(await here.active()).toBe(kid)
     expect(await here.activations()).toEqual([])
     expect((await here.rotations()).map(({ detail }) => detail)).toEqual([
-      { kid, now: true },
-      { kid, now: false },
+      { kid, alg: 'EdDSA', now: true },
+      { kid, alg: 'EdDSA', now: false },
     ])
   })
 })

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { KeyRing } from '../../services/auth/keys/ring.ts'
 import type { AuthStore } from '../../services/auth/store/index.ts'
-import { DAY, HOUR, MINUTE, SECOND, systemClock } from '../../services/kit/clock.ts'
+import { type Clock, DAY, HOUR, MINUTE, SECOND, systemClock } from '../../services/kit/clock.ts'
 import { systemRandom } from '../../services/kit/random.ts'
 import { Sealing } from '../../services/kit/tokens/sealing.ts'
 import { PASSWORD } from '../support/actors.ts'
@@ -45,8 +45,12 @@ describe('check 39: a signing key that is old', () => {
     expect(kidOf(next.access_token)).toBe(second)
     expect(await here.each({ ...user, ...next })).toEqual([200, 200, 200])
     const row = { actor: 'auth', ip: null, request_id: null, user_id: null }
-    expect(await here.rotations()).toEqual([expect.objectContaining({ ...row, detail: { kid: second, now: false } })])
-    expect(await here.activations()).toEqual([expect.objectContaining({ ...row, detail: { kid: second } })])
+    expect(await here.rotations()).toEqual([
+      expect.objectContaining({ ...row, detail: { kid: second, alg: 'EdDSA', now: false } }),
+    ])
+    expect(await here.activations()).toEqual([
+      expect.objectContaining({ ...row, detail: { kid: second, alg: 'EdDSA' } }),
+    ])
 
     for (let n = 0; n < 3; n++) await here.aWhile()
     expect(await here.active()).toBe(second)
@@ -160,11 +164,37 @@ describe('check 39: the doctor warns when the signing key is older than SIGNING_
     mkdirSync(String(env.CH202_DATA_DIR), { mode: 0o700 })
     const store = await openAuthStore({ dataDir: String(env.CH202_DATA_DIR) })
     const sealing = new Sealing([String(env.CH202_SECRET)], systemRandom)
-    await KeyRing.open(store, sealing, ago(age))
-    if (pending > 0) await (await KeyRing.open(store, sealing, ago(pending))).add()
+    const open = (clock: Clock) => KeyRing.open({ store, sealing, clock, tokenAlg: 'EdDSA' })
+    await open(ago(age))
+    if (pending > 0) await (await open(ago(pending))).add('EdDSA')
     await store.close()
     const { stdout } = await runTool(['doctor', '--only', 'keys.age', '-o', 'json'], { env })
     expect(JSON.parse(stdout).items).toEqual([expect.objectContaining({ id: 'keys.age', status })])
+  })
+
+  test('of each algorithm that clients use, and names it', async () => {
+    const env = ownSettings(folder.fresh(), { SIGNING_KEY_MAX_AGE: '2h' })
+    mkdirSync(String(env.CH202_DATA_DIR), { mode: 0o700 })
+    const store = await openAuthStore({ dataDir: String(env.CH202_DATA_DIR) })
+    const sealing = new Sealing([String(env.CH202_SECRET)], systemRandom)
+    const open = (clock: Clock) => KeyRing.open({ store, sealing, clock, tokenAlg: 'EdDSA' })
+    const young = await open(ago(HOUR))
+    const check = async () => {
+      const { stdout } = await runTool(['doctor', '--only', 'keys.age', '-o', 'json'], { env })
+      const [{ message, status, suggestion }] = JSON.parse(stdout).items
+      return [status, message, suggestion]
+    }
+    await young.addFirst('RS256')
+    expect(await check()).toEqual(['ok', expect.stringContaining('of EdDSA is 0 days old'), null])
+    await (await open(ago(3 * HOUR))).addFirst('ES256')
+    expect(await check()).toEqual([
+      'warning',
+      'The signing key of ES256 is 0 days old',
+      'ch202 keys rotate --alg ES256',
+    ])
+    await (await open(ago(MINUTE))).add('ES256')
+    expect(await check()).toEqual(['ok', expect.stringContaining('of ES256 is 0 days old; the next one'), null])
+    await store.close()
   })
 })
 
@@ -174,12 +204,19 @@ describe('check 39: the ring and the feed', () => {
     const rows: unknown[] = []
     const store = {
       signingKeys: async () => [...rows],
+      idTokenAlgs: async () => [],
       addFirstSigningKey: async (key: unknown) => rows.push(key),
       activateSigningKey: nothing,
       addSigningKey: change,
       removeSigningKey: change,
     }
-    return KeyRing.open(store as unknown as AuthStore, new Sealing(['secret'], systemRandom), systemClock)
+    const sealing = new Sealing(['secret'], systemRandom)
+    return KeyRing.open({
+      store: store as unknown as AuthStore,
+      sealing,
+      clock: systemClock,
+      tokenAlg: 'EdDSA',
+    })
   }
   const kids = (ring: KeyRing | undefined) => ring?.jwks().map(({ kid }) => kid)
 
@@ -188,8 +225,8 @@ describe('check 39: the ring and the feed', () => {
     const kidsAtPublish: unknown[] = []
     // The change is written, and a poll reads it before the writer continues.
     ring = await ringOn(async () => kidsAtPublish.push(kids(ring)))
-    const first = ring.active().kid
-    const kid = String((await ring.add())?.kid)
+    const first = ring.signing().kid
+    const kid = String((await ring.add('EdDSA'))?.kid)
     await ring.activate(kid, Number.POSITIVE_INFINITY, null)
     await ring.remove(first, null)
     expect(kidsAtPublish).toEqual([[first, kid], [kid]])
@@ -198,9 +235,9 @@ describe('check 39: the ring and the feed', () => {
   test('a change whose write fails has no effect', async () => {
     let fails = false
     const ring = await ringOn(() => (fails ? Promise.reject(new Error('the disk is full')) : Promise.resolve(1)))
-    const first = ring.active().kid
+    const first = ring.signing().kid
     fails = true
-    await expect(ring.add()).rejects.toThrow('the disk is full')
+    await expect(ring.add('EdDSA')).rejects.toThrow('the disk is full')
     await expect(ring.remove(first, null)).rejects.toThrow('the disk is full')
     expect(kids(ring)).toEqual([first])
     expect(ring.signing().kid).toBe(first)

@@ -53,7 +53,7 @@ function expectFieldErrors({ code, errors, message }: Answer['body']): void {
 }
 
 /** Matches the OAuth calls at each of their paths. Their refusals have the fields of RFC 6749 as well. */
-export const OAUTH_CALL = /^(\/api\/v1)?\/auth\/(introspect|revoke)$/
+export const OAUTH_CALL = /^(\/api\/v1)?\/(auth\/(introspect|revoke)|oauth\/token)$/
 
 /** Asserts a refusal in the form that all share: status, code, fields and headers. */
 export function expectProblem(answer: Answer, status: number, code: string): void {

@@ -13,18 +13,23 @@ export type Json = Record<string, unknown>
 export const encode = (value: Json | Buffer) =>
   (Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value))).toString('base64url')
 
-/** Signs a token with a key of Ed25519. */
+/** Signs a token by the algorithm of the key: EdDSA, ES256 or RS256. */
 export const signed = (header: Json, claims: Json, key: KeyObject) => {
   const input = `${encode(header)}.${encode(claims)}`
-  return `${input}.${encode(sign(null, Buffer.from(input), key))}`
+  const hash = key.asymmetricKeyType === 'ed25519' ? null : 'sha256'
+  return `${input}.${encode(sign(hash, Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }))}`
 }
 
-/** The key that auth signs with, read from its database and unsealed. */
-export async function signingKey(system: System): Promise<{ kid: string; x: string; key: KeyObject }> {
+/**
+ * The active key, read from the database of auth and unsealed.
+ * @param alg its algorithm, if clients use others than that of access tokens
+ */
+export async function signingKey(system: System, alg?: string): Promise<{ kid: string; x: string; key: KeyObject }> {
   const [row] = await databaseRows<{ kid: string; x: string; sealed: Uint8Array }>(
     system,
     'auth',
-    "SELECT kid, x, sealed_private_key AS sealed FROM signing_keys WHERE status = 'active'",
+    `SELECT kid, x, sealed_private_key AS sealed FROM signing_keys
+     WHERE status = 'active' ${alg === undefined ? '' : `AND alg = '${alg}'`}`,
   )
   const der = row && new Sealing([SECRET], systemRandom).open(row.sealed, signingKeyName(row.kid))
   if (!der) throw new Error('The signing key does not open')
