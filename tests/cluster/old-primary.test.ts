@@ -15,12 +15,13 @@ const ROUNDS = 40
 /** A change that has a number in the feed. */
 const KEY = {
   kid: 'next',
-  alg: 'EdDSA',
+  alg: 'EdDSA' as const,
   x: 'x',
   sealedPrivateKey: new Uint8Array([1]),
   status: 'pending' as const,
   createdAt: 1,
   goneAt: null,
+  forAccessTokens: true,
 }
 
 let pair: PostgresPair

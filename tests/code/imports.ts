@@ -48,8 +48,11 @@ function importsOf(file: string, code: string): Map<string, ImportKind> {
 const OUTGOING = 'services/kit/outgoing.ts'
 /** The client of browsers: its calls are those of a page, through whatever proxy that has. */
 const BROWSER_CLIENT = 'client/'
-/** Uses Node's own client, because Node's `fetch` has no option against proxies. */
-const NODE_CLIENT = 'guard/direct.ts'
+/**
+ * Use Node's own client: `guard/direct.ts` because Node's `fetch` has no option against proxies, the other because `fetch`
+ * would neither connect to the address that was checked nor leave a compressed answer alone.
+ */
+const NODE_CLIENTS = ['guard/direct.ts', 'services/kit/outgoing-public.ts']
 const CLIENT_PACKAGES = ['http', 'https', 'http2', 'undici'].flatMap((name) => [name, `node:${name}`])
 
 const CALLS = ['fetch', 'WebSocket', 'EventSource', 'XMLHttpRequest', 'Bun.connect', 'Bun.FetchSession']
@@ -67,7 +70,7 @@ function callsOutside(file: string, code: string): boolean {
   if (file === OUTGOING || file.startsWith(BROWSER_CLIENT)) return false
   const usesClient = [...specifiersOf(file, code).keys()].some((path) => CLIENT_PACKAGES.includes(path))
   return (
-    (usesClient && file !== NODE_CLIENT) ||
+    (usesClient && !NODE_CLIENTS.includes(file)) ||
     markCalls[loaderOf(file)].transformSync(withoutHashbang(code)).includes(CALL_MARK)
   )
 }

@@ -225,11 +225,13 @@ describe('contract 14: GET /auth/activity', () => {
 
 /** Types that users do not see: what operators and the services do among themselves, and what is about no user. */
 const HIDDEN = [
-  ...['cache.dropped', 'cache.sync_begun', 'cache.synced', 'key.rotated', 'key.activated', 'key.removed'],
+  ...['cache.dropped', 'cache.sync_begun', 'cache.synced', 'key.rotated', 'key.activated', 'key.retired'],
+  'key.removed',
   ...['webhook.created', 'webhook.deleted', 'webhook.enabled', 'webhook.disabled', 'webhook.replayed'],
   ...['module.created', 'module.updated', 'module.deleted', 'mail.retried', 'mail.test_sent', 'instance.restored'],
   ...['users.created', 'users.imported', 'users.exported', 'password.rehashed', 'user.deleted'],
   ...['session.all_revoked', 'session.ended_by_deletion'],
+  ...['client.created', 'client.updated', 'client.deleted', 'client.secret_rotated', 'client.token_revoked'],
 ]
 
 test('contract 14: users see each type of the audit, or it is one for operators', () => {

@@ -13,6 +13,7 @@ import {
 } from 'jose'
 import * as oauth from 'oauth4webapi'
 import { SECOND } from '../../services/kit/clock.ts'
+import { TOKEN_ALGS } from '../../services/kit/tokens/algorithms.ts'
 import { createUser, PASSWORD, registerUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { expectFields, expectOAuthProblem, expectProblem, FIELDS } from '../support/expectations.ts'
@@ -135,13 +136,18 @@ describe('tokens', () => {
         const base = here.system.url.auth
         expect(answer.body).toEqual({
           issuer: base,
+          token_endpoint: `${base}/oauth/token`,
           jwks_uri: `${base}/.well-known/jwks.json`,
           introspection_endpoint: `${base}/auth/introspect`,
           revocation_endpoint: `${base}/auth/revoke`,
+          token_endpoint_auth_methods_supported: expect.any(Array),
+          token_endpoint_auth_signing_alg_values_supported: [...TOKEN_ALGS, 'Ed25519'],
           introspection_endpoint_auth_methods_supported: expect.any(Array),
+          introspection_endpoint_auth_signing_alg_values_supported: [...TOKEN_ALGS, 'Ed25519'],
           revocation_endpoint_auth_methods_supported: ['none'],
           response_types_supported: [],
-          grant_types_supported: [],
+          grant_types_supported: ['client_credentials'],
+          scopes_supported: expect.any(Array),
           ch202: here.system.url,
         })
         const { tokens } = await registerUser(here.system)
@@ -310,9 +316,20 @@ describe('tokens', () => {
         ['by our key, with a number as role', 'malformed', ownKey({}, { roles: ['USER', 7] })],
         ['by our key, without a session', 'malformed', ownKey({}, { sid: undefined })],
         ['by our key, with roles as text', 'malformed', ownKey({}, { roles: 'ADMIN' })],
-        ['by our key, for another client', 'signature', ownKey({}, { client_id: 'shop' })],
-        ['by our key, for our client in capitals', 'signature', ownKey({}, { client_id: 'CH202' })],
-        ['by our key, for no client', 'signature', ownKey({}, { client_id: '' })],
+        // Only a token that a client has for itself may name another client. It has scopes, and the client as its subject.
+        ['by our key, for another client', 'malformed', ownKey({}, { client_id: 'shop' })],
+        ['by our key, for our client in capitals', 'malformed', ownKey({}, { client_id: 'CH202' })],
+        ['by our key, for no client', 'malformed', ownKey({}, { client_id: '' })],
+        [
+          'by our key, for another client, with scopes',
+          'signature',
+          ownKey({}, { client_id: 'shop', scope: 'openid' }),
+        ],
+        [
+          'by our key, for another client, its audience and scopes',
+          'signature',
+          ownKey({}, { client_id: 'shop', aud: 'shop', scope: 'openid' }),
+        ],
         ['by our key, with null as client', 'malformed', ownKey({}, { client_id: null })],
         ['by our key, with a list as client', 'malformed', ownKey({}, { client_id: ['ch202'] })],
       ]

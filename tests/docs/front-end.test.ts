@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { SCOPES } from '../../services/kit/access/scopes.ts'
 import { createUser, newEmail, PASSWORD } from '../support/actors.ts'
 import { Authenticator } from '../support/authenticator.ts'
 import { appWith, ORIGIN } from '../support/factors.ts'
+import { newMachine, tokenOf } from '../support/machines.ts'
 import { OPERATOR_KEY } from '../support/settings.ts'
 import { inProcess, type System } from '../support/system.ts'
+import { launch } from '../support/tool.ts'
 
 /** Returns the code blocks of a page whose first line is the name of a file. */
 function filesOf(page: string): Record<string, string> {
@@ -81,6 +84,36 @@ test('the verifier of the guide for services accepts an access token and refuses
   const { id, tokens } = (await answer.json()) as { id: string; tokens: { access_token: string } }
   expect(await verify(tokens.access_token)).toMatchObject({ sub: id, roles: ['USER'] })
   expect(verify(`${tokens.access_token.slice(0, -8)}AAAAAAAA`)).rejects.toThrow()
+})
+
+test('the client of the guide for services reads a user by its scope', async () => {
+  const scopes = ['users:read']
+  const { id, secret } = await newMachine(system, { scopes }, 'without a token')
+  const { userByEmail } = (await load('integrate/service.md', 'client.js', [
+    ["process.env.AUTH_URL ?? 'http://127.0.0.1:3001'", JSON.stringify(system.url.auth)],
+    ["process.env.USERS_URL ?? 'http://127.0.0.1:3002'", JSON.stringify(system.url.users)],
+    ['process.env.CLIENT_ID', JSON.stringify(id)],
+    ['process.env.CLIENT_SECRET', JSON.stringify(secret)],
+  ])) as never as {
+    userByEmail(email: string): Promise<{ id: string } | null>
+  }
+  const user = await createUser(system)
+  expect(await userByEmail(user.email)).toMatchObject({ id: user.id })
+  expect(await userByEmail(newEmail())).toBeNull()
+})
+
+test('the guide for services lists exactly the scopes, and that for the guard creates a client', async () => {
+  const page = readFileSync(join(import.meta.dir, '../../docs/integrate/service.md'), 'utf8')
+  const [, table = ''] = page.split('| Scope ')
+  const rows = [...table.matchAll(/^\| `([a-z:]+)` /gm)].map(([, scope]) => scope)
+  expect(rows).toEqual(Object.keys(SCOPES))
+
+  const guide = readFileSync(join(import.meta.dir, '../../docs/integrate/guard.md'), 'utf8')
+  const [, command = ''] = /^```sh\n(curl [\s\S]*?)^```$/m.exec(guide) ?? []
+  const at = command.replaceAll('http://127.0.0.1:3001', system.url.auth)
+  const answer = await launch(['sh', '-c', at], { env: { OPERATOR_API_KEY: OPERATOR_KEY } }).ended
+  const { client_secret, id } = JSON.parse(answer.stdout)
+  expect(await tokenOf(system, { id, secret: client_secret }, { scope: 'introspect modules:read' })).toBeString()
 })
 
 test('the second factors of the guide for front ends are added and complete logins', async () => {

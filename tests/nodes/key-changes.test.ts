@@ -1,6 +1,8 @@
-import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
+import { createClient, idTokensBy } from '../support/oauth-clients.ts'
 import { type AuthNodes, startAuthNodes } from './auth-processes.ts'
 
 // Operators who change the signing keys at two nodes at the same moment.
@@ -101,4 +103,36 @@ test.each(Object.entries(CHANGES))('%s', async (_, change) => {
     expect(
       await call(nodes.urlsOf(node).auth, 'GET /auth/me', { headers: as.bearer(tokens.access_token) }),
     ).toMatchObject({ status: 200 })
+})
+
+describe('16: clients of an algorithm that no other uses', () => {
+  const create = async (node: number, alg: string) =>
+    (await createClient({ url: nodes.urlsOf(node) }, idTokensBy(alg))).id
+  const removeClient = async (node: number, id: string) =>
+    expect((await ask(node, `DELETE /admin/clients/${id}`)).status).toBe(204)
+  const published = async (node: number) =>
+    (await ask(node, 'GET /.well-known/jwks.json')).body.keys.filter(({ alg }: { alg: string }) => alg !== 'EdDSA')
+  const activeAt = async (node: number, name: string) =>
+    (await ask(node, 'GET /admin/keys')).body.items
+      .filter(({ alg, status }: { alg: string; status: string }) => alg === name && status === 'active')
+      .map(({ kid }: Key) => kid)
+
+  test('have one key, at both nodes when the answer is sent; it retires with the last of them', async () => {
+    for (let repetition = 0; repetition < 5; repetition++) {
+      const ids = await Promise.all([create(0, 'ES256'), create(1, 'ES256')])
+      const kids = [await activeAt(0, 'ES256'), await activeAt(1, 'ES256')]
+      expect(kids[0]).toHaveLength(1)
+      expect(kids[1]).toEqual(kids[0])
+      for (const node of [0, 1]) expect((await published(node)).map(({ kid }: Key) => kid)).toContain(kids[0][0])
+      // One node deletes the last one while the other creates the next one: the key is there, old or new.
+      const [next] = await Promise.all([create(1, 'ES256'), ...ids.map((id) => removeClient(0, id))])
+      await eventually(async () => {
+        const now = [await activeAt(0, 'ES256'), await activeAt(1, 'ES256')]
+        return now[0].length === 1 && now[0][0] === now[1][0]
+      })
+      await removeClient(0, next)
+      expect(await activeAt(0, 'ES256')).toEqual([])
+      await eventually(async () => (await activeAt(1, 'ES256')).length === 0)
+    }
+  })
 })

@@ -6,6 +6,7 @@ import type { AuthStore } from '../../services/auth/store/index.ts'
 import { type Clock, DAY, HOUR, MINUTE, systemClock } from '../../services/kit/clock.ts'
 import { type LogFields, silentLog } from '../../services/kit/log.ts'
 import { systemRandom } from '../../services/kit/random.ts'
+import type { TokenAlg } from '../../services/kit/tokens/algorithms.ts'
 import { Sealing } from '../../services/kit/tokens/sealing.ts'
 import { eventually } from '../support/eventually.ts'
 import { newDatabaseConfig } from '../support/shared-postgres.ts'
@@ -27,8 +28,14 @@ let ahead = 0
 const clock: Clock = { now: () => Date.now() + ahead, monotonic: systemClock.monotonic }
 const sealing = new Sealing(['a secret of the nodes'], systemRandom)
 
-/** @param begins called right before the node adds a key */
-async function openNode(begins: (node: Node) => Promise<void> = async () => undefined): Promise<Node> {
+/**
+ * @param begins called right before the node adds a key
+ * @param tokenAlg its TOKEN_ALG: while nodes restart one by one, they do not have the same
+ */
+async function openNode(
+  begins: (node: Node) => Promise<void> = async () => undefined,
+  tokenAlg: TokenAlg = 'EdDSA',
+): Promise<Node> {
   const opened = await openAuthStore(config)
   const node = { ...(await testNode(`node ${all.length}`, opened)), opened, failures: [] as LogFields[] } as Node
   const store: AuthStore = Object.assign(Object.create(node.store), {
@@ -37,7 +44,7 @@ async function openNode(begins: (node: Node) => Promise<void> = async () => unde
       return await node.store.addSigningKey(...values)
     },
   })
-  node.ring = await KeyRing.open(store, sealing, clock)
+  node.ring = await KeyRing.open({ store, sealing, clock, tokenAlg })
   node.rotation = new KeyRotation({
     store,
     clock,
@@ -108,4 +115,34 @@ test('a key that one node published is activated by another when its lead is ove
   second.rotation.start()
   await eventually(async () => (await second.opened.signingKeys()).at(-1)?.status === 'active')
   expect(await statuses()).toEqual(['retiring', 'active'])
+})
+
+test('16: nodes that restart one by one with another TOKEN_ALG publish one key, which the last of them activates', async () => {
+  const keys = async () => (await all[0]?.opened.signingKeys())?.map(({ alg, status }) => `${alg} ${status}`).toSorted()
+  const stop = async ({ nodes, rotation }: Node) => {
+    await rotation.stop()
+    await nodes.stop()
+  }
+  const [first, second] = [await openNode(), await openNode()]
+  first.rotation.start()
+  await eventually(() => first.nodes.holds(ROTATION_LEASE))
+  await stop(second)
+  const third = await openNode(undefined, 'ES256')
+  third.rotation.start()
+  // A client is created meanwhile: this withdraws no key for access tokens.
+  await third.rotation.followClients({ actor: 'operator', ip: null, requestId: null } as never)
+  expect([await keys(), third.ring.signing().alg]).toEqual([['EdDSA active'], 'EdDSA'])
+  await stop(first)
+  await eventually(async () => (await keys())?.includes('ES256 pending'))
+  expect(third.ring.signing().alg).toBe('EdDSA')
+  await stop(third)
+  ahead = 2 * MINUTE
+  const fourth = await openNode(undefined, 'ES256')
+  expect(fourth.ring.signing().alg).toBe('EdDSA')
+  fourth.rotation.start()
+  await eventually(async () => (await keys())?.join() === 'ES256 active,EdDSA retiring')
+  await third.ring.reload()
+  const signers = [third, fourth].map(({ ring }) => ring.signing())
+  expect(signers.map(({ alg }) => alg)).toEqual(['ES256', 'ES256'])
+  expect(signers[0]?.kid).toBe(String(signers[1]?.kid))
 })

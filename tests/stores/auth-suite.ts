@@ -430,18 +430,19 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
   describe('keys', () => {
     const key = (kid: string) => ({
       kid,
-      alg: 'EdDSA',
+      alg: 'EdDSA' as const,
       x: 'x',
       sealedPrivateKey: new Uint8Array([1]),
       status: 'pending' as const,
       createdAt: NOW + counter++,
       goneAt: null,
+      forAccessTokens: true,
     })
 
     test('one key signs, earlier ones retire; each change has an entry in the feed', async () => {
-      await store.addFirstSigningKey({ ...key('earlier'), status: 'active' })
+      await store.addFirstSigningKey({ ...key('earlier'), status: 'active' }, null)
       // Another node that starts at the same time has a key of its own.
-      await store.addFirstSigningKey({ ...key('refused'), status: 'active' })
+      expect(await store.addFirstSigningKey({ ...key('refused'), status: 'active' }, event())).toBeNull()
       const first = Number(await store.addSigningKey(key('first'), null))
       const activated = await store.activateSigningKey('first', { now: NOW, goneAt: NOW }, null)
       const second = Number(await store.addSigningKey(key('second'), event()))
@@ -459,7 +460,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
     })
 
     test('at most one key is pending, and one is always active, whatever is asked for', async () => {
-      await store.addFirstSigningKey({ ...key('active'), status: 'active' })
+      await store.addFirstSigningKey({ ...key('active'), status: 'active' }, null)
       const statuses = async () => {
         const keys = (await store.signingKeys()).filter(({ status }) => status !== 'retiring')
         return keys.map(({ kid, status }) => `${kid} ${status}`)

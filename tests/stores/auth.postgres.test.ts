@@ -12,6 +12,7 @@ import { openDatabase } from '../../db/sqlite/open-database.ts'
 import type { AuthStore } from '../../services/auth/store/index.ts'
 import { newDatabaseConfig, runStatements, sharedPostgres } from '../support/shared-postgres.ts'
 import { account, authStoreSuite, event, id, NOW, rotation, session } from './auth-suite.ts'
+import { clientStoreSuite } from './clients-suite.ts'
 import { enrolledApp, enrolledPasskey, factorStoreSuite } from './factors-suite.ts'
 import { webhookStoreSuite } from './webhooks-suite.ts'
 
@@ -26,6 +27,7 @@ describe('the auth store on PostgreSQL', () => {
   authStoreSuite(open)
   describe('events and webhooks', () => webhookStoreSuite(open))
   describe('second factors', () => factorStoreSuite(open))
+  describe('clients', () => clientStoreSuite(open))
 })
 
 describe('several nodes on one PostgreSQL', () => {

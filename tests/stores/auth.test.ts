@@ -7,6 +7,7 @@ import { openAuthStore } from '../../db/auth/store.ts'
 import { ACCOUNT_SEARCH, authMigrations, EVENTS } from '../../db/sqlite/migrations/auth.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { authStoreSuite } from './auth-suite.ts'
+import { clientStoreSuite } from './clients-suite.ts'
 import { factorStoreSuite } from './factors-suite.ts'
 import { webhookStoreSuite } from './webhooks-suite.ts'
 
@@ -16,6 +17,7 @@ describe('the auth store on SQLite', () => {
   authStoreSuite(() => openAuthStore({ dataDir: join(folder, 'auth') }))
   describe('events and webhooks', () => webhookStoreSuite(() => openAuthStore({ dataDir: join(folder, 'events') })))
   describe('second factors', () => factorStoreSuite(() => openAuthStore({ dataDir: join(folder, 'factors') })))
+  describe('clients', () => clientStoreSuite(() => openAuthStore({ dataDir: join(folder, 'clients') })))
 
   test('the numbers of the feed continue after the migration for events, past deleted rows', async () => {
     const dataDir = join(folder, 'before')

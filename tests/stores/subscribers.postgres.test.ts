@@ -28,12 +28,13 @@ afterAll(async () => {
 async function addEntries(): Promise<typeof entries> {
   const key = (kid: string) => ({
     kid,
-    alg: 'EdDSA',
+    alg: 'EdDSA' as const,
     x: 'x',
     sealedPrivateKey: new Uint8Array([1]),
     status: 'pending' as const,
     createdAt: 1,
     goneAt: null,
+    forAccessTokens: true,
   })
   const [store] = stores
   const first = Number(await store?.addSigningKey(key('one'), null))

@@ -354,6 +354,14 @@ export function usersStoreSuite(open: () => Promise<UsersStore>, { merges }: { m
       expect(await replace(admin(4), fields)).toBe('last_admin')
     })
 
+    test('is kept from those who may not remove the role', async () => {
+      await add(admin(1), admin(2), userOf(3))
+      const removed = [1, 3].map((n) => store.removeUser(idOf(n), [notice('deleted')], ['ADMIN']))
+      expect(await Promise.all(removed)).toEqual(['kept', 'removed'])
+      expect(await store.userById(idOf(1))).toEqual(admin(1))
+      expect(await notices()).toEqual(['deleted'])
+    })
+
     test('cannot be removed', async () => {
       await add(admin(1), admin(2))
       expect(await remove(1)).toBe('removed')

@@ -21,7 +21,7 @@ async function builtByGo(): Promise<string[]> {
   return [program]
 }
 
-/** A running verifier, which checks one token after the other. */
+/** A running verifier, which reads a token a line, and answers each with `ok` and its subject, or with why it is refused. */
 export class Verifier {
   readonly refused: string[] = []
   checked = 0
@@ -30,12 +30,11 @@ export class Verifier {
   private queue: Promise<unknown> = Promise.resolve()
 
   constructor(
-    readonly name: ProgramName,
+    readonly name: string,
     command: string[],
-    jwks: string,
-    issuer: string,
+    env: Record<string, string> = {},
   ) {
-    this.child = Bun.spawn([...command, jwks, issuer], { stdin: 'pipe', stdout: 'pipe', stderr: 'pipe' })
+    this.child = Bun.spawn(command, { env: { ...process.env, ...env }, stdin: 'pipe', stdout: 'pipe', stderr: 'pipe' })
     this.answers = linesOf(this.child.stdout)
   }
 

@@ -63,7 +63,7 @@ class Watch {
     const jwks = `${this.system.url.auth}/.well-known/jwks.json`
     const issuer = String(decodeJwt(this.first).iss)
     for (const [name, command] of Object.entries(commands) as [ProgramName, string[]][])
-      this.verifiers.push(new Verifier(name, command, jwks, issuer))
+      this.verifiers.push(new Verifier(name, [...command, jwks, issuer]))
   }
 
   /** Checks a token, and one of the first key, which stays valid, at each of our services and each verifier. */

@@ -21,12 +21,8 @@ describe('check 39: R6: verifiers of other languages', () => {
     const kid = String(decodeProtectedHeader(first).kid)
     const { auth } = here.system.url
     await call(auth, 'POST /admin/keys/rotate', { headers: as.operator })
-    const verifier = new Verifier(
-      name,
-      await PROGRAMS[name](),
-      `${auth}/.well-known/jwks.json`,
-      String(decodeJwt(first).iss),
-    )
+    const jwks = `${auth}/.well-known/jwks.json`
+    const verifier = new Verifier(name, [...(await PROGRAMS[name]()), jwks, String(decodeJwt(first).iss)])
     try {
       expect(await verifier.check(first)).toBe(user.id)
       const [head, payload, signature] = first.split('.')
