@@ -181,6 +181,19 @@ test('S9: the page names the algorithms that each library knows', () => {
   }
 })
 
+test.each([
+  ['go', 'go/main.go'],
+  ['java', 'java/src/main/java/interop/Main.java'],
+  ['rust', 'rust/src/main.rs'],
+])('S9: the lines in %s are those of the program that `bun run interop` runs', (language, file) => {
+  const program = readFileSync(join(ROOT, 'tests/interop', file), 'utf8')
+  const lines = [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(
+    ([, text = '']) => text,
+  )
+  expect(lines.length).toBeGreaterThan(1)
+  for (const text of lines) expect(program).toContain(text.trimEnd())
+})
+
 /** Tokens of an issuer of the test, whose key the programs know, each wrong in one thing. */
 describe('S9: a token that is signed with a known key and wrong in one thing', () => {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })

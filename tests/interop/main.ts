@@ -53,6 +53,7 @@ async function casesOf(system: System, alg: TokenAlg): Promise<Case[]> {
     },
     { what: 'another type', token: by(ofAuth, { header: { typ: 'JWT' } }), isValid: false },
     { what: 'an expired token', token: by(ofAuth, { claims: { iat: past - 60, exp: past } }), isValid: false },
+    { what: 'another client', token: by(ofAuth, { claims: { client_id: Bun.randomUUIDv7() } }), isValid: false },
     { what: 'another issuer', token: by(ofAuth, { claims: { iss: 'https://evil.example' } }), isValid: false },
     // Its audience is the client: it is for Ch202 alone.
     { what: 'a client’s token', token: await tokenOfClient(system), isValid: false },

@@ -45,6 +45,9 @@ func withGolangJWT(jwksURI, issuer, audience, alg string) func(string) (string, 
 		if err != nil {
 			return "", err
 		}
+		if found.ClientID != "ch202" {
+			return "", errors.New("a token of another client")
+		}
 		return found.Subject, nil
 	}
 }
@@ -64,6 +67,10 @@ func withGoOIDC(jwksURI, issuer, audience, alg string) func(string) (string, err
 		verified, err := verifier.Verify(context.Background(), token)
 		if err != nil {
 			return "", err
+		}
+		var found claims
+		if err := verified.Claims(&found); err != nil || found.ClientID != "ch202" {
+			return "", errors.New("a token of another client")
 		}
 		return verified.Subject, nil
 	}

@@ -8,7 +8,6 @@ use std::str::FromStr;
 #[derive(serde::Deserialize)]
 struct Claims {
     sub: String,
-    #[allow(dead_code)]
     client_id: String,
 }
 
@@ -18,7 +17,8 @@ fn verify(token: &str, keys: &JwkSet, validation: &Validation) -> Option<String>
         return None;
     }
     let key = DecodingKey::from_jwk(keys.find(&header.kid?)?).ok()?;
-    Some(decode::<Claims>(token, &key, validation).ok()?.claims.sub)
+    let claims = decode::<Claims>(token, &key, validation).ok()?.claims;
+    (claims.client_id == "ch202").then_some(claims.sub)
 }
 
 fn main() {

@@ -28,8 +28,8 @@ public final class Main {
     processor.setJWSTypeVerifier(new DefaultJOSEObjectTypeVerifier<>(new JOSEObjectType("at+jwt")));
     var keys = JWKSourceBuilder.create(URI.create(jwksUri).toURL()).build();
     processor.setJWSKeySelector(new JWSVerificationKeySelector<>(JWSAlgorithm.parse(alg), keys));
-    var expected = new JWTClaimsSet.Builder().issuer(issuer).build();
-    var required = Set.of("sub", "exp", "iat", "jti", "client_id");
+    var expected = new JWTClaimsSet.Builder().issuer(issuer).claim("client_id", "ch202").build();
+    var required = Set.of("sub", "exp", "iat", "jti");
     processor.setJWTClaimsSetVerifier(new DefaultJWTClaimsVerifier<>(audience, expected, required));
     return token -> processor.process(token, null).getSubject();
   }
