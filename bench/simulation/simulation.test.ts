@@ -17,7 +17,7 @@ describe('the simulation of several nodes', () => {
       return Number(new RegExp(`^const ${name} = (\\d+)$`, 'm').exec(code)?.[1])
     }
     expect(constant('services/kit/nodes/nodes.ts', 'RENEW_EVERY')).toBe(NODE_RENEW_EVERY)
-    expect(constant('db/postgres/grouped-calls.ts', 'MOST')).toBe(GROUP)
+    expect(constant('db/postgres/engine.ts', 'MOST')).toBe(GROUP)
     expect(constant('db/postgres/engine.ts', 'LONGEST_WAIT')).toBe(LONGEST_WAIT)
   })
 
