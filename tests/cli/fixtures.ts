@@ -30,6 +30,10 @@ export const BEFORE: readonly [example: RegExp, line: string][] = [
     /\b(logout|context (use|remove))\b/,
     `printf '${PASSWORD}' | ch202 login "$AUTH_URL" --email root@example.org --password-stdin --name staging`,
   ],
+  [
+    /\bkeys rotate --alg RS256\b/,
+    'ch202 clients create an-app-of-the-tests --redirect-uri https://app.example.org/callback',
+  ],
   [/\bwebhooks (delete|enable|disable)\b/, 'ch202 webhooks create http://127.0.0.1:9/hook'],
 ]
 

@@ -210,14 +210,14 @@ describe('bad input', () => {
       expectProblemWithoutEcho(await login(good, { 'content-type': type }), 401, 'invalid_credentials')
     })
 
-    test('a form is accepted by the two documented endpoints only', async () => {
+    test('a form is accepted by the documented endpoints only', async () => {
       const form = {
         body: `token=${CANARY}`,
         headers: { ...as.operator, 'content-type': 'application/x-www-form-urlencoded' },
       }
       for (const path of ['/auth/introspect', '/auth/revoke', '/api/v1/auth/revoke'])
         expect((await call(system.url.auth, `POST ${path}`, form)).status).toBe(200)
-      for (const route of withBody.filter(({ path }) => !/introspect|revoke$/.test(path))) {
+      for (const route of withBody.filter(({ path }) => !OAUTH_CALL.test(path))) {
         const headers = { ...(await credentialsOf(route)), 'content-type': 'application/x-www-form-urlencoded' }
         expectProblemWithoutEcho(await send(route, { ...form, headers }), 415, 'unsupported_media_type')
       }
@@ -339,7 +339,8 @@ describe('bad input', () => {
     })
 
     test('that are unknown are 400 in every body, and so is a body that is not an object', async () => {
-      for (const route of withBody) {
+      // The token endpoint looks for the client first, also in the body.
+      for (const route of withBody.filter(({ path }) => !path.endsWith('/oauth/token'))) {
         const headers = { ...(await credentialsOf(route)), ...JSON_TYPE }
         const unknown = await send(route, { headers, body: `{"nickname":"${CANARY}"}` })
         expectProblemWithoutEcho(unknown, 400, 'validation_failed')
@@ -440,7 +441,8 @@ describe('bad input', () => {
   describe('credentials', () => {
     test('check 17: are checked before the body: every guarded route is 401 without them, for any body', async () => {
       expect(guarded.length).toBeGreaterThan(30)
-      for (const route of guarded) {
+      // The credentials of a client may be in the body.
+      for (const route of guarded.filter(({ path }) => !path.endsWith('/oauth/token'))) {
         const bodies: { body?: string; headers?: Record<string, string> }[] =
           route.method === 'GET'
             ? [{}]

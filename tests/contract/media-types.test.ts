@@ -105,6 +105,8 @@ describe('a content type', () => {
       const caller = (['the owner', 'the internal key', 'the operator key'] as const).find((who) => may(policy, who))
       if (!one?.operation.requestBody || one.operation.requestBody.required || !caller) continue
       if (!one.operation.requestBody.content['application/json']) continue
+      // No field is required by its schema, but a client is.
+      if (policy.call.endsWith('/oauth/token')) continue
       for (const headers of [{}, { 'content-type': 'application/json' }, { 'content-type': 'text/plain' }]) {
         const fixture = await fixtureFor(here.system, one, { admin })
         const { line } = requestOf(one, fixture, caller)
