@@ -49,6 +49,7 @@ const READS = new Set([
   'POST /api/v1/auth/passkeys/options',
   'POST /api/v1/auth/sync/password',
   'POST /api/v1/auth/validate-token',
+  'POST /api/v1/oauth/token',
   'POST /api/v1/users/announcements/send',
   'POST /api/v1/users/verify-credentials',
 ])
