@@ -19,8 +19,8 @@ export interface Reply {
   took: number
 }
 
-/** Calls of users that a login which waits for an enrolment may make as well. */
-const BODY_FIRST = /^POST \/api\/v1\/auth\/(factors\/totp(\/confirm)?|passkeys(\/options)?)$/
+/** Calls of users that a login which waits for an enrolment may make as well, and the one whose client is in the body. */
+const BODY_FIRST = /^POST \/api\/v1\/auth\/(factors\/totp(\/confirm)?|introspect|passkeys(\/options)?)$/
 
 const CREDENTIALS: ProblemCode[] = [
   'missing_token',
@@ -142,7 +142,7 @@ export class Validator {
   private ofCaller(drawn: Drawn, prepared: Prepared, reply: Reply, { may, code }: Entry): string[] {
     const { caller, kind } = drawn
     const { status, text } = reply
-    // A login that waits for a second factor is named in the body: the body is read first.
+    // A login that waits for a second factor, or a client, is named in the body: the body is read first.
     if (!may && BODY_FIRST.test(drawn.call) && status < 500 && status >= 400) return []
     if (!may) return code && CREDENTIALS.includes(code) ? [] : [`${caller} may not, and is answered ${status}: ${text}`]
     if (code !== undefined && ['invalid_api_key', 'invalid_token', 'token_expired'].includes(code))

@@ -81,10 +81,14 @@ export function tokenRoutes(context: AuthServices, guarded: ReturnType<typeof gu
       auth: ['internal', 'operator', 'client', 'scope:introspect'],
       body: introspectBody,
       response: introspection,
-      detail: operation('admin', {
-        summary: 'Introspect a token',
-        description: 'Returns the state and the claims of an access token or a refresh token (RFC 7662).',
-      }),
+      detail: operation(
+        'admin',
+        {
+          summary: 'Introspect a token',
+          description: 'Returns the state and the claims of an access token or a refresh token (RFC 7662).',
+        },
+        'invalid_credentials',
+      ),
     })
     .post(
       '/auth/revoke',
