@@ -39,7 +39,7 @@ const ID_OF_A_USER: Record<string, (owner: Owner) => [string, string][]> = {
 /** Fields with secrets: anyone who has one may use it. */
 const SECRET_FIELDS = [
   'token refresh_token refreshToken password current_password new_password password_hash',
-  'challenge_id code device_token secret credential',
+  'challenge_id code device_token secret credential client_secret client_assertion',
 ].join(' ')
 /** Fields that belong to no user. */
 const NEUTRAL = [
@@ -48,7 +48,9 @@ const NEUTRAL = [
   'page size cursor search role sort after after_id limit with_hashes on_conflict all token_type_hint type since',
   'request_id address follower epoch created_at updated_at at actor ip detail users if_version password_version',
   'sessions_from session_kept all_sessions_from tokens_from factors_from algorithm digits period url types mail_id kind to locale webhook_id webhook delivery',
-  'data events now alg new_email cause user_agent verified by_proof by',
+  'data events now alg new_email cause user_agent verified by_proof by only',
+  'client_id client_assertion_type grant_type scope resource first_party redirect_uris post_logout_redirect_uris',
+  'backchannel_logout_uri grant_types scopes resources id_token_alg token_auth_method jwks_uri require_pkce',
 ].join(' ')
 
 let system: System

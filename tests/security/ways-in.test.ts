@@ -330,12 +330,13 @@ function none(end: string): Record<State, string> {
   return { verified: end, unverified: end, disabled: end, 'without a password': end }
 }
 
-/** Calls that answer with tokens and open no session: they continue one. */
+/** Calls that answer with tokens and open no session: they continue one, or give a client a token for itself. */
 const NO_WAYS = [
   'POST /auth/refresh',
   'POST /auth/token/refresh',
   'POST /auth/refresh (v0)',
   'POST /auth/reauthenticate',
+  'POST /oauth/token',
 ]
 
 describe.each(Object.entries(INSTALLATIONS))('an installation %s', (_, { asks, isLikeUsual, roles, settings }) => {

@@ -7,7 +7,7 @@ import { movingClock } from '../support/moving-clock.ts'
 import { WHOLE } from '../support/whole.ts'
 import { WAYS as ALL_WAYS, type Person, pagesInBrowser } from './pages.ts'
 
-/** The journeys of `journeys.test.ts` show that the forms work by keyboard alone. */
+/** By keyboard alone in the soak. */
 const WAYS = WHOLE ? ALL_WAYS : ALL_WAYS.slice(0, 2)
 
 /** Milliseconds after which a person must authenticate again: more than `REAUTH_MAX_AGE`. */

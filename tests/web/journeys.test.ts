@@ -3,14 +3,15 @@ import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.
 import { invitation } from '../support/challenges.ts'
 import { byOperator } from '../support/http.ts'
 import { movingClock } from '../support/moving-clock.ts'
-import { sliced } from '../support/whole.ts'
+import { sliced, WHOLE } from '../support/whole.ts'
 import { pagesInBrowser, WAYS } from './pages.ts'
 
 const NEW_PASSWORD = 'another horse battery'
 /** Milliseconds after which a person must authenticate again: more than `REAUTH_MAX_AGE`. */
 const LATER = 11 * 60_000
 
-describe.each(WAYS)('%s, a person', (way) => {
+// By keyboard alone in the soak.
+describe.each(WHOLE ? WAYS : WAYS.slice(0, 2))('%s, a person', (way) => {
   const clock = movingClock()
   const here = pagesInBrowser({ RATE_LIMIT: 'off', EMAIL_LOGIN: 'on' }, { clock })
 
