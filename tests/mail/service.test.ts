@@ -212,6 +212,7 @@ describe('R15: the answer of the server', () => {
       const before = await here.countOf('misconfigured')
       const first = await registerUser(here.system)
       await here.requestReset(first.email)
+      await eventually(() => here.copies(first.email)[0])
       await eventually(async () => (await here.doctor()).status === 'ok')
       const sessions = server.sessions.length
       server.script = { [step]: answer }
