@@ -551,7 +551,7 @@ describe('a single fault is reported, and nothing else', () => {
     ],
   ]
   test.concurrent.each(
-    sliced(rows, 2).map(([what, damage, expected, message]) => [what, damage, expected, message ?? /./] as const),
+    sliced(rows, 4).map(([what, damage, expected, message]) => [what, damage, expected, message ?? /./] as const),
   )('%s', async (...row) => {
     const [, damage, expected, pattern] = row
     const dataDir = instance()

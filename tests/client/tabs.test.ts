@@ -8,7 +8,7 @@ import { freePort } from '../support/ports.ts'
 import { lineage, type RefreshProxy, refreshProxy } from '../support/refresh-proxy.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
-import { WHOLE } from '../support/whole.ts'
+import { sliced, WHOLE } from '../support/whole.ts'
 import {
   type App,
   busy,
@@ -119,10 +119,15 @@ test('five tabs refresh tokens that are valid for two seconds', async () => {
   })()
 })
 
-describe.each([
-  ['a browser', EVERYTHING, 5, 60],
-  ['a browser without locks and channels', NEITHER, 3, 3],
-] as const)('in %s', (_, lacking, tabCount, count) => {
+describe.each(
+  sliced(
+    [
+      ['a browser', EVERYTHING, 5, 60],
+      ['a browser without locks and channels', NEITHER, 3, 3],
+    ] as const,
+    2,
+  ),
+)('in %s', (_, lacking, tabCount, count) => {
   test(
     'tabs of which every third answer is lost stay signed in',
     withTabs(tabCount, lacking, async (pages) => {

@@ -6,7 +6,6 @@ const SLICE = [
   'challenges.test.ts',
   'factors.test.ts',
   'login.test.ts',
-  'modules.test.ts',
   'revocation.test.ts',
   'sessions.test.ts',
   'tokens.test.ts',

@@ -36,7 +36,7 @@ describe('a service killed between a change and its event', () => {
     ['before-commit:2', true],
   ]
 
-  test.concurrent.each(sliced(POINT_OF, 2))(
+  test.concurrent.each(sliced(POINT_OF, 3))(
     '%s of users: an event is sent exactly once if the change was committed, and else not at all',
     async (point, hasEvent) => {
       const system = await processes('apart', { ...ENV, FAULT: point }, { preload: POINTS })

@@ -62,6 +62,7 @@ const WHOLE = [
   'security/known-addresses',
   'security/pre-hijacking',
   'security/reset',
+  'security/scopes',
   'security/support-persons',
   'web/accessibility',
   'web/attacks/enumeration',

@@ -95,7 +95,7 @@ describe('three nodes of auth on one database', () => {
     expect(kids).toEqual(Array(NODES).fill(kids[0]))
   })
 
-  test.each(sliced(Object.entries(CAUSES), 2))('no node and no service accepts a token after %s', async (name, end) => {
+  test.each(sliced(Object.entries(CAUSES), 3))('no node and no service accepts a token after %s', async (name, end) => {
     const times: number[] = []
     const accepted: { round: number; by: string[]; output: string }[] = []
     const printed = nodes.output().length

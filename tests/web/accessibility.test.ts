@@ -89,8 +89,8 @@ const fine = ({ colorScheme, width }: (typeof SCREENS)[number]) => ({
 describe.each(['en', 'ru'] as const)('in %s', (language) => {
   const here = pagesOfAna({ LOCALE: language })
 
-  // In Russian some: its words are longer, and nothing else differs.
-  const states = language === 'en' ? STATES : sliced(STATES, 6)
+  // In Russian fewer: its words are longer, and nothing else differs.
+  const states = sliced(STATES, language === 'en' ? 2 : 6)
   test.each(states.map((state, index) => [state.name, state, index] as const))(
     '%s is accessible',
     async (_, state, index) => {
