@@ -9,7 +9,6 @@ const SLICE = [
   'revocation.test.ts',
   'sessions.test.ts',
   'tokens.test.ts',
-  'users.test.ts',
 ]
 const REFUSED_BEFORE = 'is about what is refused before any database is asked'
 const NEVER: Record<string, string> = {

@@ -9,10 +9,11 @@ import { type Answer, as, call } from '../support/http.ts'
 import { processes } from '../support/processes.ts'
 import type { Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
+import { WHOLE } from '../support/whole.ts'
 import { type Between, startProxy } from './proxy.ts'
 
 /** `LOGOUTS=1000` runs the long measurement and prints its figures. */
-const LOGOUTS = Number(process.env.LOGOUTS ?? 150)
+const LOGOUTS = Number(process.env.LOGOUTS ?? (WHOLE ? 150 : 60))
 const LONG = process.env.LOGOUTS !== undefined
 const V1 = '/api/v1'
 const CUTS = ['broken', 'silent'] as const

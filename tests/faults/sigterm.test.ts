@@ -7,6 +7,7 @@ import { newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { arrived, as, call } from '../support/http.ts'
 import { launch, ownSettings, processesWith, type Running, temporary } from '../support/tool.ts'
+import { sliced } from '../support/whole.ts'
 import { KeepAlive, type Outcome } from './keep-alive.ts'
 import { endAndRemove } from './left-behind.ts'
 
@@ -118,7 +119,7 @@ const endless = (async () => {
   return { took: performance.now() - stoppedAt, status: ended?.status, stderr: ended?.stderr }
 })()
 
-describe.each(WAYS)('%s: SIGTERM under load', (_, commands, together) => {
+describe.each(sliced(WAYS, 2))('%s: SIGTERM under load', (_, commands, together) => {
   test('loses no acknowledged write, cuts no answer, and leaves no process', async () => {
     const dataDir = folder.fresh()
     cpSync(await many, dataDir, { recursive: true })

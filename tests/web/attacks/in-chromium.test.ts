@@ -43,7 +43,7 @@ describe('pages in Chromium', () => {
     return await page.locator('.forms strong').first().textContent()
   }
 
-  test.each(['foreign', 'sibling'] as const)(
+  test.each(sliced(['foreign', 'sibling'] as const, 2))(
     'check 48: a page of a %s host signs nobody in as the attacker',
     async (host) => {
       const attacker = await registerUser(here.system)
