@@ -1,5 +1,6 @@
 import type { Caller } from '../../kit/caller.ts'
 import { HOUR, MINUTE, SECOND } from '../../kit/clock.ts'
+import { notAllowed } from '../../kit/field-errors.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Nodes } from '../../kit/nodes/nodes.ts'
 import type { Actor, AuditEvent } from '../../kit/outbox/audit.ts'
@@ -23,8 +24,6 @@ export const ROTATION_LEASE = 'rotation of keys'
  * forward and back must not create key after key.
  */
 const SHORTEST_INTERVAL = HOUR
-
-const NOT_IN_USE = { code: 'not_allowed', message: 'must be an algorithm that is in use' } as const
 
 /** Builds the audit row about a key. */
 type Row = (kid: string) => AuditEvent
@@ -89,7 +88,8 @@ export class KeyRotation {
     alg: TokenAlg = this.context.keyRing.inUse[0],
   ): Promise<StoredKey> {
     const { config, keyRing } = this.context
-    if (!keyRing.inUse.includes(alg)) throw invalidField('alg', NOT_IN_USE)
+    if (!keyRing.inUse.includes(alg))
+      throw invalidField('alg', notAllowed(`must be an algorithm in use: ${keyRing.inUse.join(', ')}`))
     const now = when === 'sign now' || config.signingKeyLead === 0
     const row = this.rows(caller, 'key.rotated', alg, { now })
     return keyRing.exclusively(() => (now ? this.signWithNext(alg, row) : this.publish(alg, row)))
