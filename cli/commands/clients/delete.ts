@@ -20,7 +20,7 @@ export function addDelete(clients: Command): void {
 async function deleteClient(tool: Tool, { confirm: confirmation }: { confirm?: string }, ref: string): Promise<void> {
   try {
     const { id, name } = await clientOf(tool, ref)
-    await confirm(`Delete the client ${name}? Its tokens are refused at once, and its users must sign in again.`, {
+    await confirm(`Delete the client ${name}? Its tokens are refused at once.`, {
       yes: tool.globals.yes,
       confirm: confirmation,
       name,
