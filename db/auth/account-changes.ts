@@ -48,7 +48,7 @@ export function accountChanges(engine: Engine, { factors, sessions }: { factors:
     } as const
     const except = endsSessions?.except ?? null
     const [batch] = yield* tx.together([
-      before && !before.deleted ? sessions.openedBefore(tx, userId, { ...ending, except }) : nothing(),
+      before && !before.deleted ? sessions.openedBefore(tx, userId, { ...ending, except }) : noSessions(),
       ...(account ? [store(tx, account, decision)] : []),
       ...(decision.voidsFactors ? [factors.removeAll(tx, userId, 0, now)] : []),
     ])
@@ -170,7 +170,7 @@ export function accountChanges(engine: Engine, { factors, sessions }: { factors:
 
 /** Finds no sessions. */
 // biome-ignore lint/correctness/useYield: it reads nothing
-function* nothing(): Body<EndingBatch> {
+function* noSessions(): Body<EndingBatch> {
   return { sessions: [], next: null, after: '' }
 }
 

@@ -5,11 +5,11 @@ import { nearest } from '../../tool/nearest.ts'
 import type { Client } from './client.ts'
 
 /** The scopes that Ch202 defines. */
-const KNOWN = [...Object.keys(SCOPES), ...Object.keys(USER_SCOPES)]
+const SCOPES_OF_CH202 = [...Object.keys(SCOPES), ...Object.keys(USER_SCOPES)]
 
 /** The scope of Ch202 that another scope resembles, so that it may be a typing error; undefined if none does. */
 export function resembledScope(scope: string): string | undefined {
-  return KNOWN.includes(scope) ? undefined : nearest(scope, KNOWN)[0]
+  return SCOPES_OF_CH202.includes(scope) ? undefined : nearest(scope, SCOPES_OF_CH202)[0]
 }
 
 /**

@@ -6,8 +6,8 @@ import { algorithmOf, importPublicKey, type PublicJwk, type TokenAlg } from '../
 import type { Client } from '../store/index.ts'
 import { namesAlgorithm } from './assertion-algorithms.ts'
 
-/** How long the keys of a client are kept, and how long at least between two requests for them. */
-const KEPT = 300 * SECOND
+/** How long the keys of a client are cached, and how long at least between two requests for them. */
+const LIFETIME = 300 * SECOND
 const COOLDOWN = 10 * SECOND
 /** Clients whose keys are kept, and keys of one of them. */
 const CLIENTS_MAX = 1000
@@ -50,11 +50,11 @@ export class ClientKeys {
     const cached = this.fetched.get(id)
     if (cached?.uri === jwksUri) {
       const now = this.clock.monotonic()
-      const key = now - cached.at < KEPT ? choose(cached, alg, kid) : undefined
+      const key = now - cached.at < LIFETIME ? choose(cached, alg, kid) : undefined
       if (key || now - cached.triedAt < COOLDOWN) return key
     }
     const fetched = await this.fetch(id, jwksUri)
-    return this.clock.monotonic() - fetched.at < KEPT ? choose(fetched, alg, kid) : undefined
+    return this.clock.monotonic() - fetched.at < LIFETIME ? choose(fetched, alg, kid) : undefined
   }
 
   /** Fetches the keys of a client. Requests that wait for the same answer share it. */
