@@ -10,6 +10,7 @@ export const USER_AGENT_MAX = 256
 export interface Caller {
   /** The user of the access token; null for a key or an anonymous caller. */
   userId: string | null
+  /** The session of the user; null for an app, which may do nothing to sessions. */
   sessionId: string | null
   roles: readonly string[]
   /** When the user last authenticated, in seconds since the epoch; 0 if the token does not say so. Null without a user. */
@@ -27,6 +28,8 @@ export interface Caller {
   internal: boolean
   /** The client whose own token the credential is, with the scopes of the token; null for everyone else. */
   client: { id: string; scopes: readonly string[] } | null
+  /** The app that has the token of the user, with the grant and the scopes that the user gave it; null for everyone else. */
+  app: { clientId: string; grantId: string; scopes: readonly string[] } | null
   /** The name in the audit: `user:<id>`, `client:<id>`, `operator`, `internal` or `anyone`. */
   actor: string
   /**

@@ -18,6 +18,8 @@ export interface PublicCallOptions {
   most: number
   /** Milliseconds for the whole call. */
   patience: number
+  /** Ends the call. */
+  signal?: AbortSignal
   /** Sends a POST. */
   body?: { type: string; text: string }
 }
@@ -130,7 +132,7 @@ async function callAt(address: string, url: URL, options: PublicCallOptions): Pr
   }
 }
 
-function open(address: string, url: URL, { body, ca }: PublicCallOptions): ClientRequest {
+function open(address: string, url: URL, { body, ca, signal }: PublicCallOptions): ClientRequest {
   const host = hostWithoutBrackets(url)
   const options = {
     host: address,
@@ -146,6 +148,7 @@ function open(address: string, url: URL, { body, ca }: PublicCallOptions): Clien
     },
     // The global agent obeys the proxy variables when NODE_USE_ENV_PROXY is set.
     agent: false,
+    ...(signal ? { signal } : {}),
   } as const
   if (url.protocol === 'http:') return httpRequest(options)
   return httpsRequest({

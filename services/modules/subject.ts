@@ -41,8 +41,9 @@ export async function subjectOf(users: UsersPeer, selection: UserSelection, part
   const { caller } = selection
   const userId = selection.userId?.toLowerCase() ?? caller.userId
   if (userId === null) return null
-  // An access token ends when the roles of its user change, so its roles are those that users would answer.
-  if (userId === caller.userId) return { userId, roles: caller.roles }
+  // An access token ends when the roles of its user change, so its roles are those that users would answer. That of an app has
+  // them only by scope.
+  if (userId === caller.userId && !caller.app) return { userId, roles: caller.roles }
   const roles = await users.roles(userId, caller.requestId)
   if (!roles) throw new Problem('user_not_found')
   return { userId, roles }

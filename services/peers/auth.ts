@@ -4,7 +4,8 @@ import type { FeedSource } from '../kit/feed/revocation-subscriber.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import { Problem } from '../kit/problem.ts'
 import { repeated } from '../kit/repeated.ts'
-import { authenticationIn, isTokenForService, scopesOf } from '../kit/tokens/access-token.ts'
+import { isTokenForService } from '../kit/tokens/access-token.ts'
+import { verdictBy } from '../kit/tokens/check.ts'
 import type { AuthPeer as AuthOfModules } from '../modules/peers.ts'
 import type { AuthPeer as AuthOfUsers } from '../users/peers.ts'
 import {
@@ -95,18 +96,7 @@ export function feedSource(link: Link): FeedSource {
       const headers = { 'cache-control': 'no-cache' }
       const result = await answerOf(auth['validate-token'].post({ token }, { headers }), 'auth_unavailable')
       if (!result.valid) return result
-      const expiresAt = Date.parse(String(result.expires_at))
-      if (!isTokenForService(token)) return { valid: false, reason: 'signature' }
-      if ('client_id' in result) return { valid: true, clientId: result.client_id, scopes: scopesOf(result), expiresAt }
-      return {
-        valid: true,
-        userId: result.user_id,
-        sessionId: result.session_id,
-        roles: result.roles,
-        expiresAt,
-        // Auth has verified the token, and its answer does not repeat these claims.
-        ...authenticationIn(token),
-      }
+      return isTokenForService(token) ? verdictBy(result, token) : { valid: false, reason: 'signature' }
     },
   }
 }

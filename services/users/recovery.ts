@@ -61,6 +61,7 @@ function toolCaller({ random }: RecordContext): Caller {
     supportRole: null,
     internal: false,
     client: null,
+    app: null,
     actor: 'cli',
     ip: null,
     userAgent: null,

@@ -142,7 +142,15 @@ test('places of a node that dies are free as soon as the others miss it', async 
 /** A refused login as the routes report it. */
 function refuse(node: Node, name: string, ip: string) {
   const noUser = { userId: null, sessionId: null, roles: [], authTime: null, amr: [] }
-  const anyone = { ...noUser, client: null, operator: false, supportRole: null, internal: false, actor: 'anyone' }
+  const anyone = {
+    ...noUser,
+    client: null,
+    app: null,
+    operator: false,
+    supportRole: null,
+    internal: false,
+    actor: 'anyone',
+  }
   const caller: Caller = { ...anyone, ip, userAgent: null, way: 'api', locale: null, requestId: name }
   const error = new Problem('rate_limited')
   return node.limits.refused.add(error, { key: 'account', userId: null, caller, now: systemClock.now() })

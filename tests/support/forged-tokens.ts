@@ -29,7 +29,7 @@ export async function signingKey(system: System, alg?: string): Promise<{ kid: s
     system,
     'auth',
     `SELECT kid, x, sealed_private_key AS sealed FROM signing_keys
-     WHERE status = 'active' ${alg === undefined ? '' : `AND alg = '${alg}'`}`,
+     WHERE status = 'active' ${alg === undefined ? 'AND for_access_tokens = 1' : `AND alg = '${alg}'`}`,
   )
   const der = row && new Sealing([SECRET], systemRandom).open(row.sealed, signingKeyName(row.kid))
   if (!der) throw new Error('The signing key does not open')

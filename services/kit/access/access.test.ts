@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { ClientAddress } from '../client-address.ts'
 import { systemClock } from '../clock.ts'
-import { type AccessOptions, accessControl } from './access.ts'
+import { type Access, type AccessOptions, accessControl, requireAccess } from './access.ts'
 import { BROWSER_HEADER, signBrowser } from './browser.ts'
 
 const AT = 1_900_000_000_000
@@ -83,5 +83,38 @@ describe('48: a call of the pages', () => {
     const request = new Request('http://localhost/api/v1/users', { headers })
     const { ip, userAgent, way } = await identify({ ...arrival(''), request }, ['internal'])
     expect([ip, userAgent, way]).toEqual([null, 'a service', 'api'])
+  })
+})
+
+describe('16: the token of an app', () => {
+  const app = { clientId: 'shop', grantId: 'a-grant', scopes: ['openid', 'modules'] }
+  const user = { userId: 'ana', roles: ['ADMIN', 'SUPPORT'], authTime: 1, amr: ['mfa'], expiresAt: AT }
+  const control = accessControl({
+    ...options,
+    supportRole: 'SUPPORT',
+    tokens: { check: (roles) => ({ valid: true, ...user, sessionId: 'a-session', ...app, roles: [roles] }) },
+  })
+  const request = (role: string) => new Request('http://localhost/', { headers: { authorization: `Bearer ${role}` } })
+  const callerWith = (role: string) => control.identify({ ...arrival(''), request: request(role) }, ['user'])
+
+  test('makes its user neither an operator nor a support person, and names no session', async () => {
+    for (const role of ['ADMIN', 'SUPPORT']) {
+      const { client, operator, sessionId, supportRole, userId, ...caller } = await callerWith(role)
+      expect([client, operator, sessionId, supportRole, userId]).toEqual([null, false, null, null, 'ana'])
+      expect(caller.app).toEqual(app)
+    }
+  })
+
+  test.each<[isAdmitted: boolean, ...access: Access[number][]]>([
+    [true, 'app:modules'],
+    [true, 'operator', 'app:email', 'app:modules'],
+    [false, 'app:email'],
+    [false, 'user', 'operator', 'support', 'internal', 'scraper', 'holder', 'client', 'scope:modules:read'],
+    [false, 'anyone', 'user'],
+  ])('admitted: %p, by %p', async (isAdmitted, ...access) => {
+    const caller = await callerWith('ADMIN')
+    const admit = () => requireAccess(caller, access)
+    if (isAdmitted) expect(admit).not.toThrow()
+    else expect(admit).toThrow(expect.objectContaining({ code: 'insufficient_scope' }))
   })
 })

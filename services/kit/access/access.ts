@@ -4,10 +4,10 @@ import type { ClientAddress } from '../client-address.ts'
 import type { Clock } from '../clock.ts'
 import { type Locale, preferredLocale } from '../locale.ts'
 import { Problem } from '../problem.ts'
-import { type TokenCheck, tokenProblem, type Verdict } from '../tokens/check.ts'
+import { type TokenCheck, tokenProblem, type ValidGrantToken, type Verdict } from '../tokens/check.ts'
 import { BROWSER_HEADER, type Browser, readBrowser } from './browser.ts'
 import { secondFactorMissing } from './recent.ts'
-import { type Scope, scopesIn } from './scopes.ts'
+import { type Scope, scopesIn, type UserScope, userScopesIn } from './scopes.ts'
 
 /**
  * The callers that a route admits; any one of those listed is enough.
@@ -22,6 +22,8 @@ import { type Scope, scopesIn } from './scopes.ts'
  * - `client`: a client that authenticates itself in the request, if it has one of the scopes that the route admits (RFC 7662,
  *   2.1).
  * - `scope:…`: a client's token with this scope. No other entry admits a client's token, except `anyone` alone.
+ * - `app:…`: the token that an app has for a user, with this scope. The caller is the user, without the rights of their roles. No
+ *   other entry admits such a token, except `anyone` alone.
  */
 export type Access = readonly (
   | 'anyone'
@@ -33,6 +35,7 @@ export type Access = readonly (
   | 'holder'
   | 'client'
   | `scope:${Scope}`
+  | `app:${UserScope}`
 )[]
 
 export interface AccessOptions {
@@ -110,6 +113,7 @@ type Identity = Omit<Caller, 'ip' | 'userAgent' | 'way' | 'locale' | 'requestId'
 const ANYONE: Identity = {
   userId: null,
   client: null,
+  app: null,
   sessionId: null,
   roles: [],
   authTime: null,
@@ -132,9 +136,15 @@ function ofClient({ id, scopes }: ClientIdentity): Identity {
   return { ...ANYONE, client: { id, scopes }, actor: `client:${id}` }
 }
 
+/** An app is its user, and never an operator or a support person: no user can give that to an app. */
+function ofApp({ amr, authTime, clientId, grantId, roles, scopes, userId }: ValidGrantToken): Identity {
+  return { ...ANYONE, userId, roles, authTime, amr, app: { clientId, grantId, scopes }, actor: `user:${userId}` }
+}
+
 /** @throws Problem when the token is not valid */
 function identityOf(verdict: Verdict, { mfa = 'optional', supportRole }: AccessOptions): Identity {
   if (!verdict.valid) throw tokenProblem(verdict.reason)
+  if (verdict.grantId !== undefined) return ofApp(verdict)
   if (verdict.clientId !== undefined) return ofClient({ id: verdict.clientId, scopes: verdict.scopes })
   const { amr, authTime, roles, sessionId, userId } = verdict
   const isAdmin = roles.includes(ADMIN)
@@ -163,6 +173,7 @@ function identityOf(verdict: Verdict, { mfa = 'optional', supportRole }: AccessO
 class IdentifiedCaller implements Caller {
   readonly userId: string | null
   readonly sessionId: string | null
+  readonly app: Caller['app']
   readonly roles: readonly string[]
   readonly authTime: number | null
   readonly amr: readonly string[]
@@ -187,6 +198,7 @@ class IdentifiedCaller implements Caller {
     this.supportRole = identity.supportRole
     this.internal = identity.internal
     this.client = identity.client
+    this.app = identity.app
     this.actor = identity.actor
     this.requestId = arrival.requestId
     this.#arrival = arrival
@@ -241,7 +253,11 @@ type CallerOptions = Pick<AccessOptions, 'clientAddress' | 'clock' | 'internalKe
 /** @throws Problem `forbidden`, or `reauthentication_required` with a second factor, when the caller may not call a route */
 export function requireAccess(caller: Caller, access: readonly string[]): void {
   if (caller.client) {
-    requireScope(caller.client, access)
+    requireScope(caller.client, scopesIn(access))
+    return
+  }
+  if (caller.app) {
+    requireApp(caller.app, access)
     return
   }
   const isAllowed =
@@ -256,8 +272,12 @@ export function requireAccess(caller: Caller, access: readonly string[]): void {
   throw new Problem('forbidden')
 }
 
-function requireScope({ scopes }: { scopes: readonly string[] }, access: readonly string[]): void {
-  const enough = scopesIn(access)
+/** Only a rule of a service in another repository admits every app (`app`): which ones get tokens for it, its operator decides. */
+function requireApp(app: { scopes: readonly string[] }, access: readonly string[]): void {
+  if (!access.includes('app')) requireScope(app, userScopesIn(access))
+}
+
+function requireScope({ scopes }: { scopes: readonly string[] }, enough: readonly string[]): void {
   if (enough.some((scope) => scopes.includes(scope))) return
   const scope = enough.length > 0 ? `, scope="${enough.join(' ')}"` : ''
   throw new Problem('insufficient_scope', { authenticate: `Bearer error="insufficient_scope"${scope}` })

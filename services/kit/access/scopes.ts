@@ -28,12 +28,27 @@ export const USER_SCOPES = {
 
 export type Scope = keyof typeof SCOPES
 
+export type UserScope = keyof typeof USER_SCOPES
+
 /** A client's token with this scope, as a caller that a route admits. */
 export type ScopeAccess = `scope:${string}`
 
-/** The scopes that a route admits. */
+/** The token that an app has for a user, with this scope, as a caller that a route admits. */
+export type AppAccess = `app:${string}`
+
+/** The scopes of clients that a route admits. */
 export function scopesIn(access: readonly string[]): string[] {
-  return access.filter((who) => who.startsWith(PREFIX)).map((who) => who.slice(PREFIX.length))
+  return after(SCOPE, access)
 }
 
-const PREFIX: ScopeAccess = 'scope:'
+/** The scopes of users that a route admits in the tokens of apps. */
+export function userScopesIn(access: readonly string[]): string[] {
+  return after(APP, access)
+}
+
+function after(prefix: string, access: readonly string[]): string[] {
+  return access.filter((who) => who.startsWith(prefix)).map((who) => who.slice(prefix.length))
+}
+
+const SCOPE: ScopeAccess = 'scope:'
+const APP: AppAccess = 'app:'

@@ -1,11 +1,13 @@
 import type { Clock } from '../clock.ts'
 import { Problem } from '../problem.ts'
 import {
+  authenticationIn,
   authenticationOf,
   type Claims,
   type Expectations,
   isForService,
   isOfClient,
+  isOfGrant,
   scopesOf,
   type TokenFault,
   type VerifiedToken,
@@ -14,12 +16,13 @@ import {
 import type { Revocations } from './revocations.ts'
 
 /** The result of checking an access token, with the claims that a caller may know. */
-export type Verdict = ValidUserToken | ValidClientToken | { valid: false; reason: TokenFault }
+export type Verdict = ValidUserToken | ValidClientToken | ValidGrantToken | { valid: false; reason: TokenFault }
 
 interface ValidUserToken {
   valid: true
   userId: string
   clientId?: undefined
+  grantId?: undefined
   sessionId: string
   roles: readonly string[]
   /** Milliseconds since the epoch. */
@@ -34,10 +37,20 @@ interface ValidUserToken {
 interface ValidClientToken {
   valid: true
   userId?: undefined
+  grantId?: undefined
   clientId: string
   scopes: readonly string[]
   /** Milliseconds since the epoch. */
   expiresAt: number
+}
+
+/** The result for a token that a client has for a user. */
+export interface ValidGrantToken extends Omit<ValidUserToken, 'clientId' | 'grantId' | 'sessionId'> {
+  clientId: string
+  grantId: string
+  /** The session in which the user signed in; undefined: the grant may outlive it. */
+  sessionId?: string | undefined
+  scopes: readonly string[]
 }
 
 /** Checks access tokens: in auth by its own state, elsewhere by the revocation feed. */
@@ -57,7 +70,7 @@ export class LocalTokenCheck implements TokenCheck {
 
   constructor(
     private readonly expected: Expectations & {
-      /** The name of this service in clients' tokens (RFC 8707). Undefined: it has none, as Ch202's own have none. */
+      /** The name of this service in the tokens of clients and grants (RFC 8707). Undefined: it has none, as Ch202's own have none. */
       resource?: string | undefined
     },
     private readonly revocations: Revocations,
@@ -110,11 +123,41 @@ const REVOKED = { valid: false, reason: 'revoked' } as const
 const FOR_ANOTHER = { valid: false, reason: 'signature' } as const
 
 /** Returns the claims of a verified token that a caller may know. */
-export function verdictOf(claims: Claims): Extract<Verdict, { valid: true }> {
+function verdictOf(claims: Claims): Extract<Verdict, { valid: true }> {
   const expiresAt = claims.exp * 1000
   if (isOfClient(claims)) return { valid: true, clientId: claims.client_id, scopes: scopesOf(claims), expiresAt }
-  const { roles, sid: sessionId, sub: userId } = claims
-  return { valid: true, userId, sessionId, roles, expiresAt, ...authenticationOf(claims) }
+  const { roles = [], sub: userId } = claims
+  const ofUser = { valid: true, userId, roles, expiresAt, ...authenticationOf(claims) } as const
+  if (!isOfGrant(claims)) return { ...ofUser, sessionId: claims.sid }
+  return { ...ofUser, sessionId: claims.sid, clientId: claims.client_id, grantId: claims.gid, scopes: scopesOf(claims) }
+}
+
+/** The answer of auth about a valid token, at `POST /auth/validate-token`. */
+export type Validity =
+  | { user_id: string; session_id: string; roles: readonly string[]; expires_at: string | Date }
+  | { client_id: string; scope: string; expires_at: string | Date }
+  | GrantValidity
+
+interface GrantValidity {
+  user_id: string
+  client_id: string
+  grant_id: string
+  session_id?: string
+  scope: string
+  roles?: readonly string[]
+  expires_at: string | Date
+}
+
+/** The same by the answer of auth about a token. Auth has verified it, and its answer does not repeat every claim. */
+export function verdictBy(validity: Validity, token: string): Extract<Verdict, { valid: true }> {
+  const expiresAt = Date.parse(String(validity.expires_at))
+  if (!('user_id' in validity))
+    return { valid: true, clientId: validity.client_id, scopes: scopesOf(validity), expiresAt }
+  const { roles = [], session_id, user_id: userId } = validity
+  const ofUser = { valid: true, userId, roles, expiresAt, ...authenticationIn(token) } as const
+  if (!('grant_id' in validity)) return { ...ofUser, sessionId: validity.session_id }
+  const { client_id: clientId, grant_id: grantId } = validity
+  return { ...ofUser, sessionId: session_id, clientId, grantId, scopes: scopesOf(validity) }
 }
 
 /** Whether an error is one of `tokenProblem`. */

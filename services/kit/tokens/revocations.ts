@@ -1,9 +1,11 @@
-import type { UserClaims } from './access-token.ts'
+import type { GrantClaims, UserClaims } from './claims.ts'
 
 /**
  * An entry of the revocation feed:
- * - `session`: revokes every access token of the session `subject`, or a client's token whose `jti` is `subject`;
- * - `user`: revokes the access tokens of the user or the client `subject` whose `ver` is below `version`;
+ * - `session`: revokes every access token of the session or the grant `subject`, or the token of a client or a grant whose
+ *   `jti` is `subject`;
+ * - `user`: revokes the access tokens of the user or the client `subject` whose `ver` is below `version`, and those of grants to
+ *   the client `subject` whose `client_ver` is;
  * - `keys`: the key ring changed; the page holds the new keys;
  * - `events`: the subscribed types of events changed; the page holds them too.
  */
@@ -15,13 +17,17 @@ export interface Revocation {
   until: number
 }
 
-/** The claims by which a token is revoked. A client's token has no `sid`. */
-type TokenIds = Pick<UserClaims, 'sub' | 'ver'> & Partial<Pick<UserClaims, 'jti' | 'sid'>>
+/** The claims by which a token is revoked. A client's token has no `sid`; only that of a grant has a `gid`. */
+type TokenIds = Pick<UserClaims, 'sub' | 'ver'> &
+  Partial<Pick<UserClaims, 'jti' | 'sid'>> &
+  (GrantIds | { gid?: undefined })
+
+type GrantIds = Pick<GrantClaims, 'gid' | 'jti' | 'client_id' | 'client_ver'>
 
 /** Above every version: revokes all tokens of a deleted user. */
 export const EVERY_VERSION = Number.MAX_SAFE_INTEGER
 
-/** Revocations of tokens that have not expired yet, in memory: two lookups a request. */
+/** Revocations of tokens that have not expired yet, in memory: two lookups a request, or five for a grant. */
 export class Revocations {
   private readonly sessions = new Map<string, number>()
   private readonly users = new Map<string, { version: number; until: number }>()
@@ -39,10 +45,19 @@ export class Revocations {
   }
 
   /** Whether a token is revoked. */
-  covers({ jti, sid = jti, sub, ver }: TokenIds): boolean {
+  covers(token: TokenIds): boolean {
+    const { jti, sid = jti, sub, ver } = token
     if (sid !== undefined && this.sessions.has(sid)) return true
-    const user = this.users.get(sub)
-    return user !== undefined && ver < user.version
+    return this.isOutdated(sub, ver) || (token.gid !== undefined && this.coversGrant(token))
+  }
+
+  private coversGrant({ client_id, client_ver, gid, jti }: GrantIds): boolean {
+    return this.sessions.has(gid) || this.sessions.has(jti) || this.isOutdated(client_id, client_ver)
+  }
+
+  private isOutdated(subject: string, version: number): boolean {
+    const current = this.users.get(subject)
+    return current !== undefined && version < current.version
   }
 
   /** Forgets revocations of tokens that have expired. @param now milliseconds since the epoch */

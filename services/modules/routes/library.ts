@@ -9,7 +9,7 @@ export function libraryRoutes(context: LibraryContext, guarded: ReturnType<typeo
   return new Elysia({ normalize: false })
     .use(guarded)
     .get('/modules', ({ query, caller }) => listModules(context, { userId: query.user_id, caller }), {
-      auth: ['user', 'operator', 'scope:modules:read'],
+      auth: ['user', 'operator', 'scope:modules:read', 'app:modules'],
       query: userQuery,
       response: moduleList,
       detail: operation(

@@ -1,5 +1,5 @@
 import type { Access } from '../../access/access.ts'
-import { type ScopeAccess, scopesIn } from '../../access/scopes.ts'
+import { type AppAccess, type ScopeAccess, scopesIn, userScopesIn } from '../../access/scopes.ts'
 
 /** The credentials of the API, as OpenAPI names them. */
 export const SECURITY_SCHEMES = {
@@ -10,7 +10,7 @@ export const SECURITY_SCHEMES = {
   scraper: { type: 'http', scheme: 'bearer', description: 'The operator key as a Bearer, as Prometheus sends it' },
 }
 
-type Kind = Exclude<Access[number], ScopeAccess>
+type Kind = Exclude<Access[number], AppAccess | ScopeAccess>
 
 const CALLERS: Record<Kind, string> = {
   anyone: 'anyone',
@@ -34,6 +34,7 @@ export function describeCallers(access: Access, module: string | undefined): str
   const callers = [
     ...access.filter(isKind).map((caller) => CALLERS[caller]),
     ...scopesIn(access).map((scope) => `clients, with a token with the scope \`${scope}\``),
+    ...userScopesIn(access).map((scope) => `apps, with a token of a user who gave them the scope \`${scope}\``),
   ]
   return `For ${callers.join('; or ')}.${needed}`
 }
@@ -46,7 +47,8 @@ function isKind(caller: Access[number]): caller is Kind {
 export function securityOf(access: Access): Record<string, string[]>[] {
   const alternatives: Record<string, string[]>[] = []
   if (access.includes('anyone')) alternatives.push({})
-  const takesToken = access.includes('user') || access.includes('operator') || scopesIn(access).length > 0
+  const takesToken =
+    access.includes('user') || access.includes('operator') || [...scopesIn(access), ...userScopesIn(access)].length > 0
   if (takesToken) alternatives.push({ bearer: [] })
   if (access.includes('operator')) alternatives.push({ operatorKey: [] })
   if (access.includes('client')) alternatives.push({ clientSecret: [] })

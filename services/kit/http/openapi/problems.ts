@@ -1,4 +1,5 @@
 import type { Access } from '../../access/access.ts'
+import { userScopesIn } from '../../access/scopes.ts'
 import { ERRORS_MAX, errorOf, FIELD_CODES, tooShort } from '../../field-errors.ts'
 import { oauthBody } from '../../messages/oauth-error.ts'
 import {
@@ -103,7 +104,8 @@ export function codesOf(
   const codes = new Set<ProblemCode>(['internal_error', 'database_unavailable', ...routeCodes])
   const isPublic = access.length === 1 && access[0] === 'anyone'
   if (!isPublic) for (const code of CREDENTIAL_CODES) codes.add(code)
-  if (access.includes('user') || access.includes('operator')) codes.add('missing_token')
+  const takesToken = access.includes('user') || access.includes('operator') || userScopesIn(access).length > 0
+  if (takesToken) codes.add('missing_token')
   if (takes.body || takes.parameters) codes.add('validation_failed')
   if (takes.body) codes.add('malformed_json').add('body_too_large').add('unsupported_media_type')
   return [...codes]
