@@ -1,17 +1,18 @@
 import type { FeedSource, RevocationPage } from '../services/kit/feed/revocation-subscriber.ts'
 import { Problem } from '../services/kit/problem.ts'
-import { authenticationIn, isTokenForService, scopesOf } from '../services/kit/tokens/access-token.ts'
+import { isTokenForService, type TokenFault } from '../services/kit/tokens/access-token.ts'
+import { type Validity as ValidityOfValid, verdictBy } from '../services/kit/tokens/check.ts'
 import type { Instance } from './instance.ts'
 import { NoAnswer } from './no-answer.ts'
 import type { Settings } from './settings.ts'
 
 /** The answer of POST /auth/validate-token. */
-type Validity =
-  | { valid: true; user_id: string; session_id: string; roles: string[]; expires_at: string }
-  | { valid: true; client_id: string; scope: string; expires_at: string }
-  | { valid: false; reason: 'malformed' | 'expired' | 'revoked' | 'signature' }
+type Validity = ({ valid: true } & ValidityOfValid) | { valid: false; reason: TokenFault }
 
-/** The two calls that a subscriber makes to auth. Auth verifies clients' tokens for every service: those for others are refused here. */
+/**
+ * The two calls that a subscriber makes to auth. Auth verifies the tokens of clients and grants for every service: those for
+ * others are refused here.
+ */
 export function feedSource(instance: Instance, { resource, url }: Pick<Settings, 'resource' | 'url'>): FeedSource {
   return {
     async poll(subscriber, after, epoch) {
@@ -22,24 +23,24 @@ export function feedSource(instance: Instance, { resource, url }: Pick<Settings,
       const validity = await instance.call<Validity>(`${url}/api/v1/auth/validate-token`, { body: { token } })
       if (validity.valid === false) return validity
       if (!isComplete(validity)) throw new Problem('auth_unavailable', { cause: new NoAnswer('It is no auth service') })
-      if (!isTokenForService(token, resource)) return { valid: false, reason: 'signature' }
-      const expiresAt = Date.parse(validity.expires_at)
-      if ('client_id' in validity)
-        return { valid: true, clientId: validity.client_id, scopes: scopesOf(validity), expiresAt }
-      const { roles, session_id: sessionId, user_id: userId } = validity
-      // Auth has verified the token, and its answer does not repeat the claims about the authentication.
-      const authentication = authenticationIn(token)
-      return { valid: true, userId, sessionId, roles, expiresAt, ...authentication }
+      return isTokenForService(token, resource) ? verdictBy(validity, token) : { valid: false, reason: 'signature' }
     },
   }
 }
 
 /** Whether the answer has every field. A token is refused if one is missing, because its user or expiry is unknown. */
 function isComplete(validity: Validity & { valid: true }): boolean {
-  const isText = (text: unknown) => typeof text === 'string' && text !== ''
-  const { expires_at, valid } = validity
-  if (valid !== true || !isText(expires_at)) return false
-  if ('client_id' in validity) return isText(validity.client_id) && typeof validity.scope === 'string'
-  const { roles, session_id, user_id } = validity
-  return [session_id, user_id].every(isText) && Array.isArray(roles) && roles.every((role) => typeof role === 'string')
+  if (validity.valid !== true || !isText(validity.expires_at)) return false
+  // The answer about an app's token has both ids. Without its grant, the app would be taken for its user.
+  const isOfClient = 'client_id' in validity
+  if (isOfClient && !(isText(validity.client_id) && typeof validity.scope === 'string')) return false
+  if (!('user_id' in validity)) return isOfClient
+  if (isOfClient && !('grant_id' in validity && isText(validity.grant_id))) return false
+  const { roles = isOfClient ? [] : undefined, session_id, user_id } = validity
+  const hasSession = isText(session_id) || (isOfClient && session_id === undefined)
+  return isText(user_id) && hasSession && Array.isArray(roles) && roles.every((role) => typeof role === 'string')
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string' && value !== ''
 }

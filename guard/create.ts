@@ -8,6 +8,7 @@ import { SECOND, systemClock } from '../services/kit/clock.ts'
 import { RevocationSubscriber } from '../services/kit/feed/revocation-subscriber.ts'
 import { addProblemHeaders, requestIdOf } from '../services/kit/messages/problem-response.ts'
 import { Problem } from '../services/kit/problem.ts'
+import type { Verdict } from '../services/kit/tokens/check.ts'
 import { feedSource } from './auth.ts'
 import { Instance } from './instance.ts'
 import { subscriberLog } from './log.ts'
@@ -17,6 +18,8 @@ import type { CheckOptions, Guard, GuardCredentials, GuardOptions } from './type
 
 /** Milliseconds that `ready` waits for the first page of each feed. */
 const FIRST_PAGE_TIMEOUT = 1000
+
+const FOR_ANOTHER = { valid: false, reason: 'signature' } as const
 
 const random = { id: () => randomUUID() }
 
@@ -48,10 +51,13 @@ export function createGuard(options: GuardOptions & GuardCredentials): Guard {
     // Auth does not wait for a subscriber that has stopped, or whose client it refuses: it may miss revocations.
     if (instance.isClosed || instance.isRefused) throw new Problem('auth_unavailable')
   }
+  /** The token of an app that names no resource is for Ch202. A service without a name must not act on it. */
+  const refuseNameless = (verdict: Verdict): Verdict =>
+    verdict.valid && verdict.grantId !== undefined && resource === undefined ? FOR_ANOTHER : verdict
   const check: RevocationSubscriber['check'] = (token) => {
     refuseWhenCutOff()
     const verdict = subscriber.check(token)
-    return verdict instanceof Promise ? verdict.finally(refuseWhenCutOff) : verdict
+    return verdict instanceof Promise ? verdict.then(refuseNameless).finally(refuseWhenCutOff) : refuseNameless(verdict)
   }
   const clientAddress = new ClientAddress(trustedProxies)
   const { identify } = accessControl({

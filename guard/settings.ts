@@ -57,6 +57,12 @@ export function settingsOf(options: GuardOptions): Settings {
   }
 }
 
+/** The tokens that clients and apps need: a scope that the rule names, the app's too, or that of any app where users are let in. */
+function accessByScope(access: readonly Who[], scope: string | undefined): readonly string[] {
+  if (scope !== undefined) return [`scope:${scope}`, `app:${scope}`]
+  return access.includes('user') ? ['app'] : []
+}
+
 /** The callers that a rule allows. @throws TypeError for an invalid rule: it would allow nobody, or everybody */
 export function accessOf({ auth, maxAge, module, scope }: RuleOptions): readonly string[] {
   const access: readonly Who[] = typeof auth === 'string' ? [auth] : (auth ?? [])
@@ -75,7 +81,7 @@ export function accessOf({ auth, maxAge, module, scope }: RuleOptions): readonly
     throw new TypeError('maxAge must be a number of seconds')
   if (maxAge !== undefined && access.includes('anyone'))
     throw new TypeError('maxAge needs a user, and auth allows anyone')
-  return scope === undefined ? access : [...access, `scope:${scope}`]
+  return [...access, ...accessByScope(access, scope)]
 }
 
 /** @throws TypeError unless there is exactly one of the two */

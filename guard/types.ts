@@ -5,7 +5,7 @@ export type { Caller }
 /**
  * A kind of caller. A rule lists one or several, and admits any of those listed.
  * - `anyone`: no credential is needed. Alone, credentials are ignored; beside others, a credential must be valid if sent.
- * - `user`: an access token.
+ * - `user`: an access token. That of an app too, if the guard has a `resource` and the token is for it.
  * - `operator`: an access token with the role ADMIN, or the operator key if the guard has it.
  * - `internal`: the internal key.
  */
@@ -17,7 +17,8 @@ export interface RuleOptions {
   auth?: Who | readonly Who[] | undefined
   /**
    * A scope, such as `orders:read`: admits the token that a client has for itself, if it has the scope. `caller.client` is
-   * the client, and `caller.userId` null. Without a scope no client is admitted.
+   * the client, and `caller.userId` null. Without a scope no client is admitted. The token that an app has for a user needs the
+   * scope too: `caller.app` is then the app, and `caller.userId` the user.
    */
   scope?: string | undefined
   /**
@@ -122,8 +123,8 @@ export interface GuardOptions {
    */
   internalKey?: string | readonly string[] | undefined
   /**
-   * The name of this service in clients' tokens (RFC 8707), as it stands in the `resources` of the clients that call it. Only
-   * tokens for it are accepted; without it, only tokens that name no resource.
+   * The name of this service in the tokens of clients and apps (RFC 8707), as it stands in the `resources` of the clients that
+   * call it. Only tokens for it are accepted; without it, only clients' own tokens that name no resource.
    */
   resource?: string | undefined
   /** The operator key, if operators may use it here. Otherwise only a token with the role ADMIN makes an operator. */

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createUser, logIn, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { atOnce } from '../support/at-once.ts'
 import { eventually } from '../support/eventually.ts'
+import { grantToken } from '../support/grant-tokens.ts'
 import { as, call } from '../support/http.ts'
 import { changeClient, type Machine, newMachine, tokenOf } from '../support/machines.ts'
 import { type Name, OPERATOR_KEY } from '../support/settings.ts'
@@ -55,6 +56,9 @@ afterAll(async () => {
 const operator = (name: Name, request: string, body?: object) =>
   call(system.url[name], request.replace(' ', ` ${V1}`), { headers: as.operator, ...(body ? { body } : {}) })
 const bearer = ({ tokens }: TestUser) => as.bearer(tokens.access_token)
+/** The token that the app `shop` has for a user. */
+const tokenOfApp = ({ tokens }: TestUser, claims: Record<string, unknown> = {}) =>
+  grantToken(system, tokens.access_token, shop, claims)
 const logOut = (user: TestUser) => call(system.url.auth, `POST ${V1}/auth/logout`, { headers: bearer(user) })
 const turn = (how: 'enable' | 'disable', { id: user_id }: TestUser) =>
   operator('modules', `POST /modules/billing/${how}`, { user_id })
@@ -94,6 +98,8 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
       ['GET /stock', as.bearer(guest.token), 403, 'insufficient_scope', OF_SCOPE],
       ['GET /stock', as.bearer(elsewhere), 401, 'invalid_token', ofToken],
       ['GET /stock', as.bearer(nowhere), 401, 'invalid_token', ofToken],
+      ['GET /orders', as.bearer(await tokenOfApp(user)), 401, 'invalid_token', ofToken],
+      ['GET /stock', as.bearer(await tokenOfApp(user, { aud: RESOURCE })), 403, 'insufficient_scope', OF_SCOPE],
       ['GET /orders', as.operator, 403, 'forbidden', ''],
       ['GET /reports', as.internal, 401, 'invalid_api_key', 'Bearer'],
       ['GET /reports', bearer(user), 403, 'forbidden', ''],
@@ -325,6 +331,25 @@ describe('a foreign service, and the instance', () => {
       await end(machine)
       expect([name, (await stock()).code]).toEqual([name, 'token_revoked'])
     }
+  })
+
+  test('16: an app acts for its user, never as an operator, until the user signs out or its client is disabled', async () => {
+    const other = await newMachine(system, { scopes: ['stock:read'] })
+    const [ana, root] = [await registerUser(system), await createUser(system, { roles: ['USER', 'ADMIN'] })]
+    const [first, second] = [
+      await tokenOfApp(ana, { aud: RESOURCE, scope: 'openid stock:read' }),
+      await grantToken(system, ana.tokens.access_token, other, { aud: RESOURCE, sid: undefined }),
+    ]
+    const ask = async (request: string, token: string) => (await at.foreign.ask(request, as.bearer(token))).body
+    for (const token of [first, second]) expect(await ask('GET /orders', token)).toEqual({ of: ana.id })
+    expect((await ask('GET /stock', first)).code).toBe(undefined)
+    const admin = await tokenOfApp(root, { aud: RESOURCE, roles: ['USER', 'ADMIN'] })
+    expect((await ask('GET /reports', admin)).code).toBe('insufficient_scope')
+    await logOut(ana)
+    expect((await ask('GET /orders', first)).code).toBe('token_revoked')
+    expect(await ask('GET /orders', second)).toEqual({ of: ana.id })
+    await changeClient(system, other.id, { status: 'disabled' })
+    expect((await ask('GET /orders', second)).code).toBe('token_revoked')
   })
 
   test('16: without a lease, auth is asked about a client, and the audience still counts', async () => {
