@@ -64,7 +64,7 @@ export function accountChanges(engine: Engine, { factors, sessions }: { factors:
     const ended = yield* sessions.endOfEach(
       tx,
       syncs.map(({ revoked }, index) => ({
-        revoked,
+        revoked: [...revoked, ...(batches[index]?.revoked ?? [])],
         sessions: batches[index]?.sessions ?? [],
         event: () => (calls[index] as SyncCall).event('session.ended_by_change'),
       })),
@@ -123,6 +123,7 @@ export function accountChanges(engine: Engine, { factors, sessions }: { factors:
       tx.run(statements.put, tombstone(userId, now)),
       tx.run(statements.removeChallenges, { userId }),
       tx.run(statements.removeDevices, { userId }),
+      tx.run(statements.removeConsents, { userId }),
       factors.removeAll(tx, userId, 0, now),
       tx.run(statements.removeMails, { userId }),
     ])

@@ -2,7 +2,7 @@ import { and, asc, desc, eq, getTableColumns, gt, inArray, ne, type SQL, sql } f
 import type { ChallengePurpose } from '../../services/auth/store/index.ts'
 import { type Builder, built } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
-import { accounts, challenges, devices, finishedMails } from '../schema/auth.ts'
+import { accounts, challenges, consents, devices, finishedMails } from '../schema/auth.ts'
 import { COUNT } from './count.ts'
 
 const userId = sql.placeholder('userId')
@@ -94,6 +94,7 @@ export const STATEMENTS = {
       ),
   ),
   removeDevices: built((db) => db.delete(devices).where(eq(devices.userId, userId))),
+  removeConsents: built((db) => db.delete(consents).where(eq(consents.userId, userId))),
   removeMails: built((db) => db.delete(finishedMails).where(eq(finishedMails.userId, userId))),
   removeChallenges: built((db) => db.delete(challenges).where(eq(challenges.userId, userId))),
   ids: built((db) =>

@@ -107,7 +107,8 @@ export function clientStore(engine: Engine, { audit, feed }: { audit: Audit; fee
         const { client, endsSecrets, endsTokens } = change(stored)
         if (yield* isTaken(tx, client)) return { outcome: 'name_taken' }
         const version = stored.version + (endsTokens ? 1 : 0)
-        const changed = { ...client, version }
+        const isDisabled = stored.status === 'active' && client.status === 'disabled'
+        const changed = { ...client, version, grantsFrom: isDisabled ? version : stored.grantsFrom }
         yield* tx.run(STATEMENTS.update, changed)
         if (endsSecrets) yield* tx.run(STATEMENTS.removeSecrets, { clientId: id })
         const ended = yield* feed.writeRevocations(tx, endsTokens ? [revocation(id, version, until)] : [])

@@ -14,6 +14,10 @@ const TABLES = [
   'signing_keys',
   'challenges',
   'devices',
+  'grants',
+  'authorization_codes',
+  'consents',
+  'client_logouts',
   'mail_requests',
   'accounts',
 ]

@@ -7,12 +7,21 @@ import type { Body, Engine, Transaction } from '../engine.ts'
 import { BATCH } from '../write-in-batches.ts'
 import { hasOneOf } from './account-roles.ts'
 import type { Audit } from './audit.ts'
+import type { ClientLogouts } from './client-logouts.ts'
 import type { Events } from './events.ts'
+import { endGrantsOfSessions } from './grant-ending.ts'
 import type { Feed } from './revocations.ts'
 import { type EndedSession, sessionEvents } from './session-events.ts'
 import { STATEMENTS as statements } from './session-statements.ts'
 
 export type SessionEnding = ReturnType<typeof sessionEnding>
+
+interface Parts {
+  audit: Audit
+  events: Events
+  feed: Feed
+  logouts: ClientLogouts
+}
 
 /** The end of all sessions of a user, in the order of their ids. */
 interface EndCallOf {
@@ -57,6 +66,8 @@ export interface EndingBatch {
   next: string | null
   /** The id after which this one continues. */
   after: string
+  /** The grants that end although their session stays. */
+  revoked?: readonly Revocation[]
 }
 
 type OpenedBefore = { version: number; except: KeptSession | null } & Ending
@@ -65,14 +76,21 @@ type OpenedBefore = { version: number; except: KeptSession | null } & Ending
  * The ways in which sessions end. The feed keeps their revocations. Many sessions end in several transactions: one for all
  * would take longer than a request may, and every other would wait for it.
  */
-export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: Audit; events: Events; feed: Feed }) {
+export function sessionEnding(engine: Engine, { audit, events, feed, logouts }: Parts) {
   const sessionEvent = sessionEvents(events)
 
-  /** Deletes the rows of ended sessions. */
+  /** Deletes the rows of ended sessions, and their grants. */
   function* remove(tx: Transaction, ended: readonly EndedSession[]): Body<void> {
     if (ended.length === 0) return
-    yield* tx.run(statements.remove, { ids: JSON.stringify(ended.map(({ session }) => session.id)) })
-    yield* sessionEvent.revoked(tx, ended)
+    yield* tx.together([
+      tx.run(statements.remove, { ids: JSON.stringify(ended.map(({ session }) => session.id)) }),
+      endGrantsOfSessions(
+        tx,
+        logouts,
+        ended.map(({ now, reason, session: { id } }) => ({ id, reason, now })),
+      ),
+      sessionEvent.revoked(tx, ended),
+    ])
   }
 
   /**
@@ -83,7 +101,9 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
     const [, , ended] = yield* tx.together([
       audit.writeEvents(
         tx,
-        changes.flatMap(({ event, sessions }) => (sessions.length > 0 ? [eventOf(event(), sessions.length)] : [])),
+        changes.flatMap(({ event, sessions }) =>
+          sessions.length > 0 ? [eventOf(event(), signInsOf(sessions).length)] : [],
+        ),
       ),
       remove(
         tx,
@@ -94,7 +114,7 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
         tx,
         changes.map(({ revoked = [], sessions }) => ({
           revocations: [...revoked, ...sessions.map(({ session }) => revocationOf(session))],
-          sessions: sessions.length,
+          sessions: signInsOf(sessions).length,
         })),
       ),
     ])
@@ -136,7 +156,9 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
     const refused = yield* refusedOwners(tx, calls, stored)
     const changes = calls.map(({ ending, event, userId }, index) => {
       const session = stored[index]
-      if (!session || refused.has(index) || (userId !== null && session.userId !== userId)) return null
+      // A grant ends as `endGrant` does it.
+      if (!session || session.ofGrant) return null
+      if (refused.has(index) || (userId !== null && session.userId !== userId)) return null
       if (liveSessions([session], ending.now).length === 0) return null
       return { sessions: [{ session, ...ending }], event: () => ({ ...event, userId: session.userId }) }
     })
@@ -182,8 +204,11 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
     const others = older.filter(({ id }) => id !== exception?.id)
     const candidates = exception?.userId === userId ? [...others, exception] : others
     const { ended, survivor } = sessionsEndedBy(candidates, { version, except })
-    if (survivor) yield* tx.run(statements.update, { ...survivor, version })
-    return { sessions: ended.map((session) => ({ session, ...ending })), next: nextOf(older), after }
+    const sessions = ended.map((session) => ({ session, ...ending }))
+    if (!survivor) return { sessions, next: nextOf(older), after }
+    yield* tx.run(statements.update, { ...survivor, version })
+    const revoked = yield* endGrantsOfSessions(tx, logouts, [{ id: survivor.id, ...ending }])
+    return { sessions, next: nextOf(older), after, revoked }
   }
 
   const endBatchOfAll = (after: string, ending: Ending, event: AuditEvent) =>
@@ -238,6 +263,11 @@ export function sessionEnding(engine: Engine, { audit, events, feed }: { audit: 
       )
     },
   } satisfies Partial<AuthStore> & Record<string, unknown>
+}
+
+/** The sessions that users see: not those of grants. */
+function signInsOf(ended: readonly EndedSession[]): EndedSession[] {
+  return ended.filter(({ session }) => !session.ofGrant)
 }
 
 /** Adds the count of ended sessions to an event. */

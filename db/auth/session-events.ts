@@ -19,10 +19,10 @@ export function sessionEvents({ isSubscribed, writeEvents }: Pick<Events, 'isSub
       })
       yield* writeEvents(tx, events)
     },
-    /** Skips sessions that had expired. */
+    /** Skips sessions that had expired, and those of grants. */
     *revoked(tx: Transaction, ended: readonly EndedSession[]): Body<void> {
       if (!isSubscribed('session.revoked')) return
-      const live = ended.filter(({ now, session }) => liveSessions([session], now).length > 0)
+      const live = ended.filter(({ now, session }) => !session.ofGrant && liveSessions([session], now).length > 0)
       const events = live.map(({ now, reason, session: { id, userId } }) => {
         const data = { session_id: id, reason } satisfies EventData['session.revoked']
         return eventOf('session.revoked', now, userId, data)

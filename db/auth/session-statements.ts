@@ -61,14 +61,11 @@ export const STATEMENTS = {
       .set({ rotatedAt: sql`${sql.placeholder('now')} - ${greatest}(0, ${sinceRotation})` })
       .where(gt(sessions.rotatedAt, sql.placeholder('since')))
   }),
-  /** Deletes a batch. Its order makes PostgreSQL read the index. */
-  forget: text({
-    sqlite: `
-      DELETE FROM sessions WHERE id IN (
-        SELECT id FROM sessions WHERE expires_at < $now ORDER BY expires_at LIMIT ${BATCH})`,
+  /** Reads a batch. Its order makes PostgreSQL read the index. */
+  expired: text<{ id: string }>({
+    sqlite: `SELECT id FROM sessions WHERE expires_at < $now ORDER BY expires_at LIMIT ${BATCH}`,
     postgres: `
-      DELETE FROM sessions WHERE id IN (
-        SELECT id FROM sessions WHERE expires_day <= CAST($now AS bigint) / ${DAY} AND expires_at < $now
-        ORDER BY expires_day LIMIT ${BATCH})`,
+      SELECT id FROM sessions WHERE expires_day <= CAST($now AS bigint) / ${DAY} AND expires_at < $now
+      ORDER BY expires_day LIMIT ${BATCH}`,
   }),
 }

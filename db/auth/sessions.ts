@@ -1,14 +1,16 @@
 import { and, desc, eq, gt, lt } from 'drizzle-orm'
 import type { AuthStore, Session } from '../../services/auth/store/index.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
-import { dynamic, type Engine } from '../engine.ts'
+import { type Body, dynamic, type Engine } from '../engine.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { sessions } from '../schema/auth.ts'
 import { writeInBatches } from '../write-in-batches.ts'
 import type { Audit } from './audit.ts'
+import type { ClientLogouts } from './client-logouts.ts'
 import { COUNT, countOf } from './count.ts'
 import type { Events } from './events.ts'
 import type { Facts } from './facts.ts'
+import { endGrantsOfSessions } from './grant-ending.ts'
 import type { Feed } from './revocations.ts'
 import { sessionEnding } from './session-ending.ts'
 import { sessionRotation } from './session-rotation.ts'
@@ -24,11 +26,12 @@ interface Parts {
   events: Events
   feed: Feed
   facts: Facts
+  logouts: ClientLogouts
 }
 
 /** Sessions and their refresh tokens. */
-export function sessionStore(engine: Engine, { audit, events, feed, facts }: Parts) {
-  const ending = sessionEnding(engine, { audit, events, feed })
+export function sessionStore(engine: Engine, { audit, events, feed, facts, logouts }: Parts) {
+  const ending = sessionEnding(engine, { audit, events, feed, logouts })
   const hasOneNode = engine.dialect === 'sqlite'
 
   return {
@@ -40,6 +43,7 @@ export function sessionStore(engine: Engine, { audit, events, feed, facts }: Par
 
     async listSessions(userId: string | null, now: number, request: PageRequest): Promise<Slice<Session>> {
       const where = and(
+        eq(sessions.ofGrant, false),
         gt(sessions.expiresAt, now),
         gt(sessions.endsAt, now),
         userId === null ? undefined : eq(sessions.userId, userId),
@@ -70,7 +74,17 @@ export function sessionStore(engine: Engine, { audit, events, feed, facts }: Par
       await engine.write((tx) => facts.writeFact(tx, 'alive_at', String(now)))
     },
     async forgetExpired(now: number) {
-      await writeInBatches(engine, (tx) => tx.run(statements.forget, { now }))
+      await writeInBatches(engine, function* (tx): Body<number> {
+        const expired = yield* tx.all(statements.expired, { now })
+        if (expired.length === 0) return 0
+        yield* tx.run(statements.remove, { ids: JSON.stringify(expired.map(({ id }) => id)) })
+        yield* endGrantsOfSessions(
+          tx,
+          logouts,
+          expired.map(({ id }) => ({ id, reason: 'expired', now })),
+        )
+        return expired.length
+      })
       await writeInBatches(engine, (tx) => feed.forgetRevocations(tx, now))
     },
   } satisfies Partial<AuthStore> & Record<string, unknown>

@@ -12,6 +12,7 @@ import { authMigrations as sqlite } from '../sqlite/migrations/auth.ts'
 import { accountStore } from './accounts.ts'
 import { auditStore } from './audit.ts'
 import { challengeStore } from './challenges.ts'
+import { clientLogoutStore } from './client-logouts.ts'
 import { clientStore } from './clients.ts'
 import { deliveryStore } from './deliveries.ts'
 import { eventStore } from './events.ts'
@@ -19,6 +20,7 @@ import { factorStore } from './factors.ts'
 import { factStore } from './facts.ts'
 import { failureStore } from './failures.ts'
 import { finishedMailStore } from './finished-mails.ts'
+import { grantStore } from './grants.ts'
 import { keyStore } from './keys.ts'
 import { mailRequestStore } from './mail-requests.ts'
 import { refusedLoginStore } from './refused-logins.ts'
@@ -48,7 +50,8 @@ async function authStore(engine: Engine, { amqp }: AuthStoreOptions): Promise<Au
   const audit = auditStore(engine)
   const feed = await feedStore(engine, facts)
   const events = await eventStore(engine, { facts, feed, amqp })
-  const sessions = sessionStore(engine, { audit, events, feed, facts })
+  const logouts = clientLogoutStore(engine, { audit })
+  const sessions = sessionStore(engine, { audit, events, feed, facts, logouts })
   const factors = factorStore(engine, { audit, events, facts })
   return {
     ...facts,
@@ -60,6 +63,8 @@ async function authStore(engine: Engine, { amqp }: AuthStoreOptions): Promise<Au
     ...keyStore(engine, { audit, feed }),
     ...challengeStore(engine, { audit, events }),
     ...clientStore(engine, { audit, feed }),
+    ...logouts,
+    ...grantStore(engine, { audit, feed, logouts }),
     ...mailRequestStore(engine),
     ...finishedMailStore(engine, audit),
     ...events,

@@ -64,6 +64,8 @@ export const sessions = sqliteTable('sessions', {
   /** When the user last authenticated in the session, and by which methods (RFC 8176). 0: when the session was opened. */
   authTime: integer('auth_time').notNull().default(0),
   amr: text('amr', { mode: 'json' }).$type<AuthMethod[]>().notNull().default(['pwd']),
+  /** Whether it is that of an offline grant, whose id it has. */
+  ofGrant: integer('of_grant', { mode: 'boolean' }).notNull().default(sql`0`),
 })
 
 /** Maps refresh tokens of v0, which do not name their session, to sessions: by SHA-256, until the session ends. */
@@ -311,6 +313,8 @@ export const clients = sqliteTable('clients', {
   status: text('status').$type<Client['status']>().notNull(),
   createdAt: integer('created_at').notNull(),
   version: integer('version').notNull(),
+  /** Grants of earlier versions have ended. */
+  grantsFrom: integer('grants_from').notNull().default(0),
 })
 
 /** The secrets of clients, by SHA-256. */
@@ -319,3 +323,71 @@ export const clientSecrets = sqliteTable('client_secrets', {
   clientId: text('client_id').notNull(),
   createdAt: integer('created_at').notNull(),
 })
+
+/** The access that users gave clients. */
+export const grants = sqliteTable('grants', {
+  id: text('id').primaryKey(),
+  userId: text('user_id').notNull(),
+  clientId: text('client_id').notNull(),
+  /** The session in which the user signed in. */
+  sessionId: text('session_id').notNull(),
+  scopes: text('scopes', { mode: 'json' }).$type<string[]>().notNull(),
+  resource: text('resource'),
+  /** Whether it outlives its session. Then `sessions` has a row with its id. */
+  offline: integer('offline', { mode: 'boolean' }).notNull(),
+  version: integer('version').notNull(),
+  clientVersion: integer('client_version').notNull(),
+  createdAt: integer('created_at').notNull(),
+  lastUsedAt: integer('last_used_at').notNull(),
+  accessUntil: integer('access_until').notNull(),
+  endsAt: integer('ends_at').notNull(),
+})
+
+/** Authorization codes, by SHA-256. They stay for a time, so that a second use is recognized. */
+export const authorizationCodes = sqliteTable('authorization_codes', {
+  hash: blob('hash', { mode: 'buffer' }).primaryKey(),
+  clientId: text('client_id').notNull(),
+  userId: text('user_id').notNull(),
+  sessionId: text('session_id').notNull(),
+  redirectUri: text('redirect_uri').notNull(),
+  scopes: text('scopes', { mode: 'json' }).$type<string[]>().notNull(),
+  resource: text('resource'),
+  nonce: text('nonce'),
+  codeChallenge: text('code_challenge'),
+  createdAt: integer('created_at').notNull(),
+  expiresAt: integer('expires_at').notNull(),
+  version: integer('version').notNull(),
+  authTime: integer('auth_time').notNull(),
+  amr: text('amr', { mode: 'json' }).$type<AuthMethod[]>().notNull(),
+  usedAt: integer('used_at'),
+  grantId: text('grant_id'),
+})
+
+/** The scopes that users have allowed clients. */
+export const consents = sqliteTable(
+  'consents',
+  {
+    userId: text('user_id').notNull(),
+    clientId: text('client_id').notNull(),
+    scopes: text('scopes', { mode: 'json' }).$type<string[]>().notNull(),
+    givenAt: integer('given_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.userId, table.clientId] })],
+)
+
+/** Clients that are still to be told of the end of a session. */
+export const clientLogouts = sqliteTable(
+  'client_logouts',
+  {
+    id: text('id').primaryKey(),
+    clientId: text('client_id').notNull(),
+    userId: text('user_id').notNull(),
+    sessionId: text('session_id').notNull(),
+    reason: text('reason').notNull(),
+    at: integer('at').notNull(),
+    tries: integer('tries').notNull(),
+    nextAt: integer('next_at').notNull(),
+    lastError: text('last_error'),
+  },
+  (table) => [unique().on(table.clientId, table.sessionId)],
+)

@@ -66,6 +66,7 @@ export function session(userId: string, changes: Partial<Session> = {}): Session
     userAgent: null,
     authTime: NOW,
     amr: ['pwd'],
+    ofGrant: false,
     ...changes,
   }
 }

@@ -14,6 +14,7 @@ import { newDatabaseConfig, runStatements, sharedPostgres } from '../support/sha
 import { account, authStoreSuite, event, id, NOW, rotation, session } from './auth-suite.ts'
 import { clientStoreSuite } from './clients-suite.ts'
 import { enrolledApp, enrolledPasskey, factorStoreSuite } from './factors-suite.ts'
+import { grantStoreSuite } from './grants-suite.ts'
 import { webhookStoreSuite } from './webhooks-suite.ts'
 
 setDefaultTimeout(60_000)
@@ -28,6 +29,7 @@ describe('the auth store on PostgreSQL', () => {
   describe('events and webhooks', () => webhookStoreSuite(open))
   describe('second factors', () => factorStoreSuite(open))
   describe('clients', () => clientStoreSuite(open))
+  describe('grants', () => grantStoreSuite(open))
 })
 
 describe('several nodes on one PostgreSQL', () => {

@@ -3,12 +3,16 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { resetAfterRestore } from '../../db/auth/restored.ts'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { ACCOUNT_SEARCH, authMigrations, EVENTS } from '../../db/sqlite/migrations/auth.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
-import { authStoreSuite } from './auth-suite.ts'
+import { BATCH } from '../../db/write-in-batches.ts'
+import { EVERY_VERSION } from '../../services/kit/tokens/revocations.ts'
+import { authStoreSuite, event, NOW } from './auth-suite.ts'
 import { clientStoreSuite } from './clients-suite.ts'
 import { factorStoreSuite } from './factors-suite.ts'
+import { addedCode, codeUse, grantStoreSuite, signedIn } from './grants-suite.ts'
 import { webhookStoreSuite } from './webhooks-suite.ts'
 
 describe('the auth store on SQLite', () => {
@@ -18,6 +22,60 @@ describe('the auth store on SQLite', () => {
   describe('events and webhooks', () => webhookStoreSuite(() => openAuthStore({ dataDir: join(folder, 'events') })))
   describe('second factors', () => factorStoreSuite(() => openAuthStore({ dataDir: join(folder, 'factors') })))
   describe('clients', () => clientStoreSuite(() => openAuthStore({ dataDir: join(folder, 'clients') })))
+  describe('grants', () => grantStoreSuite(() => openAuthStore({ dataDir: join(folder, 'grants') })))
+
+  test('more grants of a client than a batch are removed', async () => {
+    const dataDir = join(folder, 'many-grants')
+    const store = await openAuthStore({ dataDir })
+    const signIn = await signedIn(store)
+    const raw = new Database(join(dataDir, 'auth.sqlite'))
+    const { client, session } = signIn
+    raw
+      .query(`WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n <= ${2 * BATCH})
+        INSERT INTO grants SELECT 'grant ' || n, ?, ?, ?, '[]', NULL, 1, 1, n % 2 + 1, 0, 0, 0, 1 FROM numbers`)
+      .run(session.userId, client.id, session.id)
+    const count = () => raw.query<{ count: number }, []>('SELECT count(*) AS count FROM grants').get()?.count
+    expect(count()).toBe(2 * BATCH + 1)
+    await store.removeGrantsOf(client.id, 2)
+    expect(count()).toBe(BATCH + 1)
+    await store.removeGrantsOf(client.id, EVERY_VERSION)
+    expect(count()).toBe(0)
+    raw.close()
+    await store.close()
+  })
+
+  test('a restore revives no code, no grant and no consent', async () => {
+    const dataDir = join(folder, 'restored')
+    const store = await openAuthStore({ dataDir })
+    const signIn = await signedIn(store)
+    const { client, session } = signIn
+    const consent = { userId: session.userId, clientId: client.id, scopes: ['openid'], givenAt: NOW }
+    await store.giveConsent(consent, event())
+    const [used, pending] = [
+      await addedCode(store, signIn, ['offline_access']),
+      await addedCode(store, signIn, ['openid']),
+    ]
+    await store.useCode(codeUse(used))
+    const [account, [grant]] = [await store.accountById(session.userId), await store.grantsOf(session.userId, NOW)]
+    await store.close()
+    const engine = openDatabase(join(dataDir, 'auth.sqlite'), 'auth', authMigrations)
+    await resetAfterRestore(engine, account ? [account] : [], event())
+    await engine.close()
+    const after = await openAuthStore({ dataDir })
+    expect((await after.client(client.id))?.id).toBe(client.id)
+    expect((await after.accountById(session.userId))?.email).toBe(account?.email)
+    expect([await after.code(pending), await after.code(used), await after.grant(grant?.id ?? '')]).toEqual([
+      null,
+      null,
+      null,
+    ])
+    expect([await after.sessionById(grant?.id ?? ''), await after.consent(session.userId, client.id)]).toEqual([
+      null,
+      [],
+    ])
+    expect(await after.clientLogoutsDue(NOW)).toEqual([])
+    await after.close()
+  })
 
   test('the numbers of the feed continue after the migration for events, past deleted rows', async () => {
     const dataDir = join(folder, 'before')

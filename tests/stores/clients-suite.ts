@@ -7,6 +7,32 @@ import { event, id, NOW } from './auth-suite.ts'
 const UNTIL = NOW + HOUR
 const MOST = 1000
 
+/** A client, with values of every kind. */
+export function clientOf(changes: Partial<Client> = {}): Client {
+  const clientId = id()
+  return {
+    id: clientId,
+    name: `Client ${clientId}`,
+    kind: 'confidential',
+    firstParty: true,
+    redirectUris: ['https://shop.example.org/', 'https://shop.example.org/ä'],
+    postLogoutRedirectUris: [],
+    backchannelLogoutUri: null,
+    grantTypes: ['authorization_code', 'client_credentials'],
+    scopes: ['openid', 'users:read'],
+    resources: ['https://orders.example.org'],
+    idTokenAlg: 'ES256',
+    tokenAuthMethod: 'private_key_jwt',
+    jwksUri: 'https://shop.example.org/jwks.json',
+    requirePkce: false,
+    status: 'active',
+    createdAt: NOW,
+    version: 1,
+    grantsFrom: 0,
+    ...changes,
+  }
+}
+
 /**
  * The tests of clients that every auth store must pass.
  * @param open opens an empty store, which the suite closes
@@ -18,29 +44,6 @@ export function clientStoreSuite(open: () => Promise<AuthStore>): void {
   })
   afterAll(() => store.close())
 
-  const clientOf = (changes: Partial<Client> = {}): Client => {
-    const clientId = id()
-    return {
-      id: clientId,
-      name: `Client ${clientId}`,
-      kind: 'confidential',
-      firstParty: true,
-      redirectUris: ['https://shop.example.org/', 'https://shop.example.org/ä'],
-      postLogoutRedirectUris: [],
-      backchannelLogoutUri: null,
-      grantTypes: ['authorization_code', 'client_credentials'],
-      scopes: ['openid', 'users:read'],
-      resources: ['https://orders.example.org'],
-      idTokenAlg: 'ES256',
-      tokenAuthMethod: 'private_key_jwt',
-      jwksUri: 'https://shop.example.org/jwks.json',
-      requirePkce: false,
-      status: 'active',
-      createdAt: NOW,
-      version: 1,
-      ...changes,
-    }
-  }
   const hash = (fill: number) => new Uint8Array(32).fill(fill)
   const add = async (changes: Partial<Client> = {}, secret: Uint8Array | null = null) => {
     const client = clientOf(changes)
@@ -94,10 +97,10 @@ export function clientStoreSuite(open: () => Promise<AuthStore>): void {
       await revocationsOf(async () => {
         const ends = { client: disabled, endsTokens: true, endsSecrets: false }
         const change = await store.changeClient(client.id, () => ends, UNTIL, event())
-        expect(change).toMatchObject({ outcome: 'changed', client: { ...disabled, version: 2 } })
+        expect(change).toMatchObject({ outcome: 'changed', client: { ...disabled, version: 2, grantsFrom: 2 } })
       }),
     ).toEqual([{ kind: 'user', subject: client.id, version: 2, until: UNTIL }])
-    expect(await store.client(client.id)).toEqual({ ...disabled, version: 2 })
+    expect(await store.client(client.id)).toEqual({ ...disabled, version: 2, grantsFrom: 2 })
     expect(await secretsOf(client.id)).toEqual([7])
   })
 

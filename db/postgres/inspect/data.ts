@@ -8,7 +8,14 @@ import {
   parseHead,
 } from '../../schema/audit-chain.ts'
 import type { DatabaseFile } from '../../sqlite/database-file.ts'
-import type { ClientAddress, Drift, InspectedKey, MailTrouble, WaitingNotices } from '../../sqlite/inspect/index.ts'
+import type {
+  ClientAddress,
+  Drift,
+  FailingLogouts,
+  InspectedKey,
+  MailTrouble,
+  WaitingNotices,
+} from '../../sqlite/inspect/index.ts'
 import { type Executor, inspecting } from './server.ts'
 
 const PAGE = 1000
@@ -98,6 +105,21 @@ export class InspectedSchema {
        ORDER BY 1, 2`,
     )
     return rows.map(({ address, client }) => ({ client: String(client), address: String(address) }))
+  }
+
+  /** The clients that do not acknowledge the end of sessions, as for a file. */
+  async failingLogouts(before: number): Promise<FailingLogouts[]> {
+    const rows = await this.rows(
+      `SELECT name AS client, count(*) AS waiting, max(last_error) AS reason
+       FROM auth.client_logouts JOIN auth.clients ON clients.id = client_id
+       WHERE clients.status = 'active' AND at < $1 AND last_error IS NOT NULL GROUP BY clients.id, name ORDER BY name`,
+      [before],
+    )
+    return rows.map(({ client, reason, waiting }) => ({
+      client: String(client),
+      waiting: Number(waiting),
+      reason: String(reason),
+    }))
   }
 
   /** The signing keys, the newest first. */

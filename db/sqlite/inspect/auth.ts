@@ -1,6 +1,6 @@
 import type { ChainReport } from '../../schema/audit-chain.ts'
 import { examineChain } from '../audit-chain.ts'
-import { AUDIT_CHAIN, CLIENTS, EVENTS, FACTORS, MAILS } from '../migrations/auth.ts'
+import { AUDIT_CHAIN, CLIENTS, EVENTS, FACTORS, GRANTS, MAILS } from '../migrations/auth.ts'
 import type { InspectedDatabase } from './database.ts'
 
 /** The issuer of the tokens; undefined before the first start of auth. */
@@ -44,6 +44,26 @@ export function clientAddressesIn(database: InspectedDatabase): ClientAddress[] 
        ORDER BY 1, 2`,
     )
     .all()
+}
+
+/** An active OAuth client that is not told of ended sessions. */
+export interface FailingLogouts {
+  client: string
+  waiting: number
+  /** Why an attempt failed. */
+  reason: string
+}
+
+/** The clients that do not acknowledge the end of sessions, by name: those with a failed notice of a session that ended before a time. */
+export function failingLogouts(database: InspectedDatabase, before: number): FailingLogouts[] {
+  if (isPending(database, GRANTS)) return []
+  return database.raw
+    .query<FailingLogouts, [number]>(
+      `SELECT name AS client, count(*) AS waiting, max(last_error) AS reason
+       FROM client_logouts JOIN clients ON clients.id = client_id
+       WHERE clients.status = 'active' AND at < ? AND last_error IS NOT NULL GROUP BY clients.id, name ORDER BY name`,
+    )
+    .all(before)
 }
 
 export interface InspectedKey {

@@ -9,6 +9,7 @@ import eventsInStatements from './auth/0008_events_in_statements.sql' with { typ
 import challenges from './auth/0009_challenges.sql' with { type: 'text' }
 import factors from './auth/0010_factors.sql' with { type: 'text' }
 import clients from './auth/0011_clients.sql' with { type: 'text' }
+import grants from './auth/0012_grants.sql' with { type: 'text' }
 import { chainAudit } from './chain-audit.ts'
 import { foldAccounts } from './fold-rows.ts'
 import type { Migration } from './migration.ts'
@@ -18,6 +19,7 @@ export const EVENTS = '0004_events'
 export const MAILS = '0005_mails'
 export const FACTORS = '0010_factors'
 export const CLIENTS = '0011_clients'
+export const GRANTS = '0012_grants'
 export const ACCOUNT_SEARCH = '0006_account_search'
 
 /** The migrations, in the order in which they are applied. They are part of the compiled tool. */
@@ -33,4 +35,5 @@ export const authMigrations: readonly Migration[] = [
   { name: '0009_challenges', sql: challenges },
   { name: '0010_factors', sql: factors },
   { name: CLIENTS, sql: clients },
+  { name: GRANTS, sql: grants },
 ]

@@ -34,6 +34,8 @@ export interface Client extends ClientSettings {
   createdAt: number
   /** The version of its rights. When they shrink, tokens of older versions end. */
   version: number
+  /** Grants of earlier versions have ended: the client was disabled since. */
+  grantsFrom: number
 }
 
 /** The result of a change of a client. */

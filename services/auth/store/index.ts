@@ -3,11 +3,13 @@ import type { NodeStore } from '../../kit/nodes/nodes.ts'
 import type { AccountStore } from './accounts.ts'
 import type { AuditStore } from './audit.ts'
 import type { ChallengeStore, DeviceStore } from './challenges.ts'
+import type { ClientLogoutStore } from './client-logouts.ts'
 import type { ClientStore } from './clients.ts'
 import type { DeliveryStore } from './deliveries.ts'
 import type { EventStore } from './events.ts'
 import type { FactorStore } from './factors.ts'
 import type { FactStore } from './facts.ts'
+import type { GrantStore } from './grants.ts'
 import type { KeyStore } from './keys.ts'
 import type { LoginLimitStore } from './login-limits.ts'
 import type { MailListStore, MailStore } from './mails.ts'
@@ -32,6 +34,7 @@ export type {
   MailedPurpose,
   WaitingLogin,
 } from './challenges.ts'
+export type { ClientLogout, ClientLogoutStore, DueLogout } from './client-logouts.ts'
 export type {
   Client,
   ClientChange,
@@ -62,6 +65,15 @@ export type {
   UsedChallenge,
 } from './factors.ts'
 export type { FactStore } from './facts.ts'
+export type {
+  AuthorizationCode,
+  CodeResult,
+  CodeUse,
+  Grant,
+  GrantEnding,
+  GrantStore,
+  ListedGrant,
+} from './grants.ts'
 export type { KeyStore, StoredKey } from './keys.ts'
 export type { LoginFailures, LoginLimitStore, RefusedBy, RefusedLogin, RefusedPosition } from './login-limits.ts'
 export type {
@@ -83,18 +95,20 @@ export type { Webhook, WebhookStatusChange, WebhookStore } from './webhooks.ts'
 /**
  * Everything that the auth service stores, one interface per subject; functions take only the parts they use. Each method
  * is one transaction; a method that takes an audit event writes its row in that transaction. All of them are asynchronous,
- * except `epoch`, `subscribedTypes`, `trustSubscribedTypes`, `onDeliveries` and `isShared`, which work in memory.
+ * except `epoch`, `subscribedTypes`, `trustSubscribedTypes`, `onClientLogouts`, `onDeliveries` and `isShared`, which work in memory.
  */
 export interface AuthStore
   extends AccountStore,
     AuditStore,
     ChallengeStore,
+    ClientLogoutStore,
     ClientStore,
     DeliveryStore,
     DeviceStore,
     EventStore,
     FactorStore,
     FactStore,
+    GrantStore,
     KeyStore,
     LimitStore,
     LoginLimitStore,

@@ -32,6 +32,8 @@ export interface Session {
   authTime: number
   /** How the user authenticated. */
   amr: AuthMethod[]
+  /** Whether it is that of an offline grant, whose id it has: an app refreshes it, and users do not see it. */
+  ofGrant: boolean
 }
 
 /** The reason, as published in events, for which sessions end before they expire, and the time. */
