@@ -2,6 +2,7 @@ import { Elysia } from 'elysia'
 import type { guard } from '../kit/http/guard.ts'
 import { auditRoutes } from './routes/audit.ts'
 import type { AuthServices } from './routes/auth-services.ts'
+import { authorizationRoutes } from './routes/authorizations.ts'
 import { challengeRoutes } from './routes/challenges.ts'
 import { clientRoutes } from './routes/clients.ts'
 import { discoveryRoutes } from './routes/discovery.ts'
@@ -49,6 +50,7 @@ export function authRoutes(context: AuthServices, guarded: ReturnType<typeof gua
     .use(webhookRoutes(context, guarded))
     .use(clientRoutes(context, guarded))
     .use(oauthRoutes(context, guarded))
+    .use(authorizationRoutes(context, guarded))
 }
 
 /** The type of the API, for typed clients (Eden). */

@@ -26,6 +26,7 @@ import { Notices } from './mail/notices.ts'
 import { MAIL_OUTCOMES, MailQueue } from './mail/queue.ts'
 import { mailTexts } from './mail/texts/texts.ts'
 import { fileMailer, type Mailer, smtpMailer } from './mail/transport.ts'
+import { BackChannel } from './oauth/back-channel.ts'
 import { clientOf } from './oauth/client-authentication.ts'
 import { ClientKeys } from './oauth/client-keys.ts'
 import { serverMetadata } from './oauth/metadata.ts'
@@ -89,6 +90,8 @@ export async function authService(
   })
   const services = await openServices(runtime, { store, nodes, users, log, mails })
   const { context, dispatcher, feed, heartbeat, revocations, rotation } = services
+  const { keyRing } = context
+  const backChannel = new BackChannel({ store, nodes, clock, random, log, keyRing, issuer: context.issuer, config })
   const chaining = new AuditChaining({ store, nodes, log })
   const { internalKeys, mfa, operatorKeys, supportRole } = config
   let catchingUp: Promise<void> | undefined
@@ -143,13 +146,15 @@ export async function authService(
       // Two nodes that do it at once, when one froze in it, do no harm: what has expired is deleted once.
       ...(nodes.holds(TIDY)
         ? [
-            store.forgetExpired(now),
+            // In this order: a grant that is gone before its session tells its app nothing.
+            store.forgetExpired(now).then(() => store.forgetGrants(now)),
             store.forgetFailures(now),
             store.forgetRefusedLogins(),
             store.forgetChallenges(now),
             store.forgetFactors(now),
             store.forgetMails(now - MAILS_KEPT),
             dispatcher.tidy(),
+            backChannel.tidy(),
           ]
         : []),
     ]).catch((error) => log.error({ event: 'tidy.failed', err: error }))
@@ -173,6 +178,7 @@ export async function authService(
       catchingUp = undefined
       mails.start()
       await dispatcher.start()
+      backChannel.start()
       // Only a further value of CH202_SECRET can have sealed some of them.
       if (config.secrets.length > 1) await resealTotps(context)
       await nodes.claim(TIDY)
@@ -189,7 +195,7 @@ export async function authService(
       heartbeat.stop()
       await rotation.stop()
       await feed.subscription?.stop()
-      await Promise.all([mails.stop(), dispatcher.stop()])
+      await Promise.all([mails.stop(), dispatcher.stop(), backChannel.stop()])
       await chaining.stop()
       await nodes.stop()
       sender.close()

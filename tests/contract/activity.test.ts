@@ -232,6 +232,7 @@ const HIDDEN = [
   ...['users.created', 'users.imported', 'users.exported', 'password.rehashed', 'user.deleted'],
   ...['session.all_revoked', 'session.ended_by_deletion'],
   ...['client.created', 'client.updated', 'client.deleted', 'client.secret_rotated', 'client.token_revoked'],
+  ...['client.logout_acknowledged', 'client.logout_failed'],
 ]
 
 test('contract 14: users see each type of the audit, or it is one for operators', () => {

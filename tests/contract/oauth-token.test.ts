@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { decodeJwt } from 'jose'
 import * as oauth from 'oauth4webapi'
 import { registerUser } from '../support/actors.ts'
+import { CALLBACK } from '../support/code-flow.ts'
 import { databaseRows, storedBytes } from '../support/database-rows.ts'
 import { expectFields, expectOAuthProblem } from '../support/expectations.ts'
 import { as, call, form } from '../support/http.ts'
@@ -444,18 +445,22 @@ describe('16: the token endpoint', () => {
     test('the metadata announces only what exists', async () => {
       const metadata = await server()
       expect(metadata.issuer).toBe(here.system.url.auth)
-      expect(metadata.grant_types_supported).toEqual(['client_credentials'])
-      expect(metadata.response_types_supported).toEqual([])
-      expect(metadata).not.toHaveProperty('authorization_endpoint')
+      expect(metadata.grant_types_supported).toEqual(['authorization_code', 'refresh_token', 'client_credentials'])
+      expect(metadata.response_types_supported).toEqual(['code'])
       expect(metadata).not.toHaveProperty('registration_endpoint')
+      const { authorization_endpoint, end_session_endpoint, userinfo_endpoint } = metadata
+      const pages = [authorization_endpoint, end_session_endpoint]
+      expect(pages.map((url) => new URL(String(url)).pathname)).toEqual(['/oauth/authorize', '/oauth/logout'])
       for (const [name, url] of Object.entries(metadata))
-        if (name.endsWith('_endpoint')) {
+        if (name.endsWith('_endpoint') && !pages.includes(String(url))) {
           const answer = await call(String(url), 'GET ')
-          expect([name, answer.status]).toEqual([name, 405])
+          expect([name, answer.status]).toEqual([name, url === userinfo_endpoint ? 401 : 405])
         }
       for (const method of metadata.token_endpoint_auth_methods_supported ?? []) {
         const jwks_uri = method === 'private_key_jwt' ? { jwks_uri: 'https://a.example/jwks' } : {}
-        await createClient(here.system, { token_auth_method: method, ...jwks_uri })
+        const kind =
+          method === 'none' ? { kind: 'public', grant_types: ['authorization_code'], redirect_uris: [CALLBACK] } : {}
+        await createClient(here.system, { token_auth_method: method, ...kind, ...jwks_uri })
       }
       for (const scope of metadata.scopes_supported ?? []) await createClient(here.system, { scopes: [scope] })
     })

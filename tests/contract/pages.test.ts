@@ -46,8 +46,8 @@ describe.each([
     for (const path of paths)
       for (const target of path === '/' ? [path] : [path, `${path}/`]) {
         const answer = await ask(`GET ${target}`)
-        // A page of an account leads to the sign-in; the sign-out is a form.
-        expect([target, [200, 302, 303, 405].includes(answer.status)]).toEqual([target, true])
+        // A page of an account leads to the sign-in; the sign-out is a form; an app sends parameters.
+        expect([target, [200, 302, 303, 400, 405].includes(answer.status)]).toEqual([target, true])
         expect(answer.headers.get('content-security-policy')).toStartWith("default-src 'none'; script-src 'self'")
       }
   })
@@ -102,6 +102,9 @@ describe.each([
       [system.url.auth, 'GET /auth/nothing', 404],
       [system.url.auth, 'GET /.well-known/nothing', 404],
       [system.url.auth, 'GET /health/nothing', 404],
+      // The pages have other paths that begin so.
+      [system.url.auth, 'GET /oauth/userinfo', 401],
+      [system.url.auth, 'GET /oauth/nothing', 404],
       [system.url.auth, 'GET /health/db', 200],
       [system.url.modules, 'GET /modules/', 401],
     ] as const) {

@@ -15,6 +15,8 @@ export interface TestNode<Store> {
   isFrozen(): boolean
 }
 
+const IN_MEMORY: readonly (string | symbol)[] = ['onClientLogouts', 'onDeliveries', 'subscribedTypes']
+
 /**
  * Makes a node on a store. The methods of the store neither begin nor return while the node is frozen, as in a process that
  * got SIGSTOP; a node that is frozen for good is one that got SIGKILL.
@@ -30,7 +32,7 @@ export async function testNode<Store extends NodeStore & object>(
   const store = new Proxy(opened, {
     get(target, key) {
       const value = Reflect.get(target, key) as unknown
-      if (typeof value !== 'function' || key === 'onDeliveries' || key === 'subscribedTypes') return value
+      if (typeof value !== 'function' || IN_MEMORY.includes(key)) return value
       return async (...values: unknown[]) => {
         await running()
         try {

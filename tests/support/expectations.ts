@@ -55,6 +55,12 @@ function expectFieldErrors({ code, errors, message }: Answer['body']): void {
 /** Matches the OAuth calls at each of their paths. Their refusals have the fields of RFC 6749 as well. */
 export const OAUTH_CALL = /^(\/api\/v1)?\/(auth\/(introspect|revoke)|oauth\/token)$/
 
+/**
+ * Matches the calls that ignore parameters which they do not know (RFC 6749, 3.1 and 3.2; OpenID Connect RP-Initiated Logout,
+ * 2), at each of their paths.
+ */
+export const OPEN_CALL = /^(\/api\/v1)?\/(auth\/(introspect|revoke|authorizations|logout-requests)|oauth\/token)$/
+
 /** Asserts a refusal in the form that all share: status, code, fields and headers. */
 export function expectProblem(answer: Answer, status: number, code: string): void {
   expectRefusal(answer, status, code, FIELDS.problem)

@@ -104,6 +104,9 @@ const OPEN_TO_ALL = new Set([
   'POST /password-reset',
   'GET /.well-known/jwks.json',
   'GET /.well-known/oauth-authorization-server',
+  'GET /.well-known/openid-configuration',
+  'GET /auth/authorizations',
+  'POST /auth/logout-requests',
   'GET /health',
   'GET /health/db',
   'GET /health/cache',
@@ -124,7 +127,7 @@ const INTERNAL =
 export function credentialFor({ path }: Pick<ServedRoute, 'path'>, bearer: Record<string, string>) {
   if (/\/(logout-all|change-password|me|activity|reauthenticate|email-change-(request|confirm))$/.test(path))
     return bearer
-  if (/\/auth\/(factors|passkeys|recovery-codes)(\/|$)/.test(path)) return bearer
+  if (/\/auth\/(authorizations|factors|grants|passkeys|recovery-codes)(\/|$)/.test(path)) return bearer
   if (/\/auth\/sessions\/[^/]+\/second-factor$/.test(path)) return as.internal
   // These routes create a resource of a user, and a key has no user.
   if (OWNED.some(([, service]) => path.endsWith(`/${service}`))) return bearer

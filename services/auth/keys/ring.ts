@@ -79,6 +79,18 @@ export class KeyRing {
     return { kid: stored.kid, alg: stored.alg, privateKey }
   }
 
+  /** Returns the key that signs ID tokens by an algorithm. @throws InternalError when none does */
+  signingIdTokens(alg: TokenAlg): SigningKey {
+    const key = this.keyOf('active', alg)
+    if (!key) throw new InternalError(`The key ring has no active key of ${alg}`)
+    return { kid: key.stored.kid, alg, privateKey: key.privateKey }
+  }
+
+  /** Returns the key that verifies ID tokens with this `kid`; undefined for an unknown key. */
+  idTokenKey(kid: string): KeyObject | undefined {
+    return this.keys.get(kid)?.publicKey
+  }
+
   /** Returns the key that verifies access tokens with this `kid`; undefined for an unknown key, and for one of ID tokens. */
   accessTokenKey(kid: string): KeyObject | undefined {
     const key = this.keys.get(kid)

@@ -1,7 +1,7 @@
 import { SCOPES, USER_SCOPES } from '../../kit/access/scopes.ts'
 import { type Complaint, errorOf, type FieldError, notAllowed, REQUIRED } from '../../kit/field-errors.ts'
 import { isPrivateHost } from '../../kit/outgoing-public.ts'
-import type { Client } from '../store/index.ts'
+import type { Client, ClientSettings } from '../store/index.ts'
 
 // Rules of the settings of a client, without input or output.
 
@@ -19,10 +19,7 @@ const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
  * Returns the errors of a client beyond its schema.
  * @param privateHosts the hosts that may be called over http (`OAUTH_PRIVATE_HOSTS`)
  */
-export function clientErrors(
-  client: Omit<Client, 'createdAt' | 'id' | 'version'>,
-  privateHosts: readonly string[],
-): FieldError[] {
+export function clientErrors(client: ClientSettings, privateHosts: readonly string[]): FieldError[] {
   const calledAt = (text: string | null) => (text === null ? undefined : calledAddressComplaint(text, privateHosts))
   return [
     ...kindErrors(client),
@@ -55,7 +52,7 @@ function kindErrors({
   redirectUris,
   requirePkce,
   tokenAuthMethod,
-}: Omit<Client, 'createdAt' | 'id' | 'version'>): FieldError[] {
+}: ClientSettings): FieldError[] {
   const errors: FieldError[] = []
   const refuse = (field: string, complaint: Complaint) => void errors.push(errorOf(field, complaint))
   if (kind === 'public') {

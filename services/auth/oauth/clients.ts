@@ -4,18 +4,19 @@ import type { Complaint } from '../../kit/field-errors.ts'
 import { invalid, invalidField, Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
 import { isUuid } from '../../kit/random.ts'
+import { EVERY_VERSION } from '../../kit/tokens/revocations.ts'
 import { type RecentContext, requireRecentUser } from '../assurance/recent.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { KeyRotation } from '../keys/rotation.ts'
 import type { ClientBody, ClientUpdate } from '../schemas/clients.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
-import type { Client, ClientSettings, ClientStore } from '../store/index.ts'
+import type { Client, ClientSettings, ClientStore, GrantStore } from '../store/index.ts'
 import { clientSecretHash } from './client-authentication.ts'
 import { clientErrors, takesRightsAway } from './client-rules.ts'
 import { longestTokenLife, type TokenLifeStore } from './token-life.ts'
 
 export interface ClientsContext extends AuditRecordContext, RecentContext {
-  store: ClientStore & TokenLifeStore & RecentContext['store']
+  store: ClientStore & Pick<GrantStore, 'removeGrantsOf'> & TokenLifeStore & RecentContext['store']
   feed: Pick<RevocationFeed, 'announce'>
   /** Gives the algorithms of ID tokens that clients use their keys. */
   rotation: Pick<KeyRotation, 'followClients'>
@@ -65,7 +66,7 @@ export async function createClient(context: ClientsContext, body: ClientBody, ca
   const settings = newSettings(body)
   const errors = clientErrors(settings, config.oauthPrivateHosts)
   if (errors.length > 0) throw invalid(errors)
-  const client: Client = { ...settings, id: random.id(), createdAt: clock.now(), version: 1 }
+  const client: Client = { ...settings, id: random.id(), createdAt: clock.now(), version: 1, grantsFrom: 0 }
   const secret = hasSecret(client) ? newSecret(context) : null
   const { id, kind, name, scopes } = client
   const event = auditEvent(context, caller, 'client.created', null, { client_id: id, name, kind, scopes })
@@ -101,6 +102,7 @@ export async function updateClient(context: ClientsContext, clientId: string, bo
   if (change.outcome === 'not_found') throw new Problem('client_not_found')
   if (change.outcome === 'name_taken') throw new Problem('client_exists')
   await feed.announce(change.ended)
+  if (change.client.status === 'disabled') await store.removeGrantsOf(id, change.client.version)
   await rotation.followClients(caller)
   return clientRead(change.client)
 }
@@ -116,6 +118,7 @@ export async function deleteClient(context: ClientsContext, clientId: string, ca
   const ended = await context.store.removeClient(id, await lastTokenEnds(context), event)
   if (!ended) throw new Problem('client_not_found')
   await context.feed.announce(ended)
+  await context.store.removeGrantsOf(id, EVERY_VERSION)
   await context.rotation.followClients(caller)
 }
 

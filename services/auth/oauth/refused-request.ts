@@ -6,3 +6,12 @@ export function refusedRequest(oauthError: OAuthError, parameter: string, compla
   const { errors, publicMessage: message } = invalid([errorOf(parameter, complaint)])
   return new Problem('validation_failed', { message, ...(errors ? { errors } : {}), oauthError })
 }
+
+/** The problem of a parameter with which an app sent a browser. The browser must not be sent to the app then. */
+export function refusedBrowserRequest(
+  code: 'invalid_authorization' | 'invalid_logout_request',
+  parameter: string,
+  complaint: Complaint,
+): Problem {
+  return new Problem(code, { message: `${parameter} ${complaint.message}` })
+}

@@ -16,7 +16,10 @@ import type { LoginContext } from '../login/login.ts'
 import type { RegistrationContext } from '../login/registration.ts'
 import type { SecondFactorContext } from '../login/second-factor.ts'
 import type { MailsContext } from '../mail/admin.ts'
+import type { AuthorizeContext } from '../oauth/authorize.ts'
 import type { ClientsContext } from '../oauth/clients.ts'
+import type { GrantsContext } from '../oauth/grants.ts'
+import type { LogoutRequestContext } from '../oauth/logout-request.ts'
 import type { TokenContext } from '../oauth/token.ts'
 import type { IntrospectionContext } from '../sessions/introspection.ts'
 import type { TokenRevocationContext } from '../sessions/logout.ts'
@@ -31,6 +34,7 @@ import type { IngestContext } from '../webhooks/ingest.ts'
 export type AuthServices = AccountsContext &
   AccountMailsContext &
   AuditListContext &
+  AuthorizeContext &
   ClientsContext &
   CurrentUserContext &
   Omit<ComposeContext, 'texts'> &
@@ -38,11 +42,13 @@ export type AuthServices = AccountsContext &
   EmailChangeContext &
   EnrolmentContext &
   FactorsOfOthersContext &
+  GrantsContext &
   IngestContext &
   IntrospectionContext &
   InvitationContext &
   LoginContext &
   LoginLimitsContext &
+  LogoutRequestContext &
   SecondFactorContext &
   MailsContext &
   RegistrationContext &

@@ -1,4 +1,4 @@
-import { Elysia } from 'elysia'
+import { type Context, Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { hasCredential } from '../../kit/messages/response-headers.ts'
@@ -7,8 +7,12 @@ import { serverMetadata } from '../oauth/metadata.ts'
 import { jwks, metadata } from '../schemas/discovery.ts'
 import type { AuthServices } from './auth-services.ts'
 
-/** `/.well-known/jwks.json` and `/.well-known/oauth-authorization-server`. */
+/** `/.well-known/…`: the keys and the metadata. */
 export function discoveryRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
+  const publicMetadata = ({ request, set }: Pick<Context, 'request' | 'set'>) => {
+    if (!hasCredential(request)) set.headers['cache-control'] = 'public, max-age=60'
+    return serverMetadata(context)
+  }
   return new Elysia({ normalize: false })
     .use(guarded)
     .get(
@@ -26,19 +30,20 @@ export function discoveryRoutes(context: AuthServices, guarded: ReturnType<typeo
         }),
       },
     )
-    .get(
-      '/.well-known/oauth-authorization-server',
-      ({ request, set }) => {
-        if (!hasCredential(request)) set.headers['cache-control'] = 'public, max-age=60'
-        return serverMetadata(context)
-      },
-      {
-        auth: ['anyone'],
-        response: metadata,
-        detail: operation('discovery', {
-          summary: 'Get the server metadata',
-          description: 'The issuer and the endpoints (RFC 8414), and the base addresses of the services.',
-        }),
-      },
-    )
+    .get('/.well-known/oauth-authorization-server', publicMetadata, {
+      auth: ['anyone'],
+      response: metadata,
+      detail: operation('discovery', {
+        summary: 'Get the server metadata',
+        description: 'The issuer and the endpoints (RFC 8414), and the base addresses of the services.',
+      }),
+    })
+    .get('/.well-known/openid-configuration', publicMetadata, {
+      auth: ['anyone'],
+      response: metadata,
+      detail: operation('discovery', {
+        summary: 'Get the configuration of OpenID Connect',
+        description: 'The same as the server metadata, where clients of OpenID Connect look (Discovery, 4).',
+      }),
+    })
 }

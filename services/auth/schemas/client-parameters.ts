@@ -8,7 +8,7 @@ export const parameter = (description: string, example: string, most = 2000) => 
   return t.Optional(checked<string>(documentation, (value) => (Array.isArray(value) ? REPEATED : check(value))))
 }
 
-const REPEATED = notAllowed('must not be repeated')
+export const REPEATED = notAllowed('must not be repeated')
 
 export const CLIENT = '0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'
 

@@ -48,7 +48,7 @@ export const jwks = strict({
   keys: t.Array(jwk, { description: 'The keys whose tokens are valid, and the key that will sign next' }),
 })
 
-/** RFC 8414, 2. */
+/** RFC 8414, 2; OpenID Connect Discovery, 3, RP-Initiated Logout, 2.1, Back-Channel Logout, 2.1; RFC 9207, 3. */
 export const metadata = strict({
   issuer: endpoint('', 'The issuer, as `iss` in the tokens'),
   jwks_uri: endpoint('/.well-known/jwks.json', 'Where the public keys are'),
@@ -63,8 +63,27 @@ export const metadata = strict({
   ),
   introspection_endpoint_auth_signing_alg_values_supported: listOfNames('The algorithms of their assertions', 'ES256'),
   revocation_endpoint_auth_methods_supported: listOfNames('How OAuth clients authenticate for revocation', 'none'),
-  response_types_supported: listOfNames('The response types of the authorization endpoint'),
+  authorization_endpoint: endpoint('/oauth/authorize', 'The page where users sign in for an app (RFC 6749, 3.1)'),
+  userinfo_endpoint: endpoint('/oauth/userinfo', 'Where apps get the claims about a user'),
+  end_session_endpoint: endpoint('/oauth/logout', 'The page where an app signs its user out'),
+  response_types_supported: listOfNames('The response types of the authorization endpoint', 'code'),
+  response_modes_supported: listOfNames('Where the answer of the authorization endpoint stands', 'query'),
   grant_types_supported: listOfNames('The grant types of the token endpoint', 'client_credentials'),
+  subject_types_supported: listOfNames('`sub` is the id of the user, the same for each client', 'public'),
+  id_token_signing_alg_values_supported: listOfNames('The algorithms of ID tokens', 'RS256'),
+  code_challenge_methods_supported: listOfNames('The methods of PKCE (RFC 7636)', 'S256'),
+  authorization_response_iss_parameter_supported: t.Boolean({
+    description: 'Whether the answer of the authorization endpoint names the issuer (RFC 9207)',
+  }),
+  acr_values_supported: listOfNames('By one factor or by two', 'aal2'),
+  prompt_values_supported: listOfNames('What an app may ask for by `prompt`', 'login'),
+  claims_supported: listOfNames('The claims of ID tokens and of the user info', 'sub'),
+  ui_locales_supported: listOfNames('The languages of the pages', 'en'),
+  claims_parameter_supported: t.Boolean({ description: 'Whether an app may name single claims' }),
+  request_parameter_supported: t.Boolean({ description: 'Whether an app may send the request as a JWT' }),
+  request_uri_parameter_supported: t.Boolean({ description: 'Whether an app may send the address of a request' }),
+  backchannel_logout_supported: t.Boolean({ description: 'Whether apps are notified of the end of a session' }),
+  backchannel_logout_session_supported: t.Boolean({ description: 'Whether the notice names the session' }),
   scopes_supported: listOfNames('The scopes of this API; an operator may give clients others', 'users:read'),
   ch202: t.Object(
     { auth: t.String({ description: 'The base address of auth', examples: ['https://auth.example.org'] }) },

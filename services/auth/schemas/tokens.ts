@@ -52,6 +52,16 @@ export const validateBody = t.Optional(
 /** RFC 6749, 3.3. */
 export const scope = t.String({ description: 'The scopes of the token, separated by spaces', examples: ['users:read'] })
 
+const userScope = t.String({
+  description: 'The scopes that the user gave, separated by spaces',
+  examples: ['openid modules'],
+})
+
+const audience = t.String({
+  description: 'The service that the token is for; the client if it is for Ch202',
+  examples: ['https://orders.example.org'],
+})
+
 export const validity = t.Union([
   strict({
     valid: t.Literal(true, { description: 'The token is valid' }),
@@ -64,6 +74,17 @@ export const validity = t.Union([
     valid: t.Literal(true, { description: 'The token is valid, and one that a client has for itself' }),
     client_id: id('The client that the token was issued to'),
     scope,
+    expires_at: described(time(), 'When the token expires'),
+  }),
+  strict({
+    valid: t.Literal(true, { description: 'The token is valid, and one that a client has for a user' }),
+    user_id: id('The user who gave the grant'),
+    session_id: t.Optional(id('The session in which the user signed in; absent if the grant outlives it')),
+    client_id: id('The client that the token was issued to'),
+    grant_id: id('The grant'),
+    scope: userScope,
+    aud: audience,
+    roles: t.Optional(t.Array(t.String({ examples: ['USER'] }), { description: 'Only with the scope `roles`' })),
     expires_at: described(time(), 'When the token expires'),
   }),
   strict({
@@ -103,6 +124,24 @@ export const introspection = t.Union([
     iss: t.String({ description: 'The issuer of the token', examples: ['https://auth.example.org'] }),
     aud: t.String({ description: 'The audience of the token', examples: ['https://orders.example.org'] }),
     jti: id('The id of the token'),
+  }),
+  strict({
+    active: t.Literal(true, { description: 'The token is valid, and one that a client has for a user' }),
+    sub: id('The user who gave the grant'),
+    client_id: id('The client that the token was issued to'),
+    grant_id: id('The grant'),
+    scope: userScope,
+    token_type: t.String({ description: '`Bearer`, or `refresh_token`', examples: ['Bearer'] }),
+    exp: described(integer(), 'When the token expires, in seconds since 1970', 1_795_172_400),
+    iat: described(integer(), 'When the token was issued, in seconds since 1970', 1_795_168_800),
+    auth_time: authTime,
+    amr,
+    iss: t.String({ description: 'The issuer of the token', examples: ['https://auth.example.org'] }),
+    aud: audience,
+    jti: t.String({ description: 'The id of the token', examples: ['0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'] }),
+    sid: t.Optional(id('The session in which the user signed in; absent if the grant outlives it')),
+    email: t.Optional(t.String({ description: 'Only with the scope `email`', examples: ['ana@example.org'] })),
+    roles: t.Optional(t.Array(t.String({ examples: ['USER'] }), { description: 'Only with the scope `roles`' })),
   }),
   strict({ active: t.Literal(false, { description: 'The token is not valid' }) }),
 ])

@@ -7,7 +7,7 @@ import type { Session } from '../store/index.ts'
  * session ends. And a revocation must not be dropped too early by a clock that is up to an hour ahead: once that clock is
  * set back, those tokens would be valid again.
  */
-const REVOCATION_MARGIN = HOUR + MINUTE
+export const REVOCATION_MARGIN = HOUR + MINUTE
 
 /** Returns the sessions that have not expired. */
 export function liveSessions<T extends Session>(sessions: readonly T[], now: number): T[] {

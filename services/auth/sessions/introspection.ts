@@ -1,17 +1,24 @@
 import { type Clock, timestamp } from '../../kit/clock.ts'
 import type { Config } from '../../kit/process/config.ts'
-import { CLIENT_ID, type ClientClaims, isOfClient } from '../../kit/tokens/access-token.ts'
-import { verdictOf } from '../../kit/tokens/check.ts'
+import {
+  CLIENT_ID,
+  type ClientClaims,
+  type GrantClaims,
+  isOfClient,
+  isOfGrant,
+  scopesOf,
+} from '../../kit/tokens/access-token.ts'
 import type { Codes } from '../../kit/tokens/sealing.ts'
 import type { Introspection, Validity } from '../schemas/tokens.ts'
-import type { AccountStore, SessionStore } from '../store/index.ts'
+import type { AccountStore, GrantStore, SessionStore } from '../store/index.ts'
 import type { AuthTokenCheck } from './node-tokens.ts'
+import { readGrantRefreshToken, type TokenPlace } from './refresh-token.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
 import { isUsable } from './rotation.ts'
 import { authenticationOf, placeOf } from './sessions.ts'
 
 export interface IntrospectionContext {
-  store: AccountStore & SessionStore
+  store: AccountStore & Pick<GrantStore, 'grant'> & SessionStore
   clock: Clock
   tokens: AuthTokenCheck
   refreshCodes: Codes
@@ -33,16 +40,26 @@ export async function validateToken(
   if (isCurrent && subscription && !subscription.hasLease) await subscription.catchUp()
   const verified = await tokens.claims(token)
   if (!verified.valid) return verified
-  const verdict = verdictOf(verified.claims)
-  const expires_at = timestamp(verdict.expiresAt)
-  if (verdict.clientId !== undefined)
-    return { valid: true, client_id: verdict.clientId, scope: verdict.scopes.join(' '), expires_at }
+  const { claims } = verified
+  if (isOfGrant(claims)) return grantValidity(claims)
+  const expires_at = timestamp(claims.exp * 1000)
+  if (isOfClient(claims))
+    return { valid: true, client_id: claims.client_id, scope: scopesOf(claims).join(' '), expires_at }
+  return { valid: true, user_id: claims.sub, session_id: claims.sid, roles: claims.roles, expires_at }
+}
+
+/** Has the roles only if the token has them: apps get them by scope. */
+function grantValidity({ aud, client_id, exp, gid: grant_id, roles, scope, sid, sub }: GrantClaims): Validity {
   return {
     valid: true,
-    user_id: verdict.userId,
-    session_id: verdict.sessionId,
-    roles: [...verdict.roles],
-    expires_at,
+    user_id: sub,
+    client_id,
+    grant_id,
+    scope,
+    aud,
+    expires_at: timestamp(exp * 1000),
+    ...(sid === undefined ? {} : { session_id: sid }),
+    ...(roles === undefined ? {} : { roles }),
   }
 }
 
@@ -56,6 +73,7 @@ export async function introspect(context: IntrospectionContext, token: string): 
   if (!verified.valid) return await introspectRefreshToken(context, token)
   const { claims } = verified
   if (isOfClient(claims)) return clientIntrospection(claims)
+  if (isOfGrant(claims)) return grantIntrospection(claims)
   const account = await store.accountById(claims.sub)
   return {
     active: true,
@@ -80,9 +98,34 @@ function clientIntrospection({ aud, client_id, exp, iat, iss, jti, scope, sub }:
   return { active: true, sub, client_id, scope, token_type: 'Bearer', exp, iat, iss, aud, jti }
 }
 
+/** Has the email and the roles only if the token has them, and no username: apps get them by scope. */
+function grantIntrospection(claims: GrantClaims): Introspection {
+  const { amr, aud, auth_time, client_id, email, exp, gid: grant_id, iat, iss, jti, roles, scope, sid, sub } = claims
+  return {
+    active: true,
+    sub,
+    client_id,
+    grant_id,
+    scope,
+    token_type: 'Bearer',
+    exp,
+    iat,
+    auth_time,
+    amr,
+    iss,
+    aud,
+    jti,
+    ...(sid === undefined ? {} : { sid }),
+    ...(email === undefined ? {} : { email }),
+    ...(roles === undefined ? {} : { roles }),
+  }
+}
+
 /** A refresh token is active only if it is the current one of its session: the previous one, in its grace, is not. */
 async function introspectRefreshToken(context: IntrospectionContext, token: string): Promise<Introspection> {
-  const { clock, config, issuer, store } = context
+  const { clock, config, issuer, refreshCodes, store } = context
+  const placeOfGrant = readGrantRefreshToken(refreshCodes, token)
+  if (placeOfGrant) return await introspectRefreshTokenOfGrant(context, placeOfGrant)
   const place = await placeOf(context, token)
   const session = place && (await store.sessionById(place.sessionId))
   if (!session || place.counter !== session.counter) return { active: false }
@@ -103,5 +146,29 @@ async function introspectRefreshToken(context: IntrospectionContext, token: stri
     aud: config.audience,
     jti: `${session.id}.${session.counter}`,
     sid: session.id,
+  }
+}
+
+async function introspectRefreshTokenOfGrant(
+  { clock, issuer, store }: IntrospectionContext,
+  { counter, sessionId }: TokenPlace,
+): Promise<Introspection> {
+  const [grant, session] = await Promise.all([store.grant(sessionId), store.sessionById(sessionId)])
+  if (!grant || session?.counter !== counter) return { active: false }
+  const account = (await store.accountById(grant.userId)) ?? undefined
+  if (!isUsable(session, account, clock.now())) return { active: false }
+  return {
+    active: true,
+    sub: grant.userId,
+    client_id: grant.clientId,
+    grant_id: grant.id,
+    scope: grant.scopes.join(' '),
+    token_type: 'refresh_token',
+    exp: Math.floor(session.expiresAt / 1000),
+    iat: Math.floor(session.rotatedAt / 1000),
+    ...authenticationOf(session),
+    iss: issuer,
+    aud: grant.resource ?? grant.clientId,
+    jti: `${grant.id}.${counter}`,
   }
 }

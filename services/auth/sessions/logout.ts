@@ -3,13 +3,14 @@ import { protectedRoles } from '../../kit/access/support.ts'
 import type { Caller } from '../../kit/caller.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import { isUuid } from '../../kit/random.ts'
-import { type ClientClaims, isOfClient } from '../../kit/tokens/access-token.ts'
+import { type ClientClaims, type GrantClaims, isOfClient, isOfGrant } from '../../kit/tokens/access-token.ts'
 import type { Codes } from '../../kit/tokens/sealing.ts'
 import { type AuthorityContext, requireAuthority } from '../assurance/authority.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
-import type { ClientStore, Ending, SessionStore } from '../store/index.ts'
+import type { ClientStore, Ending, GrantStore, SessionStore } from '../store/index.ts'
 import { namedUser, type SessionsOf, sessionsOfErrors } from './list.ts'
 import type { AuthTokenCheck } from './node-tokens.ts'
+import { readGrantRefreshToken } from './refresh-token.ts'
 import { NOTHING_ENDED, type RevocationFeed } from './revocation-feed.ts'
 import { placeOf } from './sessions.ts'
 
@@ -20,7 +21,7 @@ export interface LogoutContext extends AuditRecordContext {
 }
 
 export type TokenRevocationContext = LogoutContext & {
-  store: Pick<ClientStore, 'revokeClientToken'>
+  store: Pick<ClientStore, 'revokeClientToken'> & Pick<GrantStore, 'endGrant'>
   tokens: Pick<AuthTokenCheck, 'claims'>
 }
 
@@ -124,20 +125,41 @@ export async function revokeToken(context: TokenRevocationContext, token: string
   const verified = await context.tokens.claims(token)
   const claims = verified.valid ? verified.claims : undefined
   if (claims && isOfClient(claims)) return await revokeClientToken(context, claims, caller)
+  const ofGrant = claims && isOfGrant(claims) ? claims : undefined
+  const grantId = ofGrant?.gid ?? readGrantRefreshToken(context.refreshCodes, token)?.sessionId
+  if (grantId !== undefined) {
+    const hasEnded = await revokeGrant(context, grantId, caller)
+    // Without its grant, which may have just ended, the token itself is revoked.
+    if (!hasEnded && ofGrant) await revokeClientToken(context, ofGrant, caller)
+    return
+  }
   const sessionId = claims ? claims.sid : (await placeOf(context, token))?.sessionId
   if (sessionId !== undefined) await endSession(context, sessionId, caller, 'token_revoked')
   // Another request may have just ended it: this answer must not come before the other services know.
   else await context.feed.announce(NOTHING_ENDED)
 }
 
-/** Revokes one token that a client has for itself, unless it was revoked already. */
+/** Revokes one token of a client, unless it was revoked already. */
 async function revokeClientToken(
   context: TokenRevocationContext,
-  { client_id, exp, jti }: ClientClaims,
+  { client_id, exp, jti }: ClientClaims | GrantClaims,
   caller: Caller,
 ): Promise<void> {
   const event = auditEvent(context, caller, 'client.token_revoked', null, { client_id, jti })
   await context.feed.announce(await context.store.revokeClientToken(jti, exp * 1000, event))
+}
+
+/**
+ * Ends the grant of a token that its app does not need any more. The app need not ask the user again.
+ * @returns false when there is no such grant
+ */
+async function revokeGrant(context: TokenRevocationContext, grantId: string, caller: Caller): Promise<boolean> {
+  const { clock, feed, store } = context
+  const event = auditEvent(context, caller, 'grant.token_revoked', null)
+  const call = { id: grantId, userId: null, now: clock.now(), reason: 'token_revoked', forgetsConsent: false } as const
+  const ended = await store.endGrant(call, event)
+  await feed.announce(ended ?? NOTHING_ENDED)
+  return ended !== null
 }
 
 /**

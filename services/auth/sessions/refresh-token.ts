@@ -3,6 +3,8 @@ import type { Codes } from '../../kit/tokens/sealing.ts'
 import type { SessionKind } from '../store/index.ts'
 
 const PREFIX = 'ch202_rt_'
+/** The prefix of the refresh tokens of grants, which work only at the token endpoint. */
+const GRANT_PREFIX = 'ch202_ort_'
 /** The parts of a token, with their lengths in bytes. */
 const SESSION = 16
 const COUNTER = 6
@@ -26,15 +28,33 @@ export function refreshToken(codes: Codes, { counter, sessionId }: TokenPlace, k
   return PREFIX + Buffer.concat([message, codes.of(message)]).toString('base64url')
 }
 
+/** Derives the refresh token of an offline grant, which no other call takes for one of its own. */
+export function grantRefreshToken(codes: Codes, place: TokenPlace): string {
+  const message = messageOf(place.sessionId, place.counter)
+  return GRANT_PREFIX + Buffer.concat([message, codes.of(ofGrant(message))]).toString('base64url')
+}
+
+/** The same as `readRefreshToken`, of the refresh token of a grant. */
+export function readGrantRefreshToken(codes: Codes, token: string): TokenPlace | undefined {
+  return token.startsWith(GRANT_PREFIX) ? placeIn(codes, token.slice(GRANT_PREFIX.length), ofGrant) : undefined
+}
+
+/** The message whose code the refresh token of a grant has: the code of another token is not valid for it. */
+function ofGrant(message: Buffer): Buffer {
+  return Buffer.concat([Buffer.from('grant'), message])
+}
+
 /** Returns what a token was derived from; undefined for a token that no secret of this instance produced. */
 export function readRefreshToken(codes: Codes, token: string): TokenPlace | undefined {
-  if (!token.startsWith(PREFIX)) return undefined
-  const text = token.slice(PREFIX.length)
+  return token.startsWith(PREFIX) ? placeIn(codes, token.slice(PREFIX.length), (message) => message) : undefined
+}
+
+function placeIn(codes: Codes, text: string, codedOf: (message: Buffer) => Buffer): TokenPlace | undefined {
   const bytes = Buffer.from(text, 'base64url')
   if (bytes.length !== SESSION + COUNTER + CODE || bytes.toString('base64url') !== text) return undefined
   const message = bytes.subarray(0, SESSION + COUNTER)
   const code = bytes.subarray(SESSION + COUNTER)
-  if (!codes.all(message).some((expected) => timingSafeEqual(expected, code))) return undefined
+  if (!codes.all(codedOf(message)).some((expected) => timingSafeEqual(expected, code))) return undefined
   return { sessionId: uuidFrom(message.subarray(0, SESSION)), counter: message.readUIntBE(SESSION, COUNTER) }
 }
 

@@ -21,6 +21,7 @@ const session: RefreshableSession = {
   userAgent: null,
   authTime: 0,
   amr: ['pwd'],
+  ofGrant: false,
   refreshesSince: NOW - 60_000,
   refreshes: 1,
 }

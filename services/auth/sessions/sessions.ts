@@ -16,7 +16,7 @@ import { hashOfRefreshToken, readRefreshToken, refreshToken, type TokenPlace } f
 import type { RevocationFeed } from './revocation-feed.ts'
 
 /** The limit on refreshes of one session. */
-const REFRESH_LIMIT = { most: 150, window: 5 * MINUTE }
+export const REFRESH_LIMIT = { most: 150, window: 5 * MINUTE }
 
 export interface SessionsContext extends AuditRecordContext {
   store: SessionStore
@@ -82,6 +82,7 @@ function newSession(context: SessionsContext, { account, methods }: Entry, calle
     userAgent: caller.userAgent?.slice(0, USER_AGENT_MAX) ?? null,
     authTime: now,
     amr: [...methods],
+    ofGrant: false,
   }
 }
 
