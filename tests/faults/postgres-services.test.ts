@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { SQL } from 'bun'
 import { MAIL_SETTINGS } from '../security/mailed-values.ts'
-import { credentialsOf, fixtureFor, requestOf, servedOperations } from '../security/operations.ts'
-import { may, POLICY, successOf } from '../security/policy.ts'
+import { AN_APP, credentialsOf, fixtureFor, requestOf, servedOperations } from '../security/operations.ts'
+import { isForApps, may, POLICY, successOf } from '../security/policy.ts'
 import { createUser, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectProblem, OAUTH_CALL } from '../support/expectations.ts'
@@ -38,6 +38,7 @@ const OPERATOR = { headers: as.operator }
 const WITHOUT_DATABASE = new Set([
   'GET /api/v1/.well-known/jwks.json',
   'GET /api/v1/.well-known/oauth-authorization-server',
+  'GET /api/v1/.well-known/openid-configuration',
   'GET /api/v1/admin/keys',
   'GET /api/v1/health',
   'POST /api/v1/auth/validate-token',
@@ -45,11 +46,13 @@ const WITHOUT_DATABASE = new Set([
 /** Operations of other methods than GET that only read, or that have nothing to write. */
 const READS = new Set([
   'POST /api/v1/auth/introspect',
+  'POST /api/v1/auth/logout-requests',
   'POST /api/v1/auth/passkeys/login-options',
   'POST /api/v1/auth/passkeys/options',
   'POST /api/v1/auth/sync/password',
   'POST /api/v1/auth/validate-token',
   'POST /api/v1/oauth/token',
+  'POST /api/v1/oauth/userinfo',
   'POST /api/v1/users/announcements/send',
   'POST /api/v1/users/verify-credentials',
 ])
@@ -84,7 +87,7 @@ async function everyOperation(system: ProcessSystem, adminUrl: string): Promise<
     const service = one.at[0]
     if (!policy || !service) throw new Error(`${name} has no policy`)
     const callers = ['the owner', 'the operator key', 'the internal key'] as const
-    const caller = callers.find((candidate) => may(policy, candidate)) ?? 'no one'
+    const caller = callers.find((candidate) => may(policy, candidate)) ?? (isForApps(policy) ? AN_APP : 'no one')
     const fixture = await fixtureFor(withDatabase, one, { admin, other })
     const { headers, line, ...rest } = requestOf(one, fixture, caller)
     const options: Options = { ...rest, headers: { ...headers, ...credentialsOf(caller, fixture) } }

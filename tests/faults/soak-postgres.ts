@@ -58,6 +58,7 @@ const WHOLE = [
   'fuzz/fuzz',
   'mail/service',
   'nodes/revocation',
+  'security/app-tokens',
   'security/enumeration',
   'security/factors',
   'security/headers',

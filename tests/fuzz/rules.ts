@@ -31,6 +31,8 @@ const CONTRADICTORY: [call: RegExp, when: (query: Record<string, string>, body: 
     // The settings of a client must fit each other, and its parameters must be credentials and what it may have.
     [/(POST|PATCH) .*\/admin\/clients(\/.*)?$/, () => true],
     [/oauth\/token$/, () => true],
+    // The client and its address must exist.
+    [/auth\/(authorizations|logout-requests)$/, () => true],
   ]
 
 /** Whether a request that matches its schemas may still be 400. */

@@ -1,7 +1,8 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
-import { clientValues } from '../security/client-values.ts'
+import { appValues, clientValues } from '../security/client-values.ts'
 import { factorValues, isAboutFactors, verifyEmails } from '../security/factor-values.ts'
 import { MAIL_SETTINGS, mailedValues } from '../security/mailed-values.ts'
+import { isNeeded } from '../security/operations.ts'
 import { newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { as, call, type Options } from '../support/http.ts'
 import { enableNeededModules, ownedValues } from '../support/owned-resources.ts'
@@ -13,7 +14,7 @@ import { LINES, type ResponseValidator, responseValidator } from './validator.ts
 
 /** The callers that send requests. */
 const CALLERS = ['nobody', 'user', 'operator', 'internal', 'unknown key'] as const
-type Caller = (typeof CALLERS)[number]
+type Caller = (typeof CALLERS)[number] | 'app'
 
 /** Real values of a running here.system, which replace those of an example. */
 type Values = Record<string, unknown>
@@ -54,6 +55,7 @@ describe('the document is true', () => {
     }
     if (name.includes('{module_id}')) values.module_id = await newModule()
     Object.assign(values, await ownedValues(here.system, name, user), await clientValues(here.system, name))
+    Object.assign(values, await appValues(here.system, name, user))
     if (name.endsWith(' /api/v1/modules')) values.id = `module-${Bun.randomUUIDv7()}`
     if (name.includes('/auth/audit')) values.id = Bun.randomUUIDv7()
     if (name.includes('{kid}')) {
@@ -88,7 +90,7 @@ describe('the document is true', () => {
         const caller = callerOf(one)
         const { headers, ...rest } = bodyOf(one, values)
         const answer = await call(base, request(one, values, caller), {
-          headers: { ...headersOf(caller, values.user), ...headers },
+          headers: { ...headersOf(caller, values.user, values.app_token), ...headers },
           ...rest,
         })
         if (answer.status >= 400) faults.push(`${one.call}: ${answer.status} ${answer.text}`)
@@ -139,11 +141,12 @@ describe('the document is true', () => {
 /** The caller with the fewest rights who may call an operation. */
 function callerOf({ call: name }: Documented): Caller {
   const { who = [] } = CONTRACT.find((row) => row.call === name) ?? {}
-  return (['user', 'operator', 'internal'] as const).find((one) => who.includes(one)) ?? 'nobody'
+  return (['user', 'operator', 'internal', 'app'] as const).find((one) => who.includes(one)) ?? 'nobody'
 }
 
-function headersOf(caller: Caller, user: TestUser): Record<string, string> {
+function headersOf(caller: Caller, user: TestUser, appToken?: unknown): Record<string, string> {
   if (caller === 'operator' || caller === 'internal') return as[caller]
+  if (caller === 'app') return as.bearer(String(appToken))
   if (caller === 'user') return as.bearer(user.tokens.access_token)
   return caller === 'unknown key' ? { 'x-api-key': 'unknown-key' } : {}
 }
@@ -151,7 +154,7 @@ function headersOf(caller: Caller, user: TestUser): Record<string, string> {
 /** The request line, with the required parameters, and the user if an operator must name one. */
 function request({ call: name, operation }: Documented, values: Values, caller: Caller): string {
   const query = (operation.parameters ?? [])
-    .filter((one) => one.in === 'query' && (one.required || (one.name === 'user_id' && caller === 'operator')))
+    .filter((one) => one.in === 'query' && (isNeeded(name, one) || (one.name === 'user_id' && caller === 'operator')))
     .map((one) => `${one.name}=${encodeURIComponent(String(values[one.name] ?? one.example))}`)
   const path = name.replace(/\{(\w+)\}/g, (_, parameter: string) => String(values[parameter] ?? 'nobody'))
   return query.length > 0 ? `${path}?${query.join('&')}` : path

@@ -5,7 +5,7 @@ import { Value } from '@sinclair/typebox/value'
 import { version } from '../../package.json'
 import { documentation } from '../../services/documentation.ts'
 import { isProblemCode, statusOf } from '../../services/kit/problem.ts'
-import { OAUTH_CALL } from '../support/expectations.ts'
+import { OPEN_CALL } from '../support/expectations.ts'
 import { call } from '../support/http.ts'
 import { servedRoutes } from '../support/routes.ts'
 import { running } from '../support/running.ts'
@@ -103,6 +103,7 @@ describe('the document of all services', () => {
 const SCHEMES: Record<Who, string[]> = {
   anyone: [''],
   bearer: ['bearer'],
+  app: ['bearer'],
   client: ['bearer'],
   secret: ['clientSecret'],
   user: ['bearer'],
@@ -187,7 +188,7 @@ describe('a request', () => {
   })
 
   test.each(withBody)('$call: the route accepts the example', ({ call: name, operation }) => {
-    const isOpen = OAUTH_CALL.test(name.replace('POST ', ''))
+    const isOpen = OPEN_CALL.test(name.replace('POST ', ''))
     const content = operation.requestBody?.content ?? {}
     expect(Object.keys(content)).toContain('application/json')
     for (const { schema, example } of Object.values(content)) {

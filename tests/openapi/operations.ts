@@ -4,9 +4,9 @@ import { rowsOfAdded } from '../support/added-services.ts'
 
 /**
  * Callers of an operation. `bearer`: the operation reads a token if one is sent, and needs none. `client`: a client with a
- * token of its own. `secret`: a client that authenticates in the request.
+ * token of its own. `app`: an app with a token for a user. `secret`: a client that authenticates in the request.
  */
-export type Who = 'anyone' | 'bearer' | 'client' | 'secret' | 'user' | 'operator' | 'internal' | 'scraper'
+export type Who = 'anyone' | 'bearer' | 'app' | 'client' | 'secret' | 'user' | 'operator' | 'internal' | 'scraper'
 
 interface ContractOperation {
   /** The method and the path under `/api/v1`; of v0, at the root. */
@@ -23,6 +23,7 @@ const FURTHER_CREDENTIALS: Record<string, Who[]> = {
   'POST /api/v1/auth/logout': ['bearer'],
   'POST /api/v1/auth/validate-token': ['bearer'],
   'POST /api/v1/auth/email-verification-request': ['bearer'],
+  'POST /api/v1/auth/logout-requests': ['bearer'],
   'POST /api/v1/users': ['operator', 'bearer', 'internal'],
   'POST /user': ['operator', 'bearer', 'internal'],
   'GET /api/v1/metrics': ['scraper'],
@@ -87,6 +88,10 @@ const CODES: Record<string, string> = {
   'POST /api/v1/auth/reauthenticate': 'invalid_credentials invalid_code rate_limited overloaded users_unavailable',
   'POST /api/v1/admin/invitations': 'reauthentication_required email_taken username_taken user_not_found',
   'POST /api/v1/oauth/token': 'invalid_credentials',
+  'GET /api/v1/auth/authorizations': 'invalid_authorization',
+  'POST /api/v1/auth/authorizations': 'invalid_authorization',
+  'DELETE /api/v1/auth/grants/{grant_id}': 'grant_not_found reauthentication_required',
+  'POST /api/v1/auth/logout-requests': 'invalid_logout_request',
   'POST /api/v1/admin/clients': 'client_exists reauthentication_required',
   'GET /api/v1/admin/clients/{client_id}': 'client_not_found',
   'PATCH /api/v1/admin/clients/{client_id}': 'client_not_found client_exists reauthentication_required',
@@ -160,5 +165,6 @@ function whoMay(policy: Policy): Who[] {
   if (may(policy, 'the operator key')) who.push('operator')
   if (may(policy, 'the internal key')) who.push('internal')
   if (policy.scope !== '-') who.push('client')
+  if (policy.app !== undefined) who.push('app')
   return who
 }

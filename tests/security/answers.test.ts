@@ -7,8 +7,10 @@ import { enrolApp } from '../support/factors.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import { ownedValues } from '../support/owned-resources.ts'
 import { inProcess, type System } from '../support/system.ts'
+import { appValues } from './client-values.ts'
 import { MAIL_SETTINGS } from './mailed-values.ts'
 import {
+  AN_APP,
   credentialsOf,
   type Fixture,
   fixtureFor,
@@ -17,7 +19,7 @@ import {
   type Served,
   servedOperations,
 } from './operations.ts'
-import { CALLERS, type Caller, may, POLICY } from './policy.ts'
+import { CALLERS, type Caller, isForApps, may, POLICY, successOf } from './policy.ts'
 
 /** The fields of a user and some more, in alphabetical order. */
 const userWith = (...more: string[]) => [...FIELDS.user, ...more].sort().join(' ')
@@ -41,6 +43,20 @@ const CLIENT = [
 ].join(' ')
 const CLIENT_WITH_SECRET = `${CLIENT} client_secret`.split(' ').sort().join(' ')
 const MAILED = 'challenge_id message'
+const AUTHORIZATION = 'client{first_party id name} outcome redirect_to scopes'
+/** RFC 8414, 2; OpenID Connect Discovery, 3. */
+const METADATA = [
+  'acr_values_supported authorization_endpoint authorization_response_iss_parameter_supported',
+  'backchannel_logout_session_supported backchannel_logout_supported',
+  `ch202{${SERVICE_NAMES.toSorted().join(' ')}} claims_parameter_supported claims_supported`,
+  'code_challenge_methods_supported end_session_endpoint grant_types_supported',
+  'id_token_signing_alg_values_supported introspection_endpoint introspection_endpoint_auth_methods_supported',
+  'introspection_endpoint_auth_signing_alg_values_supported issuer jwks_uri prompt_values_supported',
+  'request_parameter_supported request_uri_parameter_supported response_modes_supported response_types_supported',
+  'revocation_endpoint revocation_endpoint_auth_methods_supported scopes_supported subject_types_supported',
+  'token_endpoint token_endpoint_auth_methods_supported token_endpoint_auth_signing_alg_values_supported',
+  'ui_locales_supported userinfo_endpoint',
+].join(' ')
 const USER_V0 = 'email id roles'
 const TOKEN_V0 = 'accessToken refreshToken{exp token userId}'
 const PROBLEM = 'code error message requestId statusCode'
@@ -97,13 +113,15 @@ const ANSWERS: Record<string, string> = {
   'DELETE /api/v1/admin/users/{user_id}/factors': NOTHING,
   'GET /api/v1/auth/sessions/{session_id}/second-factor': 'missing',
   'GET /api/v1/.well-known/jwks.json': `keys[${JWK}]`,
-  'GET /api/v1/.well-known/oauth-authorization-server': [
-    `ch202{${SERVICE_NAMES.toSorted().join(' ')}} grant_types_supported introspection_endpoint`,
-    'introspection_endpoint_auth_methods_supported introspection_endpoint_auth_signing_alg_values_supported issuer',
-    'jwks_uri response_types_supported revocation_endpoint revocation_endpoint_auth_methods_supported',
-    'scopes_supported token_endpoint token_endpoint_auth_methods_supported',
-    'token_endpoint_auth_signing_alg_values_supported',
-  ].join(' '),
+  'GET /api/v1/.well-known/oauth-authorization-server': METADATA,
+  'GET /api/v1/.well-known/openid-configuration': METADATA,
+  'GET /api/v1/auth/authorizations': AUTHORIZATION,
+  'POST /api/v1/auth/authorizations': AUTHORIZATION,
+  'GET /api/v1/auth/grants': 'items[client_id client_name created_at id last_used_at offline scopes]',
+  'DELETE /api/v1/auth/grants/{grant_id}': NOTHING,
+  'POST /api/v1/auth/logout-requests': 'client{id name} confirmed redirect_to',
+  'GET /api/v1/oauth/userinfo': 'sub',
+  'POST /api/v1/oauth/userinfo': 'sub',
   'POST /api/v1/oauth/token': 'access_token expires_in scope token_type',
   'POST /api/v1/admin/clients': CLIENT_WITH_SECRET,
   'GET /api/v1/admin/clients': `items[${CLIENT}]`,
@@ -232,7 +250,7 @@ describe('check 20: the keys of', () => {
   })
   afterAll(() => system?.stop())
 
-  const ask = (one: Served, fixture: Fixture, caller: Caller) => {
+  const ask = (one: Served, fixture: Fixture, caller: Caller | typeof AN_APP) => {
     const { line, headers, ...rest } = requestOf(one, fixture, caller)
     return call(system.url.auth, line, { headers: { ...credentialsOf(caller, fixture), ...headers }, ...rest })
   }
@@ -243,6 +261,8 @@ describe('check 20: the keys of', () => {
     await call(system.url.modules, `POST /modules/${id}/enable`, { headers })
     if (name.includes('refused')) await lock(fixture.owner)
     await ownedValues(system, name, fixture.other)
+    if (name.endsWith('/auth/grants'))
+      for (const user of [fixture.other, fixture.admin]) await appValues(system, name, user)
     if (!name.endsWith('/auth/factors')) return
     for (const { tokens } of [fixture.other, fixture.admin]) await enrolApp(system, tokens.access_token, Date.now())
   }
@@ -269,6 +289,9 @@ describe('check 20: the keys of', () => {
       const keys = may(policy, caller) ? ANSWERS[policy.call] : refusal
       expect([caller, answer.status, keysOf(answer)]).toEqual([caller, policy.statuses[caller], keys ?? ''])
     }
+    if (!isForApps(policy)) return
+    const answer = await ask(one, fixture, AN_APP)
+    expect([answer.status, keysOf(answer)]).toEqual([successOf(policy), ANSWERS[policy.call] ?? ''])
   })
 
   const lines = { ...as.operator, 'content-type': 'application/x-ndjson' }

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
-import { OAUTH_CALL, OPERATOR_FIELDS } from '../support/expectations.ts'
+import { OPEN_CALL, OPERATOR_FIELDS } from '../support/expectations.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import type { System } from '../support/system.ts'
 import { inProcess } from '../support/system.ts'
@@ -70,7 +70,7 @@ function operationOf(name: string): Served {
 const isOperator = (caller: Caller) => caller === 'an admin' || caller === 'the operator key'
 
 describe('check 19: an unknown or forbidden field', () => {
-  const strictOnes = POLICY.filter(({ call }) => !call.startsWith('GET') && !OAUTH_CALL.test(call.replace('POST ', '')))
+  const strictOnes = POLICY.filter(({ call }) => !call.startsWith('GET') && !OPEN_CALL.test(call.replace('POST ', '')))
   test.each(strictOnes)('in $call', async (policy) => {
     const one = operationOf(policy.call)
     if (one.operation.requestBody?.content[LINES]) return

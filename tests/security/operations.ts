@@ -5,7 +5,7 @@ import { as, awaitReadiness, call } from '../support/http.ts'
 import { enableNeededModules, ownedValues } from '../support/owned-resources.ts'
 import type { Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
-import { clientValues } from './client-values.ts'
+import { appValues, clientValues } from './client-values.ts'
 import { factorValues, isAboutFactors, verifyEmails } from './factor-values.ts'
 import { mailedValues } from './mailed-values.ts'
 import { type Caller, SUPPORT_PERSON } from './policy.ts'
@@ -80,6 +80,7 @@ export async function fixtureFor(
   if (name.includes('{module_id}')) values.module_id = await newModule(system)
   if (name.endsWith('/modules/sync/feed')) values.module = values.module_id = await newModule(system)
   Object.assign(values, await ownedValues(system, name, owner), await clientValues(system, name))
+  Object.assign(values, await appValues(system, name, owner))
   if (name.endsWith(' /api/v1/modules')) values.id = `module-${unique}`
   if (/\/(audit|email-changed|account-mail)$/.test(name)) values.id = Bun.randomUUIDv7()
   // On a busy machine a lease may have been lost for a moment.
@@ -111,11 +112,16 @@ export async function newModule(system: System): Promise<string> {
   return id
 }
 
+/** The caller of operations that only apps may call: an app that has a token for the owner. */
+export const AN_APP = 'an app'
+
 export function credentialsOf(
-  caller: Caller,
-  { admin, other, owner }: Omit<Fixture, 'values' | 'unique'>,
+  caller: Caller | typeof AN_APP,
+  { admin, other, owner, values }: Omit<Fixture, 'values' | 'unique'> & Partial<Pick<Fixture, 'values'>>,
 ): Record<string, string> {
   switch (caller) {
+    case AN_APP:
+      return as.bearer(String(values?.app_token))
     case 'no one':
       return {}
     case 'another user':
@@ -137,6 +143,19 @@ interface Sent {
   headers: Record<string, string>
 }
 
+/** The query parameters of operations whose schema requires none, because their lack has an answer of its own. */
+const NEEDED_PARAMETERS: Record<string, readonly string[]> = {
+  'GET /api/v1/auth/authorizations': [
+    ...['client_id', 'redirect_uri', 'response_type', 'scope'],
+    ...['code_challenge', 'code_challenge_method'],
+  ],
+}
+
+/** Whether a request must have a query parameter to succeed. */
+export function isNeeded(call: string, { name, required }: { name: string; required?: boolean | undefined }): boolean {
+  return required === true || (NEEDED_PARAMETERS[call] ?? []).includes(name)
+}
+
 /** The callers who name the owner in a query or a body where anyone else means themself. */
 const NAMING: readonly string[] = ['an admin', 'the operator key', SUPPORT_PERSON]
 
@@ -147,11 +166,11 @@ const NAMING: readonly string[] = ['an admin', 'the operator key', SUPPORT_PERSO
 export function requestOf(
   { call: name, operation }: Documented,
   { values }: Pick<Fixture, 'values'>,
-  caller: Caller | typeof SUPPORT_PERSON,
+  caller: Caller | typeof SUPPORT_PERSON | typeof AN_APP,
   also: readonly string[] = NAMING.includes(caller) ? ['user_id'] : [],
 ): Sent {
   const query = (operation.parameters ?? [])
-    .filter((one) => one.in === 'query' && (one.required || also.includes(one.name)))
+    .filter((one) => one.in === 'query' && (isNeeded(name, one) || also.includes(one.name)))
     .map((one) => `${one.name}=${encodeURIComponent(String(values[one.name] ?? one.example))}`)
   const path = name.replace(/\{(\w+)\}/g, (_, parameter: string) => encodeURIComponent(String(values[parameter])))
   const line = query.length > 0 ? `${path}?${query.join('&')}` : path

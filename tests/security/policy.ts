@@ -1,4 +1,4 @@
-import type { Scope } from '../../services/kit/access/scopes.ts'
+import type { Scope, UserScope } from '../../services/kit/access/scopes.ts'
 import { ADDED_SERVICES } from '../support/added-services.ts'
 
 /** Every kind of caller: without a credential, the user whom a request is about, and all the others. */
@@ -24,13 +24,16 @@ export interface Policy {
    * Undefined: the row does not say.
    */
   scope: Scope | '-' | '*' | undefined
+  /** The scope that opens it to an app with a token for a user. Undefined: no scope does, unless it reads no credentials. */
+  app: UserScope | undefined
   /** Status for each caller. */
   statuses: Record<(typeof COLUMNS)[number], number>
 }
 
 /**
  * Permissions under `/api/v1`: the status for no one, another user, the owner, an admin, the operator key, the internal key
- * and a support person, each of whom sends a valid request about the owner; and the scope that opens it to a client.
+ * and a support person, each of whom sends a valid request about the owner; the scope that opens it to a client; and the one
+ * that opens it to an app, if any does.
  */
 const VERSIONED = `
   POST   /auth/register                            201 201 201 201 201 201 201 *
@@ -72,6 +75,7 @@ const VERSIONED = `
   DELETE /auth/factors/{id}                        401 404 204 404 403 403 404 -
   GET    /.well-known/jwks.json                    200 200 200 200 200 200 200 *
   GET    /.well-known/oauth-authorization-server   200 200 200 200 200 200 200 *
+  GET    /.well-known/openid-configuration         200 200 200 200 200 200 200 *
 
   POST   /users                                    201 201 201 201 201 201 201 users:write
   GET    /users                                    401 403 403 200 200 403 200 users:read
@@ -127,6 +131,13 @@ const VERSIONED = `
   POST   /admin/webhooks/replay                    401 403 403 200 200 403 403 -
 
   POST   /oauth/token                              200 401 401 401 200 200 401 *
+  GET    /oauth/userinfo                           401 403 403 403 403 403 403 - openid
+  POST   /oauth/userinfo                           401 403 403 403 403 403 403 - openid
+  GET    /auth/authorizations                      200 200 200 200 200 200 200 *
+  POST   /auth/authorizations                      401 200 200 200 403 403 200 -
+  GET    /auth/grants                              401 200 200 200 403 403 200 -
+  DELETE /auth/grants/{grant_id}                   401 404 204 404 403 403 404 -
+  POST   /auth/logout-requests                     200 200 200 200 200 200 200 -
   POST   /admin/clients                            401 403 403 201 201 403 403 -
   GET    /admin/clients                            401 403 403 200 200 403 403 -
   GET    /admin/clients/{client_id}                401 403 403 200 200 403 403 -
@@ -134,7 +145,7 @@ const VERSIONED = `
   DELETE /admin/clients/{client_id}                401 403 403 204 204 403 403 -
   POST   /admin/clients/{client_id}/secret         401 403 403 201 201 403 403 -
 
-  GET    /modules                                  401 200 200 200 200 403 403 modules:read
+  GET    /modules                                  401 200 200 200 200 403 403 modules:read modules
   GET    /modules/{module_id}                      401 200 200 200 200 403 403 modules:read
   POST   /modules/{module_id}/enable               401 200 200 200 200 403 403 modules:write
   POST   /modules/{module_id}/disable              401 200 200 200 200 403 403 modules:write
@@ -175,14 +186,20 @@ function rows(table: string, prefix: string): Policy[] {
   return lines.map((line) => {
     const [method = '', path = '', ...columns] = line.trim().split(/ +/)
     const byCaller = COLUMNS.map((caller, column) => [caller, Number(columns[column])])
-    const scope = columns[COLUMNS.length] as Policy['scope']
-    return { call: `${method} ${prefix}${path}`, scope, statuses: Object.fromEntries(byCaller) as Policy['statuses'] }
+    const [scope, app] = columns.slice(COLUMNS.length) as [Policy['scope'], Policy['app']]
+    const statuses = Object.fromEntries(byCaller) as Policy['statuses']
+    return { call: `${method} ${prefix}${path}`, scope, app, statuses }
   })
 }
 
-/** The status of a success: no operation has two. */
-export function successOf({ statuses }: Policy): number {
-  return Math.min(...Object.values(statuses))
+/** The status of a success: no operation has two. What opens to apps alone answers them 200. */
+export function successOf(policy: Policy): number {
+  return isForApps(policy) ? 200 : Math.min(...Object.values(policy.statuses))
+}
+
+/** Whether nobody but apps may call the operation. */
+export function isForApps({ app, statuses }: Policy): boolean {
+  return app !== undefined && Object.values(statuses).every((status) => status >= 400)
 }
 
 /** Whether the operation reads no credentials. */

@@ -24,6 +24,7 @@ const WHOSE: Record<string, (owner: Owner) => [string, string]> = {
   old_email: ({ email }) => [email, NO_EMAIL],
   username: ({ username }) => [username, 'no-one-at-all'],
   login: ({ email }) => [email, NO_EMAIL],
+  grant_id: ({ owned }) => [String(owned.grant_id), NO_ONE],
   ...Object.fromEntries(
     OWNED.map(([field]) => [field, ({ owned }: Owner): [string, string] => [String(owned[field]), NO_ONE]]),
   ),
@@ -39,7 +40,7 @@ const ID_OF_A_USER: Record<string, (owner: Owner) => [string, string][]> = {
 /** Fields with secrets: anyone who has one may use it. */
 const SECRET_FIELDS = [
   'token refresh_token refreshToken password current_password new_password password_hash',
-  'challenge_id code device_token secret credential client_secret client_assertion',
+  'challenge_id code device_token secret credential client_secret client_assertion code_verifier id_token_hint',
 ].join(' ')
 /** Fields that belong to no user. */
 const NEUTRAL = [
@@ -51,6 +52,8 @@ const NEUTRAL = [
   'data events now alg new_email cause user_agent verified by_proof by only',
   'client_id client_assertion_type grant_type scope resource first_party redirect_uris post_logout_redirect_uris',
   'backchannel_logout_uri grant_types scopes resources id_token_alg token_auth_method jwks_uri require_pkce',
+  'redirect_uri post_logout_redirect_uri response_type response_mode state nonce code_challenge code_challenge_method',
+  'prompt max_age login_hint logout_hint ui_locales acr_values request request_uri registration consent started_at',
 ].join(' ')
 
 let system: System

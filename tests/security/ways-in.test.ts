@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { randomBytes } from 'node:crypto'
+import { decodeJwt } from 'jose'
 import { toBase32 } from '../../services/auth/factors/totp.ts'
 import type { Way as RequestWay } from '../../services/kit/caller.ts'
 import { FOREIGN_VECTORS } from '../fixtures/foreign-vectors.ts'
@@ -7,6 +8,7 @@ import { operationsOf } from '../openapi/document.ts'
 import { logIn, newEmail, PASSWORD } from '../support/actors.ts'
 import { Authenticator } from '../support/authenticator.ts'
 import { challenged, invitation, nextMail, requested } from '../support/challenges.ts'
+import { authorize, codeFor, createApp, redeem, tokensFor } from '../support/code-flow.ts'
 import { type App, appWith, enrolPasskey, ORIGIN } from '../support/factors.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import { mailsTo, RESET_PAGE } from '../support/mails.ts'
@@ -330,7 +332,10 @@ function none(end: string): Record<State, string> {
   return { verified: end, unverified: end, disabled: end, 'without a password': end }
 }
 
-/** Calls that answer with tokens and open no session: they continue one, or give a client a token for itself. */
+/**
+ * Calls that answer with tokens and open no session: they continue one, or give a client a token for itself. An app gets a code
+ * only of a user who has come in by one of the ways above.
+ */
 const NO_WAYS = [
   'POST /auth/refresh',
   'POST /auth/token/refresh',
@@ -456,6 +461,33 @@ describe('check 45: with a second factor', () => {
     expect(endOf(await again({ password: PASSWORD }))).toBe(WRONG)
     const { body, status } = await again({ code: app.codeAt(Date.now()) })
     expect([status, (await claimsOf(body.access_token)).amr]).toEqual([200, ['pwd', 'otp', 'mfa']])
+  })
+
+  test('an app gets a code only in a session, says how its user authenticated, and gets nothing when the session has ended', async () => {
+    const { email, id } = await newUser()
+    const client = await createApp(here.system)
+    const { body: session } = await logIn(here.system, email)
+    const app = await importedApp(here.system, id)
+    // A login that waits for a second factor has no token.
+    expect((await logIn(here.system, email)).body.access_token).toBeUndefined()
+    const before = await tokensFor(here.system, session.access_token, client)
+    expect(decodeJwt(before.id_token)).toMatchObject({ amr: ['pwd'], acr: 'aal1' })
+    const login = await logIn(here.system, email)
+    const enter = await secondFactor(here.system, { id, email, app }, login.body.challenge_id, 'api')
+    const token = accessTokenOf(await enter())
+    const { id_token } = await tokensFor(here.system, token, client, { scope: 'openid offline_access' })
+    expect(decodeJwt(id_token)).toMatchObject({ amr: ['pwd', 'otp', 'mfa'], acr: 'aal2' })
+    const ended = async (end: () => Promise<Answer>, of: string) => {
+      const code = await codeFor(here.system, of, client, { scope: 'openid offline_access' })
+      expect((await end()).status).toBeLessThan(300)
+      const { body, status } = await redeem(here.system, client, code)
+      expect([status, body.error]).toEqual([400, 'invalid_grant'])
+      expect((await authorize(here.system, of, client)).status).toBe(401)
+    }
+    const headers = as.bearer(session.access_token)
+    await ended(() => here.auth('POST /auth/logout', { headers }), session.access_token)
+    const disabled = { headers: as.operator, body: { status: 'disabled' } }
+    await ended(() => here.users(`PATCH /users/${id}`, disabled), token)
   })
 
   test.each(FOREIGN_VECTORS.slice(0, 6))(
