@@ -8,6 +8,7 @@ export type StoredData = Pick<
   InspectedSchema,
   | 'administrators'
   | 'clientAddresses'
+  | 'failingLogouts'
   | 'hasAdmin'
   | 'issuer'
   | 'keys'
@@ -30,6 +31,7 @@ export async function dataInFile(database: InspectedDatabase): Promise<StoredDat
     administrators: async () => inspect.administratorsIn(database),
     clientAddresses: async () => inspect.clientAddressesIn(database),
     auditChain: async () => inspect.auditChain(database),
+    failingLogouts: async (before) => inspect.failingLogouts(database, before),
     hasAdmin: async () => inspect.hasAdmin(database),
     issuer: async () => inspect.issuerOf(database),
     keys: async () => inspect.keysOf(database),

@@ -4,9 +4,10 @@ import { type Locale, preferredLocale } from '../kit/locale.ts'
 import type { Log } from '../kit/log.ts'
 import { decode, encodingProblem, mediaType, readBytes } from '../kit/messages/body.ts'
 import { requestIdOf } from '../kit/messages/problem-response.ts'
-import { Failure, type FailureKind, failureTitle } from './components/failure.tsx'
-import { redirect, renderPage } from './components/render.tsx'
+import { type FailureKind, failurePage } from './components/failure.tsx'
+import { redirect } from './components/render.tsx'
 import type { Page } from './pages/page.ts'
+import { authorizationIn } from './request/authorization.ts'
 import { BrowserRequest, type PagesContext, SignInNeeded } from './request/browser-request.ts'
 import { readCookies } from './request/cookies.ts'
 import { UnexpectedProblem } from './request/outcome.ts'
@@ -39,23 +40,23 @@ export async function answerPage(
 
 async function respondTo(page: Page | undefined, request: BrowserRequest, log: Log): Promise<Response> {
   const failure = (kind: FailureKind, status: number, requestId?: string, headers = {}) =>
-    renderPage(request, <Failure kind={kind} requestId={requestId ?? request.requestId} />, {
-      title: failureTitle(kind, request.texts),
-      status,
-      headers,
-    })
+    failurePage(request, kind, { status, headers, requestId })
   const { method } = request.request
   try {
     if (!page) return failure('notFound', 404)
     if (method === 'POST' && page.post) {
-      if (!isFromThisSite(request)) return failure('forbidden', 403)
+      const isOwn = isFromThisSite(request)
+      if (!isOwn && !page.foreignForm) return failure('forbidden', 403)
       const refused = await readForm(request)
       if (refused) return failure(refused.kind, refused.status)
+      if (page.foreignForm && !(isOwn && request.hasFormToken())) return await page.foreignForm(request)
+      speakAsAsked(request)
       await requireSession(page, request)
       if (!request.hasFormToken()) return failure('forbidden', 403)
       return await page.post(request)
     }
     if ((method === 'GET' || method === 'HEAD') && page.get) {
+      speakAsAsked(request)
       await requireSession(page, request)
       return await page.get(request)
     }
@@ -79,9 +80,17 @@ async function requireSession({ signedIn }: Page, request: BrowserRequest): Prom
   if (signedIn && !request.session) throw new SignInNeeded()
   if (signedIn !== 'account') return
   const { locale } = await request.user()
-  if (locale === null) return
-  request.locale = locale
-  request.texts = TEXTS[locale]
+  if (locale !== null) request.speak(locale)
+}
+
+/** Speaks the language that an app asks for while it signs a person in or out (OpenID Connect Core 1.0, `ui_locales`). */
+function speakAsAsked(request: BrowserRequest): void {
+  const { pathname, searchParams } = request.url
+  const returnsTo =
+    pathname === '/verify-email' ? request.returnToAfter(request.pendingCode('verification')) : request.returnTo
+  const parameters = pathname.startsWith('/oauth/') ? searchParams : authorizationIn(returnsTo.url)
+  const locale = preferredLocale(parameters?.get('ui_locales')?.replaceAll(' ', ',') ?? null)
+  if (locale) request.speak(locale)
 }
 
 /** Sends the person to the sign-in, from which they return to what they asked for. */
@@ -89,8 +98,9 @@ function signInFirst(request: BrowserRequest, page: Page | undefined): Response 
   const { pathname, search } = request.url
   const query = new URLSearchParams()
   if (request.hadSession) query.set('done', 'ended')
-  const target = request.request.method === 'POST' ? pathname : pathname + search
-  if (page?.get && page.path !== '/sign-in' && target !== HOME) query.set('return_to', target)
+  const here = request.request.method === 'POST' ? pathname : pathname + search
+  const target = page?.cameFrom?.(request) ?? here
+  if (page?.get && target !== HOME) query.set('return_to', target)
   return redirect(request, query.size > 0 ? `/sign-in?${query}` : '/sign-in')
 }
 

@@ -5,12 +5,15 @@ import type { Metrics } from '../kit/process/metrics.ts'
 import { answerPage } from './answer.tsx'
 import { accountPage } from './pages/account.tsx'
 import { appsPage } from './pages/apps.tsx'
+import { authorizePage } from './pages/authorize.ts'
 import { confirmEmailPage } from './pages/confirm-email.tsx'
+import { consentPage } from './pages/consent.tsx'
 import { deletePage } from './pages/delete.tsx'
 import { exportPage } from './pages/export.ts'
 import { forgotPasswordPage } from './pages/forgot-password.tsx'
 import { changePasswordPage, homePage } from './pages/home.ts'
 import { invitationPage } from './pages/invitation.tsx'
+import { logoutPage } from './pages/logout.tsx'
 import { modulesPage } from './pages/modules.tsx'
 import type { Page } from './pages/page.ts'
 import { resetPasswordPage } from './pages/reset-password.tsx'
@@ -37,6 +40,9 @@ export const PAGES: readonly Page[] = [
   undoEmailPage,
   invitationPage,
   signOutPage,
+  authorizePage,
+  consentPage,
+  logoutPage,
   accountPage,
   securityPage,
   sessionsPage,

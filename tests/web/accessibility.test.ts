@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { source } from 'axe-core'
 import { createUser } from '../support/actors.ts'
 import { byOperator, call } from '../support/http.ts'
+import { RelyingParty } from '../support/relying-party.ts'
 import { sliced, WHOLE } from '../support/whole.ts'
 import type { Person } from './pages.ts'
 import { pagesOfAna, STATES } from './states.ts'
@@ -138,7 +139,10 @@ describe('the pages', () => {
     await ana.register(email, { name: 'N'.repeat(100) })
     expect(ana.at).toBe('/verify-email')
     await expectFits()
-    for (const path of ['/account', '/account/security', '/account/sessions', '/account/delete']) {
+    const app = await RelyingParty.start(here.system, { name: 'W'.repeat(100) })
+    const ofApp = [app.authorize(), app.authorize({ prompt: 'login' }), `/oauth/logout?client_id=${app.client.id}`]
+    await app.stop()
+    for (const path of ['/account', '/account/security', '/account/sessions', '/account/delete', ...ofApp]) {
       await ana.open(path)
       await expectFits()
     }

@@ -45,7 +45,10 @@ const SHOWN = [
   'security-factor',
   'sessions',
   'modules-on',
-  'apps',
+  'apps-one',
+  'oauth-consent',
+  'sign-in-again',
+  'oauth-logout',
   'delete',
   'not-found',
   'unavailable',
@@ -74,6 +77,8 @@ async function noteFor({ page }: Person, style: string): Promise<string> {
   const html = (await page.content())
     .replaceAll(/(name="(form_token|session_id)" value=")[^"]*/g, '$1')
     .replaceAll(/cursor=[^"#]*/g, 'cursor=')
+    // The app, and what it may do.
+    .replaceAll(/(action="\/(oauth\/[a-z]+|account\/apps)\?|name="return_to" value=")[^"]*/g, '$1')
     // Secrets of second factors, and their ids.
     .replaceAll(/((src|href)="data:|data-options="|factor=|<code[^>]*>)[^"<]*/g, '$1')
   return createHash('sha256').update(html).update(style).digest('hex')

@@ -1,3 +1,4 @@
+import { afterAll, beforeAll } from 'bun:test'
 import type { Mail } from '../../services/auth/mail/transport.ts'
 import { type Clock, MINUTE, systemClock } from '../../services/kit/clock.ts'
 import type { Locale } from '../../services/kit/locale.ts'
@@ -6,6 +7,7 @@ import { Authenticator } from '../support/authenticator.ts'
 import { eventually } from '../support/eventually.ts'
 import { appWith, enrolApp, enrolPasskey } from '../support/factors.ts'
 import { as, byOperator, call } from '../support/http.ts'
+import { RelyingParty } from '../support/relying-party.ts'
 import { type InProcessSystem, withHost } from '../support/system.ts'
 import { type Person, type PersonOptions, pagesInBrowser } from './pages.ts'
 
@@ -52,6 +54,8 @@ export interface World {
   /** The code in the last mail to an address after the first `before` ones, and the path of its link. */
   mail(to: string, before?: number): Promise<{ code: string; link: string }>
   clock: ReturnType<typeof standingClock>
+  /** The app that people sign in to. */
+  shop: RelyingParty
 }
 
 type Cookies = Extract<PersonOptions['storageState'], object>
@@ -80,9 +84,17 @@ export function pagesOfAna(env: Record<string, string> = {}) {
     },
     { layout: 'apart', clock, mailer, publicHost: 'localhost' },
   )
+  let shop: RelyingParty
+  beforeAll(async () => {
+    shop = await RelyingParty.start(here.system, { name: 'The shop' })
+  })
+  afterAll(() => shop?.stop())
   const world: World = {
     get system() {
       return here.system
+    },
+    get shop() {
+      return shop
     },
     clock,
     async mail(to, before = 0) {
@@ -204,6 +216,15 @@ async function openFactor(person: Person): Promise<void> {
   await person.open('/account/security')
   await person.follow(person.texts.factors.changeNamed('Authenticator app'))
 }
+
+/** Gives an app everything that it may ask for. */
+async function allowAll(person: Person, { shop }: World): Promise<void> {
+  await person.open(shop.authorize({ scope: ALL_SCOPES, prompt: 'consent' }))
+  await person.press(person.texts.consent.allow)
+  await shop.redeem()
+}
+
+const ALL_SCOPES = 'openid profile email roles modules'
 
 /** Every page, and every message on it. */
 export const STATES: readonly State[] = [
@@ -493,6 +514,70 @@ export const STATES: readonly State[] = [
     },
   },
   at('apps', 'ana', '/account/apps'),
+  {
+    name: 'apps-one',
+    as: 'new',
+    async show(person, world) {
+      await allowAll(person, world)
+      await person.open('/account/apps')
+    },
+  },
+  {
+    name: 'apps-end',
+    as: 'new',
+    async show(person, world) {
+      await allowAll(person, world)
+      await person.open('/account/apps')
+      const action = await person.page.getAttribute('form[action*="grant="]', 'action')
+      await person.open(action ?? '')
+    },
+  },
+  {
+    name: 'oauth-consent',
+    as: 'ana',
+    async show(person, { shop }) {
+      await person.open(shop.authorize({ scope: ALL_SCOPES }))
+    },
+  },
+  {
+    name: 'oauth-logout',
+    as: 'ana',
+    async show(person, { shop }) {
+      await person.open(`/oauth/logout?client_id=${shop.client.id}`)
+    },
+  },
+  at('oauth-logout-unnamed', 'ana', '/oauth/logout'),
+  {
+    name: 'oauth-refused',
+    as: 'anyone',
+    async show(person) {
+      await person.context.setExtraHTTPHeaders({ 'x-request-id': REQUEST_ID })
+      await person.open('/oauth/authorize')
+    },
+  },
+  {
+    name: 'sign-in-again',
+    as: 'ana',
+    async show(person, { shop }) {
+      await person.open(shop.authorize({ prompt: 'login' }))
+    },
+  },
+  {
+    name: 'sign-in-again-wrong',
+    as: 'ana',
+    async show(person, { shop }) {
+      await person.open(shop.authorize({ prompt: 'login' }))
+      await person.type(person.texts.fields.confirm_password, 'a wrong password')
+      await person.press(person.texts.again.submit)
+    },
+  },
+  {
+    name: 'sign-in-again-factor',
+    as: 'mia',
+    async show(person, { shop }) {
+      await person.open(shop.authorize({ prompt: 'login' }))
+    },
+  },
   at('delete', 'ana', '/account/delete'),
   {
     name: 'delete-unconfirmed',

@@ -34,8 +34,8 @@ const NEVER_PUBLISHED = ['/api/v1/metrics']
 const FOR_ADMINS = ['/api/v1/health/db', '/api/v1/health/cache', '/api/v1/health/ready']
 
 /**
- * Finds the public paths in the services' OpenAPI document: operations for anyone or for users. All other operations
- * and paths stay closed.
+ * Finds the public paths in the services' OpenAPI document: operations for anyone, for users, or for their apps. All other
+ * operations and paths stay closed.
  * @param admin include the operators' operations
  * @throws Error if a path belongs to no known service, or the registry has no pattern for a parameter
  */
@@ -78,8 +78,9 @@ function isPublic(path: string, operation: Operation | undefined, admin: boolean
   if (!operation || NEVER_PUBLISHED.includes(path) || (!admin && FOR_ADMINS.includes(path))) return false
   const { description = '', security } = operation
   const [anyone, forOperators] = [security.some(isEmpty), security.some((scheme) => 'operatorKey' in scheme)]
-  // Operators can use a token too, so only the description tells whether users may call the operation.
-  const forUsers = security.some((way) => 'bearer' in way) && /\busers, with their access token\b/.test(description)
+  // Operators can use a token too, so only the description tells whether users or their apps may call the operation.
+  const isOfUsers = /\b(users, with their access token|of a user who gave them the scope)\b/.test(description)
+  const forUsers = security.some((way) => 'bearer' in way) && isOfUsers
   return anyone || forUsers || (admin && forOperators)
 }
 

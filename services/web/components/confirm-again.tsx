@@ -31,10 +31,16 @@ export async function proofNeeded(request: BrowserRequest, errors?: FormErrors):
   const isAsked = 'confirm_password' in fields || 'confirm_code' in fields
   const isOld = isAsked || clock.now() - authTime * 1000 > maxAge - margin
   if (!isOld && (config.reauthMaxAge === undefined || amr.includes('mfa'))) return null
+  const proof = await proofOf(request)
+  return proof.by === 'password' && !isOld ? null : proof
+}
+
+/** How the person authenticates again, however long ago they did. @throws as `BrowserRequest.call` */
+export async function proofOf(request: BrowserRequest): Promise<ProofNeeded> {
   const { items } = await request.factors()
-  if (items.length === 0) return isOld ? { by: 'password' } : null
+  if (items.length === 0) return { by: 'password' }
   const hasPasskey = items.some(({ kind }) => kind === 'passkey')
-  const canUse = hasPasskey && takesPasskeys(config.publicUrl)
+  const canUse = hasPasskey && takesPasskeys(request.context.config.publicUrl)
   const options = canUse
     ? expected(await request.call(({ auth }) => auth.passkeys['login-options'].post({})))
     : undefined
@@ -46,10 +52,12 @@ interface ConfirmAgainProps {
   /** Tells the fields of several forms on one page apart. */
   id: string
   proof: ProofNeeded | null
+  /** Says why the password is asked for, in place of how long ago the person signed in. */
+  hint?: string
 }
 
 /** Asks for the password or the second factor, if the form needs it. */
-export function ConfirmAgain({ errors, id, proof }: ConfirmAgainProps) {
+export function ConfirmAgain({ errors, hint, id, proof }: ConfirmAgainProps) {
   const { texts, url } = useRequest()
   if (proof === null) return null
   if (proof.by === 'password')
@@ -60,7 +68,7 @@ export function ConfirmAgain({ errors, id, proof }: ConfirmAgainProps) {
         label={texts.fields.confirm_password}
         type="password"
         autocomplete="current-password"
-        hint={texts.hints.confirm_password}
+        hint={hint ?? texts.hints.confirm_password}
         errors={errors}
       />
     )

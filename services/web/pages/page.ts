@@ -12,4 +12,8 @@ export interface Page {
   signedIn?: 'account' | 'cookie'
   get?: Handler
   post?: Handler
+  /** Answers a form of another site, or one without the token of a page. It must change nothing. Absent: refused. */
+  foreignForm?: Handler
+  /** The address to which a person comes back from the sign-in; absent: that of the page. */
+  cameFrom?(request: BrowserRequest): string
 }

@@ -5,18 +5,20 @@ import { CodeField, EmailField, Field, Form, MailFolder, Sentence } from '../com
 import { PasskeyButton } from '../components/passkey.tsx'
 import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
+import { authorizationIn } from '../request/authorization.ts'
 import type { BrowserRequest, PendingCode } from '../request/browser-request.ts'
 import { type FormErrors, formErrors, type Wording } from '../request/form-errors.ts'
 import type { Outcome } from '../request/outcome.ts'
 import { takesPasskeys } from '../request/passkeys.ts'
 import { returnField, withReturn } from '../request/return-to.ts'
 import type { Page } from './page.ts'
+import { againStep } from './sign-in-again.tsx'
 import { enrolmentStep } from './sign-in-enrolment.tsx'
 import { factorStep } from './sign-in-factor.tsx'
 import { openedSession, type Token } from './signing-in.ts'
 
 /** The steps of the sign-in: each is a form, named in the address. */
-type Step = 'password' | 'email' | 'code' | 'device' | 'factor' | 'enrol'
+type Step = 'password' | 'email' | 'code' | 'device' | 'factor' | 'enrol' | 'again'
 
 interface StepProps {
   errors: FormErrors | undefined
@@ -27,8 +29,9 @@ interface StepProps {
 /** `/sign-in`: by password, by a passkey, or by a code from a mail; then a second factor, or the code for a new device. */
 export const signInPage: Page = {
   path: '/sign-in',
+  cameFrom: ({ returnTo }) => returnTo.url,
   async get(request) {
-    if (request.session) return await goOn(request)
+    if (request.session && stepOf(request) !== 'again') return await goOn(request)
     return show(request, stepOf(request), undefined, 200)
   },
   post(request) {
@@ -46,6 +49,7 @@ const ENDED: Readonly<Record<string, 'invalid_challenge' | 'step_ended'>> = {
   device: 'invalid_challenge',
   factor: 'step_ended',
   enrol: 'step_ended',
+  again: 'step_ended',
 }
 
 /** Leaves the sign-in if the session is valid; otherwise removes it. */
@@ -62,6 +66,7 @@ function stepOf(request: BrowserRequest): Step {
   if (step === 'device' && request.pendingCode('device')) return 'device'
   if (step === 'factor' && request.pendingCode('factor')) return 'factor'
   if (step === 'enrol' && request.pendingCode('enrolment')) return 'enrol'
+  if (step === 'again' && request.session) return 'again'
   return 'password'
 }
 
@@ -115,6 +120,8 @@ const STEPS: Record<Step, (request: BrowserRequest) => Promise<Response>> = {
   async enrol(request) {
     return (await enrolmentStep.post(request)) ?? startAgain(request)
   },
+
+  again: againStep.post,
 }
 
 async function signInByPasskey(request: BrowserRequest): Promise<Response> {
@@ -166,6 +173,7 @@ async function show(
 ): Promise<Response> {
   if (step === 'factor') return (await factorStep.show(request, errors, status)) ?? startAgain(request)
   if (step === 'enrol') return (await enrolmentStep.show(request, errors, status)) ?? startAgain(request)
+  if (step === 'again') return await againStep.show(request, errors, status)
   const { title, View } = VIEWS[step]
   const options = step === 'password' ? await passkeyOptions(request) : undefined
   return renderPage(request, <View errors={errors} options={options} />, {
@@ -192,6 +200,7 @@ const VIEWS = {
 function PasswordStep({ errors, options }: StepProps) {
   const { context, form, returnTo, texts } = useRequest()
   const { emailLogin, registrationOpen } = context.config
+  const hint = authorizationIn(returnTo.url)?.get('login_hint') ?? ''
   return (
     <CardPage
       title={texts.signIn.title}
@@ -208,10 +217,10 @@ function PasswordStep({ errors, options }: StepProps) {
         <Field
           name="login"
           label={texts.fields.login}
-          value={form.get('login') ?? ''}
+          value={form.get('login') ?? hint}
           autocomplete="username webauthn"
           errors={errors}
-          autofocus={!errors}
+          autofocus={!errors && hint === ''}
         />
         <Field
           name="password"
@@ -219,7 +228,7 @@ function PasswordStep({ errors, options }: StepProps) {
           type="password"
           autocomplete="current-password"
           errors={errors}
-          autofocus={errors?.summary !== undefined}
+          autofocus={errors?.summary !== undefined || (!errors && hint !== '')}
         />
         <p>
           <a href="/forgot-password">{texts.signIn.forgot}</a>

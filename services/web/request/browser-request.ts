@@ -12,6 +12,9 @@ import type { Codes } from '../../kit/tokens/sealing.ts'
 import type { Api, PagesPeer } from '../../peers/pages.ts'
 import type { Assets } from '../assets/assets.ts'
 import type { Texts } from '../texts/en.ts'
+import { TEXTS } from '../texts/texts.ts'
+import { authorizationIn } from './authorization.ts'
+import { BegunAuthorizations } from './begun-authorizations.ts'
 import { type CookieNames, setCookie } from './cookies.ts'
 import type { FormErrors } from './form-errors.ts'
 import { type Answer, expected, type Outcome, outcomeOf } from './outcome.ts'
@@ -106,6 +109,8 @@ export class BrowserRequest {
   session: BrowserSession | null
   /** Whether the browser sent a session, which may have ended since. */
   readonly hadSession: boolean
+  /** The authorizations for which the browser was asked to sign in. */
+  readonly authorizations: BegunAuthorizations
   private readonly formId: string
   private readonly arrival: Arrival
   #user: UserRead | undefined
@@ -125,6 +130,13 @@ export class BrowserRequest {
     this.session = openSession(cookies, names.session, arrival.cookies.get(names.session), clock.now())
     this.hadSession = this.session !== null
     const formId = arrival.cookies.get(names.form)
+    this.authorizations = new BegunAuthorizations({
+      cookies,
+      clock,
+      name: names.authorizations,
+      sealed: arrival.cookies.get(names.authorizations),
+      keep: (value, maxAge) => this.keep(names.authorizations, value, maxAge),
+    })
     this.formId = formId && /^[\w-]{22,64}$/.test(formId) ? formId : random.bytes(18).toString('base64url')
   }
 
@@ -173,14 +185,25 @@ export class BrowserRequest {
 
   /** The address to which the person wants to go next. */
   get returnTo(): ReturnTo {
-    const { publicUrl, returnOrigins } = this.context.config
-    return returnTo(this.form.get('return_to') ?? this.url.searchParams.get('return_to'), publicUrl, returnOrigins)
+    return this.checked(this.form.get('return_to') ?? this.url.searchParams.get('return_to'))
   }
 
   /** The address to which the person wanted to go when a code was sent to them. */
   returnToAfter(code: PendingCode | null): ReturnTo {
+    return this.checked(code?.returnTo ?? null)
+  }
+
+  private checked(text: string | null): ReturnTo {
     const { publicUrl, returnOrigins } = this.context.config
-    return returnTo(code?.returnTo ?? null, publicUrl, returnOrigins)
+    const to = returnTo(text, publicUrl, returnOrigins)
+    // An authorization leads to the app: to the address that auth has checked.
+    return authorizationIn(to.url) ? { ...to, origin: this.authorizations.sourceOf(to.url) } : to
+  }
+
+  /** Speaks this language from now on. */
+  speak(locale: Locale): void {
+    this.locale = locale
+    this.texts = TEXTS[locale]
   }
 
   /** The value that a form must send back. It changes with the session, so a form of another session is refused. */

@@ -7,6 +7,8 @@ export interface CookieNames {
   form: string
   /** The step of a way in that waits for a code. */
   step: string
+  /** The authorizations for which the person was asked to sign in. */
+  authorizations: string
   /** Whether browsers send the cookies over TLS only. */
   isSecure: boolean
 }
@@ -24,6 +26,7 @@ export function cookieNames(publicUrl: string): CookieNames {
     device: `${prefix}ch202-device`,
     form: `${prefix}ch202-form`,
     step: `${prefix}ch202-step`,
+    authorizations: `${prefix}ch202-authorizations`,
     isSecure,
   }
 }

@@ -1,3 +1,5 @@
+import { AUTHORIZE, LONGEST_AUTHORIZATION } from './authorization.ts'
+
 /** The page to which a person goes when nothing else was asked for. */
 export const HOME = '/account'
 
@@ -15,9 +17,10 @@ export function returnField(url: string): string | undefined {
 /** Characters of an address as browsers get it, in percent encoding: the cookie of a step must have room for it. */
 const LONGEST = 2000
 
-/** An address to which a person may be sent, and its origin if that is not the pages' own. */
+/** An address to which a person may be sent. */
 export interface ReturnTo {
   url: string
+  /** The source of a content security policy that allows the redirects from there; null: they stay at the pages. */
   origin: string | null
 }
 
@@ -34,7 +37,9 @@ export function returnTo(text: string | null, publicUrl: string, origins: readon
   if (!text || /[\\\s\p{Cc}]/u.test(text)) return home
   const ownOrigin = new URL(publicUrl).origin
   const parsed = URL.parse(text, ownOrigin)
-  if (!parsed || parsed.username || parsed.password || parsed.href.length > LONGEST) return home
+  if (!parsed || parsed.username || parsed.password) return home
+  const isAuthorization = parsed.origin === ownOrigin && parsed.pathname === AUTHORIZE
+  if (parsed.href.length > (isAuthorization ? ownOrigin.length + LONGEST_AUTHORIZATION : LONGEST)) return home
   if (text.startsWith('/') && !text.startsWith('//') && parsed.origin === ownOrigin)
     return { url: parsed.pathname.startsWith('//') ? HOME : `${parsed.pathname}${parsed.search}`, origin: null }
   // Compared to the letter with what was written: `HTTPS://App.example` and `https://app.example:443` are not listed.

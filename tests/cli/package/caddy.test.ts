@@ -141,7 +141,7 @@ describe('the Caddyfile', () => {
       if (DOUBLED.includes(`${method} ${path}`) || bare === '/user/register')
         return method !== 'GET' || bare === '/whoami'
       const { who = [] } = rowOf(method, path) ?? {}
-      return who.some((one) => ['anyone', 'bearer', 'user'].includes(one)) || (admin && who.includes('operator'))
+      return who.some((one) => ['anyone', 'app', 'bearer', 'user'].includes(one)) || (admin && who.includes('operator'))
     }
 
     test.each([
@@ -183,6 +183,11 @@ describe('the Caddyfile', () => {
       ['GET /user/ana%40example.org HTTP/1.1', 'users'],
       [`GET /user/a.b+c'd%2Be@example.org HTTP/1.1`, 'users'],
       [`GET ${plain}/auth/me HTTP/1.1`, 'auth'],
+      // The pages and the API share the first part of these paths.
+      ['POST /oauth/token HTTP/1.1', 'auth'],
+      ['GET /oauth/userinfo HTTP/1.1', 'auth'],
+      ['GET /oauth/authorize?client_id=a&redirect_uri=https%3A%2F%2Fapp.example.org%2Fcallback HTTP/1.1', 'web'],
+      ['POST /oauth/logout HTTP/1.1', 'web'],
     ]
     test.each(passed)('%s is passed on unchanged', async (line, service) => {
       reached = []
@@ -265,6 +270,11 @@ describe('the Caddyfile', () => {
       '/assets/a/b',
       '/sign-in/x',
       '/sign-in%2f..%2fmetrics',
+      '/oauth',
+      '/oauth/authorize/x',
+      '/oauth/consent/..',
+      '/oauth/logout/../token',
+      '/api/v1/oauth/authorize',
       '/SIGN-IN',
       '/account/..',
       '/not-found',

@@ -6,6 +6,7 @@ import { nextMail } from '../../support/challenges.ts'
 import { databaseRows } from '../../support/database-rows.ts'
 import { as } from '../../support/http.ts'
 import { movingClock } from '../../support/moving-clock.ts'
+import { RelyingParty } from '../../support/relying-party.ts'
 import { running } from '../../support/running.ts'
 import { SECRET } from '../../support/settings.ts'
 import { exchange, request } from '../../support/sockets.ts'
@@ -163,6 +164,9 @@ describe('cookies that an attacker chose', () => {
     collect((await second.fill('/account', { action: 'email', new_email: newEmail() })).headers)
     await second.get('/account')
     collect((await second.post('/sign-out', {})).headers)
+    const app = await RelyingParty.start(here.system)
+    await app.stop()
+    collect((await second.get(app.authorize())).headers)
     const names = lines.map((line) => line.slice(0, line.indexOf('=')))
     expect([...new Set(names)].toSorted()).toEqual(Object.values(COOKIES).toSorted())
     for (const line of lines) {

@@ -3,6 +3,7 @@ import { PAGES } from '../../../services/web/index.ts'
 import { newEmail, PASSWORD } from '../../support/actors.ts'
 import { invitation, nextMail } from '../../support/challenges.ts'
 import { as } from '../../support/http.ts'
+import { RelyingParty } from '../../support/relying-party.ts'
 import { running } from '../../support/running.ts'
 import { inProcess, type System } from '../../support/system.ts'
 import { stored } from './stored.ts'
@@ -25,6 +26,10 @@ interface Prepared {
   visitor: Visitor
   /** The address of the page that has the form. */
   page: string
+  /** The address to which the form is sent, if it is not the path of the page alone. */
+  action?: string
+  /** Whether a form of another site is a link instead of being refused: apps may send people here by a form. */
+  isLink?: boolean
   fields: Record<string, string>
 }
 
@@ -93,6 +98,25 @@ const FORMS: Record<string, (system: System) => Promise<Prepared>> = {
   async '/sign-out'(system) {
     return { visitor: (await newPerson(system)).visitor, page: '/account', fields: {} }
   },
+  async '/oauth/consent'(system) {
+    const { visitor } = await newPerson(system)
+    const page = (await visitor.get(await authorization(system))).location
+    return { visitor, page, action: page, fields: { consent: 'given' } }
+  },
+  async '/oauth/logout'(system) {
+    return { visitor: (await newPerson(system)).visitor, page: '/oauth/logout', isLink: true, fields: {} }
+  },
+  async '/account/apps'(system) {
+    const { visitor } = await newPerson(system)
+    const app = await RelyingParty.start(system)
+    await app.stop()
+    const consent = (await visitor.get(app.authorize())).location
+    const { location } = await visitor.fill(consent, { consent: 'given' })
+    await app.redeem(new URL(location).searchParams.get('code') ?? '')
+    const page = '/account/apps'
+    const [, action = ''] = /action="(\/account\/apps\?grant=[^"]+)"/.exec((await visitor.get(page)).text) ?? []
+    return { visitor, page, action, fields: {} }
+  },
   async '/account'(system) {
     const { visitor } = await newPerson(system)
     return { visitor, page: '/account', fields: { action: 'profile', name: 'Attacked' } }
@@ -115,6 +139,13 @@ const FORMS: Record<string, (system: System) => Promise<Prepared>> = {
     const { visitor } = await newPerson(system)
     return { visitor, page: '/account/delete', fields: { confirmed: 'yes' } }
   },
+}
+
+/** The path at which an app asks for a user. */
+async function authorization(system: System): Promise<string> {
+  const app = await RelyingParty.start(system)
+  await app.stop()
+  return app.authorize()
 }
 
 /** Headers that browsers send with a form of another site, or with a request that no page sent. */
@@ -155,7 +186,9 @@ function expectRefusal({ headers, status, text }: Visit, expected: number): void
 }
 
 test('check 48: every page with a form has a row here', () => {
-  expect(Object.keys(FORMS).toSorted()).toEqual(PAGES.flatMap(({ path, post }) => (post ? [path] : [])).toSorted())
+  // `/oauth/authorize` takes forms of apps and has none: they are links.
+  const withForm = PAGES.filter(({ foreignForm, post }) => post && post !== foreignForm)
+  expect(Object.keys(FORMS).toSorted()).toEqual(withForm.map(({ path }) => path).toSorted())
 })
 
 describe('forms that another site sends', () => {
@@ -169,7 +202,11 @@ describe('forms that another site sends', () => {
 
   test.each(Object.keys(FORMS))('check 48: %s', async (path) => {
     const prepare = FORMS[path] as (system: System) => Promise<Prepared>
-    const { fields, page, visitor } = await prepare(here.system)
+    const { action = path, fields, isLink = false, page, visitor } = await prepare(here.system)
+    const expectRefused = (answer: Visit) => {
+      if (!isLink) return expectRefusal(answer, 403)
+      expect([answer.status, answer.location.split('?')[0]]).toEqual([303, path])
+    }
     await visitor.get(page)
     const { token } = visitor
     expect(token).not.toBe('')
@@ -182,34 +219,35 @@ describe('forms that another site sends', () => {
     }
 
     for (const [what, headers] of FOREIGN) {
-      expectRefusal(await visitor.post(path, { ...fields, form_token: token }, headers), 403)
+      expectRefused(await visitor.post(action, { ...fields, form_token: token }, headers))
       await unchanged(what)
     }
     for (const [type, encode] of TYPES) {
       const body = encode(new URLSearchParams({ ...fields, form_token: token }))
-      expectRefusal(await visitor.send('POST', path, { 'content-type': type, ...OWN_FORM }, body), 415)
+      expectRefusal(await visitor.send('POST', action, { 'content-type': type, ...OWN_FORM }, body), 415)
       await unchanged(type)
     }
     const untyped = new TextEncoder().encode(new URLSearchParams({ ...fields, form_token: token }).toString())
-    expectRefusal(await visitor.send('POST', path, OWN_FORM, untyped), 415)
+    expectRefusal(await visitor.send('POST', action, OWN_FORM, untyped), 415)
     await unchanged('no type')
 
     for (const [what, form_token] of Object.entries(wrong)) {
-      expectRefusal(await visitor.post(path, { ...fields, form_token }), 403)
+      expectRefused(await visitor.post(action, { ...fields, form_token }))
       await unchanged(what)
     }
     // In the address instead of the form.
-    const address = `${path}?${new URLSearchParams({ ...fields, form_token: token })}`
-    expectRefusal(await visitor.send('POST', address, { 'content-type': FORM_TYPE, ...OWN_FORM }, ''), 403)
+    const inAddress = new URLSearchParams({ ...fields, form_token: token })
+    const address = `${action}${action.includes('?') ? '&' : '?'}${inAddress}`
+    expectRefused(await visitor.send('POST', address, { 'content-type': FORM_TYPE, ...OWN_FORM }, ''))
     await unchanged('all fields in the address')
     // The token is bound to a cookie, which another site's form may lack.
     const withoutCookie = visitor.copy()
     withoutCookie.cookies.delete(COOKIES.form)
-    expectRefusal(await withoutCookie.post(path, { ...fields, form_token: token }), 403)
+    expectRefused(await withoutCookie.post(action, { ...fields, form_token: token }))
     await unchanged('without the cookie of forms')
 
     // The very same form works when the page itself sends it, so that each refusal had the reason that it seems to have.
-    const accepted = await visitor.post(path, { ...fields, form_token: token })
+    const accepted = await visitor.post(action, { ...fields, form_token: token })
     expect([200, 303]).toContain(accepted.status)
     expect(await stored(here.system)).not.toEqual(before)
   })

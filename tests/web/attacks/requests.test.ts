@@ -93,7 +93,7 @@ describe('odd requests to the pages', () => {
       for (const [name, value] of Object.entries(protects))
         expect([status, name, headers.get(name)]).toEqual([status, name, value])
     }
-    expect([...statuses].toSorted()).toEqual([200, 302, 303, 403, 404, 405, 413, 415])
+    expect([...statuses].toSorted()).toEqual([200, 302, 303, 400, 403, 404, 405, 413, 415])
   })
 
   test('check 48: GET and HEAD change nothing, on any page and with any fields in the address', async () => {
@@ -189,6 +189,13 @@ describe('odd requests to the pages', () => {
     '/reset-password?token=%00',
     '/reset-password?token=a&token=b',
     '/invitation?token=%ff',
+    '/account/apps?grant=../x',
+    '/oauth/authorize?client_id=%ff&redirect_uri=%zz',
+    '/oauth/authorize?client_id=%00&max_age=__proto__',
+    '/oauth/authorize?__proto__=x&constructor=y',
+    '/oauth/consent?client_id=..&request=%00',
+    '/oauth/logout?id_token_hint=%00',
+    '/oauth/logout?ui_locales=%ff&logout_hint=__proto__',
   ])('check 48: the path %s is answered without a fault', async (path) => {
     const cookie = `Cookie: ${[...person.visitor.cookies].map((pair) => pair.join('=')).join('; ')}`
     for (const headers of [
@@ -353,7 +360,11 @@ describe('odd requests to the pages', () => {
     '/account/security': ['current_password', 'new_password'],
     '/account/sessions': ['session_id'],
     '/account/modules': ['module_id', 'action'],
+    '/account/apps': ['confirm_password', 'confirm_code'],
     '/account/delete': ['confirmed', 'confirm_password'],
+    '/oauth/authorize': ['client_id', 'redirect_uri', 'prompt'],
+    '/oauth/consent': ['consent'],
+    '/oauth/logout': ['id_token_hint', 'state'],
   }
   /** Values with which a form is complete, so that the odd value reaches the API. */
   const USUAL: Record<string, string> = {

@@ -9,6 +9,9 @@ const QUERIES: readonly [Name, string][] = [
   ['auth', 'SELECT id, user_id, ends_at, auth_time FROM sessions ORDER BY id'],
   ['auth', 'SELECT id, purpose, address, tries, taken_at FROM challenges ORDER BY id'],
   ['auth', 'SELECT id, user_id FROM devices ORDER BY id'],
+  ['auth', 'SELECT id, user_id, client_id FROM grants ORDER BY id'],
+  ['auth', 'SELECT user_id, client_id, scopes FROM consents ORDER BY user_id, client_id'],
+  ['auth', 'SELECT user_id, client_id FROM authorization_codes ORDER BY created_at, user_id'],
   ['auth', 'SELECT seq, kind, subject FROM revocations ORDER BY seq'],
   ['modules', 'SELECT user_id, module_id, enabled FROM choices ORDER BY user_id, module_id'],
 ]

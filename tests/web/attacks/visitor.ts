@@ -9,6 +9,7 @@ export const COOKIES = {
   device: '__Host-ch202-device',
   form: '__Host-ch202-form',
   step: '__Host-ch202-step',
+  authorizations: '__Host-ch202-authorizations',
 }
 
 /** The answer to a request of a browser. Redirects are not followed. */
