@@ -234,13 +234,14 @@ describe('13: second factors', () => {
   })
 })
 
+/** A client with an address that auth calls. */
+const client = (name: string, column: 'jwks_uri' | 'backchannel_logout_uri', address: string, status = 'active') =>
+  `INSERT INTO clients (id, name, kind, first_party, redirect_uris, post_logout_redirect_uris, ${column}, grant_types,
+     scopes, resources, id_token_alg, token_auth_method, require_pkce, status, created_at, version)
+   VALUES ('${name}', '${name}', 'confidential', 0, '[]', '[]', '${address}', '["client_credentials"]', '[]', '[]',
+     'RS256', 'private_key_jwt', 1, '${status}', 0, 1)`
+
 describe('16: the addresses of clients', () => {
-  /** A client with an address that auth calls. */
-  const client = (name: string, column: 'jwks_uri' | 'backchannel_logout_uri', address: string, status = 'active') =>
-    `INSERT INTO clients (id, name, kind, first_party, redirect_uris, post_logout_redirect_uris, ${column}, grant_types,
-       scopes, resources, id_token_alg, token_auth_method, require_pkce, status, created_at, version)
-     VALUES ('${name}', '${name}', 'confidential', 0, '[]', '[]', '${address}', '["client_credentials"]', '[]', '[]',
-       'RS256', 'private_key_jwt', 1, '${status}', 0, 1)`
   const rows: [what: string, clients: string[], privateHosts: string, expected: Partial<Item>][] = [
     ['no client', [], '', { status: 'ok', message: 'No client has an address that auth calls' }],
     [
@@ -311,6 +312,7 @@ describe('a single fault is reported, and nothing else', () => {
       'passkeys.relying_party',
       'factors.administrators',
       'clients.addresses',
+      'clients.logouts',
       'mail.waiting',
       'deliveries.waiting',
       'keys.open',
@@ -480,6 +482,17 @@ describe('a single fault is reported, and nothing else', () => {
       ),
       { 'mail.waiting': 'warning' },
       /1 email has been waiting for over ten minutes$/,
+    ],
+    [
+      'an app that does not acknowledge the end of sessions',
+      at(
+        'auth.sqlite',
+        client('shop', 'backchannel_logout_uri', 'https://8.8.8.8/out'),
+        `INSERT INTO client_logouts SELECT 'x', id, 'u', 's', 'user', ${ago(700)}, 3, 0, 'The answer was 500' FROM clients`,
+        `INSERT INTO client_logouts SELECT 'y', id, 'u', 't', 'user', ${ago(60)}, 3, 0, 'The answer was 500' FROM clients`,
+      ),
+      { 'clients.logouts': 'warning' },
+      /^shop has not acknowledged the end of 1 session for over ten minutes \(The answer was 500\)$/,
     ],
     [
       'R15: mails that the server defers',

@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { authorizationOf, CALLBACK, createApp, PKCE, sentTo } from '../support/code-flow.ts'
 import { eventually } from '../support/eventually.ts'
 import { enrolApp, enrolPasskey } from '../support/factors.ts'
-import { as, call } from '../support/http.ts'
+import { as, call, form } from '../support/http.ts'
 import { mailsTo, RESET_PAGE, resetLinkIn } from '../support/mails.ts'
+import { basic, type OAuthClient, requestToken } from '../support/oauth-clients.ts'
 import { openInstance } from '../support/shell.ts'
 import { launch, ownSettings, runTool } from '../support/tool.ts'
 
@@ -403,7 +405,63 @@ const CLIENT_CASES: Case[] = (
   fix: type === 'client.deleted' ? 'ch202 audit list --type client.deleted' : 'ch202 clients get EMAIL',
 }))
 
-const ALL_CASES = [...CASES, ...CLIENT_CASES]
+/** Requests about the access of an app to a user, each with its sentence. EMAIL stands for the name of the app. */
+const GRANT_CASES: Case[] = (
+  [
+    ['grant.consented', /it allowed the client EMAIL: openid, offline_access, by user:/],
+    ['grant.issued', /it gave the client EMAIL tokens of a user, by/],
+    ['grant.ended', /it took away the access of the client EMAIL to a user, by user:/],
+    ['grant.token_revoked', /it ended the access of the client EMAIL to a user, which it does not need any more, by/],
+    ['grant.code_reused', /it had a code of the client EMAIL that was used before; the access that it gave has ended/],
+    ['grant.reuse_detected', /it had a refresh token of the client EMAIL that was used before; the access to its user/],
+  ] as const
+).map(([type, says]) => ({
+  it: type,
+  given: async () => {
+    const request = crypto.randomUUID()
+    return [request, await requestAboutGrant(request, type)]
+  },
+  reason: 'not_a_login',
+  says,
+  fix: 'ch202 clients get EMAIL',
+}))
+
+const ALL_CASES = [...CASES, ...CLIENT_CASES, ...GRANT_CASES]
+
+/** Gives an app access to a user, and makes a request about it with this id. @returns the name of the app */
+async function requestAboutGrant(id: string, type: string): Promise<string> {
+  const { system } = instance
+  const marked = { 'x-request-id': id }
+  const markedIf = (isThis: boolean): Record<string, string> => (isThis ? marked : {})
+  const app = await createApp(system, { name: `app-${crypto.randomUUID()}`, first_party: false })
+  const { name } = app as OAuthClient & { name: string }
+  const { access_token } = (await registerUser(system)).tokens
+  const send = (request: string, headers: Record<string, string>, body?: object) =>
+    call(system.url.auth, request, { headers: { ...as.bearer(access_token), ...headers }, ...(body ? { body } : {}) })
+  const authorization = { ...authorizationOf(app, { scope: 'openid offline_access' }), consent: 'given' }
+  const code =
+    sentTo(await send('POST /auth/authorizations', markedIf(type === 'grant.consented'), authorization)).get('code') ??
+    ''
+  const fields = { grant_type: 'authorization_code', code, redirect_uri: CALLBACK, code_verifier: PKCE.verifier }
+  const secret = basic(app.id, app.client_secret)
+  const ask = (parameters: Record<string, string>, headers: Record<string, string> = {}) =>
+    requestToken(system, parameters, { ...secret, ...headers })
+  let { refresh_token } = (await ask(fields, markedIf(type === 'grant.issued'))).body
+  if (type === 'grant.code_reused') await ask(fields, marked)
+  if (type === 'grant.token_revoked')
+    await call(system.url.auth, 'POST /auth/revoke', form({ token: refresh_token }, { ...secret, ...marked }))
+  if (type === 'grant.ended') {
+    const [grant] = (await send('GET /auth/grants', {})).body.items
+    await send(`DELETE /auth/grants/${grant.id}`, marked)
+  }
+  if (type === 'grant.reuse_detected') {
+    const first = refresh_token
+    for (let n = 0; n < 2; n++)
+      refresh_token = (await ask({ grant_type: 'refresh_token', refresh_token })).body.refresh_token
+    await ask({ grant_type: 'refresh_token', refresh_token: first }, marked)
+  }
+  return name
+}
 
 /** Creates a client, and makes a request about it with this id. @param way of a change, what follows the client's path */
 async function requestAboutClient(id: string, name: string, way: string, body: object | undefined): Promise<void> {

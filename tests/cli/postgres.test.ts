@@ -202,7 +202,13 @@ describe('doctor, with a DATABASE_URL,', () => {
       ),
       ...['db.auth.schema', 'db.users.schema', 'db.modules.schema', 'keys.open', 'keys.age', 'audit.chain'],
       ...['cache.drift', 'outbox.users', 'outbox.modules', 'mail.waiting', 'deliveries.waiting', 'clock.rows'],
-      ...['settings.issuer', 'passkeys.relying_party', 'factors.administrators', 'clients.addresses'],
+      ...[
+        'settings.issuer',
+        'passkeys.relying_party',
+        'factors.administrators',
+        'clients.addresses',
+        'clients.logouts',
+      ],
     ])
       expect([id, statuses[id]]).toEqual([id, 'ok'])
     expect(items.map(({ id }) => id).filter((id) => /^(db\..*\.(file|integrity|wal)|backup)/.test(id))).toEqual([])

@@ -6,7 +6,7 @@ import type { Tool } from '../../tool/command.ts'
 import { allClients } from '../clients/client.ts'
 import { type AuditRow, type Explanation, evidenceOf, from } from './explanation.ts'
 
-/** The changes of clients in plain sentences, by the type of their audit row. */
+/** The changes of clients, and of what users gave them, in plain sentences, by the type of their audit row. */
 const SENTENCES: Record<string, (client: string, detail: AuditRow['detail']) => string> = {
   'client.created': (client) => `created ${client}`,
   'client.updated': (client, { fields }) => `changed ${client}: ${[fields].flat().join(', ')}`,
@@ -16,12 +16,19 @@ const SENTENCES: Record<string, (client: string, detail: AuditRow['detail']) => 
       ? `gave ${client} another secret; all others stopped working at once`
       : `gave ${client} another secret; the one before works until the next rotation`,
   'client.token_revoked': (client) => `revoked an access token of ${client}`,
+  'grant.consented': (client, { scopes }) => `allowed ${client}: ${[scopes].flat().join(', ')}`,
+  'grant.issued': (client) => `gave ${client} tokens of a user`,
+  'grant.ended': (client) => `took away the access of ${client} to a user`,
+  'grant.token_revoked': (client) => `ended the access of ${client} to a user, which it does not need any more`,
+  'grant.code_reused': (client) => `had a code of ${client} that was used before; the access that it gave has ended`,
+  'grant.reuse_detected': (client) =>
+    `had a refresh token of ${client} that was used before; the access to its user has ended`,
 }
 
 /**
- * Explains a request that changed an OAuth client.
+ * Explains a request that changed an OAuth client, or its access to a user.
  * @param rows the audit rows of the request
- * @returns undefined if it changed no client
+ * @returns undefined if it changed neither
  */
 export async function explainClient(tool: Tool, rows: readonly AuditRow[]): Promise<Explanation | undefined> {
   const row = rows.find(({ type }) => type in SENTENCES)

@@ -10,6 +10,8 @@ import { withDatabase } from './databases.ts'
 /** Milliseconds for the names of all hosts. A name that is not resolved by then is not reported. */
 const PATIENCE = 2000
 const NAMED_MAX = 3
+/** How long a client may fail to acknowledge the end of a session. */
+const LATE_AFTER = 600_000
 
 export const clientsChecks: Check[] = [
   {
@@ -29,6 +31,20 @@ export const clientsChecks: Check[] = [
       return warning(
         `Auth does not call ${shortened(refused)}, which ${refused.length === 1 ? 'is' : 'are'} private, for ${shortened([...names])}`,
         `OAUTH_PRIVATE_HOSTS=${[...config.oauthPrivateHosts, ...refused].join(',')}`,
+      )
+    }),
+  },
+  {
+    id: 'clients.logouts',
+    describes: 'apps acknowledge the end of sessions (back-channel logout) within ten minutes',
+    run: withDatabase('auth', async (auth, { now }) => {
+      const failing = await auth.failingLogouts(now - LATE_AFTER)
+      if (failing.length === 0) return ok('No app fails to acknowledge the end of sessions')
+      const waiting = failing.reduce((sum, client) => sum + client.waiting, 0)
+      const reasons = [...new Set(failing.map(({ reason }) => reason))]
+      return warning(
+        `${shortened(failing.map(({ client }) => client))} ${failing.length === 1 ? 'has' : 'have'} not acknowledged the end of ${counted(waiting, 'session')} for over ten minutes (${shortened(reasons)})`,
+        'ch202 logs auth --level warn',
       )
     }),
   },
