@@ -6,6 +6,7 @@ import { betterAuth } from './cases/better-auth.ts'
 import { clients } from './cases/clients.ts'
 import { factors } from './cases/factors.ts'
 import { nodes } from './cases/nodes.ts'
+import { oauth } from './cases/oauth.ts'
 import { pages } from './cases/pages.ts'
 import { postgres } from './cases/postgres.ts'
 import { processes } from './cases/processes.ts'
@@ -17,9 +18,9 @@ import { CORES, run } from './processes.ts'
 import { markdownOf, missed, tableOf, withTable } from './table.ts'
 
 // Measures Ch202 against the limits of this machine, in the same run:
-//   bun run bench [--quick] [--only requests,factors,clients,processes,scale,pages,postgres,nodes,better-auth] [--rounds 5] [--seconds 3]
+//   bun run bench [--quick] [--only requests,factors,clients,oauth,processes,scale,pages,postgres,nodes,better-auth] [--rounds 5] [--seconds 3]
 
-const CASES = { requests, factors, clients, processes, scale, pages, postgres, nodes, 'better-auth': betterAuth }
+const CASES = { requests, factors, clients, oauth, processes, scale, pages, postgres, nodes, 'better-auth': betterAuth }
 /** The cases of a quick run, which takes a minute. */
 const QUICK = ['requests']
 

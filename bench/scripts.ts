@@ -34,6 +34,21 @@ function request(line: string, host: string, headers: Record<string, string>, bo
   return `${line} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${text}`
 }
 
+/** An app that uses OAuth. */
+export interface App {
+  /** The header by which it authenticates. */
+  authorization: string
+  /** The parameters of an authorization request. */
+  request: { redirect_uri: string }
+  verifier: string
+}
+
+function tokenRequest(host: string, { authorization }: App, fields: Record<string, string>): string {
+  const text = new URLSearchParams(fields).toString()
+  const headers = { authorization, 'content-type': 'application/x-www-form-urlencoded' }
+  return request('POST /oauth/token', host, { ...headers, 'content-length': String(text.length) }) + text
+}
+
 /** Returns the items one after the other, for all clients together, and starts over at the end. */
 function inTurn<T>(items: readonly T[]): () => T {
   let next = 0
@@ -122,6 +137,39 @@ export const scripts = {
       return request('POST /api/v1/auth/refresh', host, {}, { refresh_token: token })
     }
   },
+
+  /** Each client asks for a code, and redeems it. */
+  codeFlow({ app, tokens }: { app: App } & Bearers, host: string): Requests {
+    const next = inTurn(tokens)
+    const waiting = new Set<number>()
+    return (client, answer) => {
+      if (waiting.delete(client) && answer) {
+        const code = new URL(JSON.parse(answer).redirect_to).searchParams.get('code') ?? ''
+        const { redirect_uri } = app.request
+        return tokenRequest(host, app, {
+          grant_type: 'authorization_code',
+          code,
+          redirect_uri,
+          code_verifier: app.verifier,
+        })
+      }
+      waiting.add(client)
+      const headers = { authorization: `Bearer ${next()}` }
+      return request('POST /api/v1/auth/authorizations', host, headers, app.request)
+    }
+  },
+
+  /** Each client continues with the token of its last response. */
+  grantRefresh({ app, refreshTokens }: { app: App; refreshTokens: string[] }, host: string): Requests {
+    return (client, answer) => {
+      const refresh_token = answer ? (JSON.parse(answer).refresh_token as string) : refreshTokens[client]
+      if (refresh_token === undefined) throw new Error('The client has no refresh token')
+      return tokenRequest(host, app, { grant_type: 'refresh_token', refresh_token })
+    }
+  },
+
+  userInfo: ({ tokens }: Bearers, host: string) =>
+    repeated(tokens.map((token) => request('GET /oauth/userinfo', host, { authorization: `Bearer ${token}` }))),
 
   /** Each token is sent once: it is refused afterwards. */
   logout({ tokens }: Bearers, host: string): Requests {

@@ -34,7 +34,7 @@ export function newSession(userId: string): Session {
   const now = Date.now()
   const times = { rotatedAt: now, createdAt: now, lastUsedAt: now, accessUntil: now + HOUR }
   const ends = { expiresAt: now + 24 * HOUR, endsAt: now + 90 * 24 * HOUR }
-  const authentication = { authTime: now, amr: ['pwd' as const] }
+  const authentication = { authTime: now, amr: ['pwd' as const], ofGrant: false }
   const client = {
     ip: '192.0.2.1',
     userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0',
