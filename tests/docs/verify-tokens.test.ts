@@ -6,6 +6,7 @@ import { decodeJwt } from 'jose'
 import { TOKEN_ALGS, type TokenAlg } from '../../services/kit/tokens/algorithms.ts'
 import { createUser, logIn, newEmail, registerUser, type TestUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
+import { grantToken } from '../support/grant-tokens.ts'
 import { as, call } from '../support/http.ts'
 import { freePort } from '../support/ports.ts'
 import { inProcess, type System } from '../support/system.ts'
@@ -296,6 +297,28 @@ describe('S9: a service in Python learns that a token was revoked', () => {
     const disabled = { headers: as.operator, body: { status: 'disabled' } }
     expect((await call(system.url.auth, `PATCH /api/v1/admin/clients/${machine.id}`, disabled)).status).toBe(200)
     expect(await program.check(tokens[1] ?? '')).toBeUndefined()
+  })
+
+  test.each(['introspect.py', 'feed.py'])('%s: the tokens that an app has for a user, at once', async (name) => {
+    const machine = await newClient(system, ['orders:read'])
+    const app = { id: machine.id, token: await tokenOf(system, machine) }
+    const program = start(name, { ...settings(), AUDIENCE: RESOURCE, CLIENTS: app.id })
+    const user = await registerUser(system)
+    const tokenWith = (claims: object) =>
+      grantToken(system, user.tokens.access_token, app, { aud: RESOURCE, ...claims })
+    const [online, revoked, offline] = [await tokenWith({}), await tokenWith({}), await tokenWith({ sid: undefined })]
+    const accepted = () => Promise.all([online, revoked, offline].map(async (token) => !!(await program.check(token))))
+    expect(await accepted()).toEqual([true, true, true])
+    expect(await program.check(online)).toBe(user.id)
+    expect(await program.check(await tokenWith({ aud: app.id }))).toBeUndefined()
+    const body = new URLSearchParams({ token: revoked }).toString()
+    expect((await call(system.url.auth, 'POST /api/v1/auth/revoke', { headers: FORM, body })).status).toBe(200)
+    expect(await accepted()).toEqual([true, false, true])
+    expect((await logout(user.tokens.access_token)).status).toBe(204)
+    expect(await accepted()).toEqual([false, false, true])
+    const disabled = { headers: as.operator, body: { status: 'disabled' } }
+    expect((await call(system.url.auth, `PATCH /api/v1/admin/clients/${app.id}`, disabled)).status).toBe(200)
+    expect(await accepted()).toEqual([false, false, false])
   })
 
   test('introspect.py: no refresh token, and no token for another service', async () => {
