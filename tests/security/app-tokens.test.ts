@@ -6,7 +6,7 @@ import { ALL_SCOPES, changeClient, type Machine, newMachine } from '../support/m
 import { overProcesses } from '../support/processes.ts'
 import type { Start } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
-import { sliced, sliced } from '../support/whole.ts'
+import { sliced } from '../support/whole.ts'
 import { fixtureFor, newModule, requestOf } from './operations.ts'
 import { isOpen, POLICY } from './policy.ts'
 import { openSetup, type Setup } from './setup.ts'
