@@ -35,6 +35,20 @@ describe('16: the code flow', () => {
     expect(info.body).toEqual({ sub: user.id, email: user.email, email_verified: false })
   })
 
+  test('a claim that the user has not set is absent from userinfo, never null', async () => {
+    const user = await registerUser(here.system)
+    const app = await createApp(here.system)
+    const claims = async () => {
+      const tokens = await tokensFor(here.system, user.tokens.access_token, app, { scope: 'openid profile' })
+      return (await userInfo(tokens.access_token)).body
+    }
+    expect(await claims()).toEqual({ sub: user.id, updated_at: expect.any(Number) })
+    const body = { name: 'Ana', username: 'ana.of.claims' }
+    const headers = as.bearer(user.tokens.access_token)
+    expect((await call(here.system.url.users, `PATCH /users/${user.id}`, { headers, body })).status).toBe(200)
+    expect(await claims()).toMatchObject({ name: 'Ana', preferred_username: 'ana.of.claims' })
+  })
+
   test('a refresh token exists only with offline_access, rotates, and works only at the token endpoint', async () => {
     const user = await registerUser(here.system)
     const app = await createApp(here.system)

@@ -14,9 +14,10 @@ export async function userInfoOf(context: CurrentUserContext, caller: Caller): P
     sub,
     ...(scopes.includes('profile')
       ? {
-          name,
-          preferred_username: username,
-          locale,
+          // A claim that the user has not set is absent, never null (OpenID Connect Core, 5.3.2).
+          ...(name === null ? {} : { name }),
+          ...(username === null ? {} : { preferred_username: username }),
+          ...(locale === null ? {} : { locale }),
           updated_at: Math.floor(Date.parse(updated_at) / 1000),
         }
       : {}),

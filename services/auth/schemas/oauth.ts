@@ -48,9 +48,9 @@ export type TokenAnswer = Static<typeof tokenAnswer>
 /** The claims about a user (OpenID Connect Core, 5.1 and 5.3.2), by scopes. */
 export const userInfo = strict({
   sub: id('The user'),
-  name: t.Optional(t.Nullable(t.String({ examples: ['Ada Lovelace'] }), { description: 'The name of the user' })),
-  preferred_username: t.Optional(t.Nullable(t.String({ examples: ['ada'] }), { description: 'Their username' })),
-  locale: t.Optional(t.Nullable(t.String({ examples: ['en'] }), { description: 'The language of their mails' })),
+  name: t.Optional(t.String({ description: 'The name of the user', examples: ['Ada Lovelace'] })),
+  preferred_username: t.Optional(t.String({ description: 'Their username', examples: ['ada'] })),
+  locale: t.Optional(t.String({ description: 'The language of their mails', examples: ['en'] })),
   updated_at: t.Optional(described(integer(), 'When these last changed, in seconds since 1970', 1_764_500_000)),
   email: t.Optional(t.String({ description: 'Their email', examples: ['ada@example.org'] })),
   email_verified: t.Optional(t.Boolean({ description: 'Whether they have shown that it is theirs' })),
