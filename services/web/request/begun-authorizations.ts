@@ -13,7 +13,7 @@ interface BegunAuthorization {
 }
 
 /** How long an authorization is remembered, in milliseconds. */
-const KEPT = 2 * HOUR
+const LIFE = 2 * HOUR
 /** How long the person may take to sign in for an app, in milliseconds: a little less than auth allows. */
 const SIGN_IN_MAX = 25 * MINUTE
 /** How many authorizations a browser remembers: those of the last tabs. */
@@ -42,7 +42,7 @@ export class BegunAuthorizations {
   ) {
     const { clock, cookies, name, sealed } = cookie
     const begun = (cookies.open(name, sealed, clock.now()) ?? []) as BegunAuthorization[]
-    this.begun = begun.filter(({ startedAt }) => startedAt * SECOND + KEPT > clock.now())
+    this.begun = begun.filter(({ startedAt }) => startedAt * SECOND + LIFE > clock.now())
   }
 
   /** When an authorization asked the person to sign in, in seconds; undefined: never, or too long ago. @param url its address */
@@ -82,6 +82,6 @@ export class BegunAuthorizations {
   private keep(begun: readonly BegunAuthorization[]): void {
     const { clock, cookies, keep, name } = this.cookie
     if (begun.length === 0) keep('', 0)
-    else keep(cookies.seal(name, begun, clock.now() + KEPT), KEPT / SECOND)
+    else keep(cookies.seal(name, begun, clock.now() + LIFE), LIFE / SECOND)
   }
 }
