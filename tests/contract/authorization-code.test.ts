@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'bun:test'
 import { decodeJwt } from 'jose'
+import { USER_AGENT_MAX } from '../../services/kit/caller.ts'
 import { registerUser } from '../support/actors.ts'
-import { authorize, CALLBACK, codeFor, createApp, redeem, sentTo, tokensFor } from '../support/code-flow.ts'
+import { authorize, CALLBACK, codeFor, createApp, PKCE, redeem, sentTo, tokensFor } from '../support/code-flow.ts'
+import { databaseRows } from '../support/database-rows.ts'
 import { as, call } from '../support/http.ts'
 import { basic, requestToken } from '../support/oauth-clients.ts'
 import { running } from '../support/running.ts'
@@ -60,6 +62,17 @@ describe('16: the code flow', () => {
     expect((await call(here.system.url.auth, 'POST /auth/refresh', { body })).status).toBe(401)
     expect((await call(here.system.url.auth, 'POST /auth/logout', { body })).status).toBe(401)
     expect((await userInfo(second.body.access_token)).status).toBe(200)
+  })
+
+  test('no more of a user agent is stored than of one that signs in', async () => {
+    const user = await registerUser(here.system)
+    const app = await createApp(here.system)
+    const code = await codeFor(here.system, user.tokens.access_token, app, { scope: 'openid offline_access' })
+    const form = { grant_type: 'authorization_code', code, redirect_uri: CALLBACK, code_verifier: PKCE.verifier }
+    const headers = { ...basic(app.id, app.client_secret), 'user-agent': 'x'.repeat(5000) }
+    expect((await requestToken(here.system, form, headers)).status).toBe(200)
+    const statement = `SELECT length(user_agent) AS length FROM sessions WHERE of_grant = 1 AND user_id = '${user.id}'`
+    expect(await databaseRows(here.system, 'auth', statement)).toEqual([{ length: USER_AGENT_MAX }])
   })
 
   test('a second use of a code ends what the first gave', async () => {

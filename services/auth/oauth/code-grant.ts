@@ -5,7 +5,8 @@ import type { Config } from '../../kit/process/config.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { TokenAnswer, TokenRequest } from '../schemas/oauth.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
-import type { Account, AuthorizationCode, Client, GrantStore, Session } from '../store/index.ts'
+import { newSession } from '../sessions/sessions.ts'
+import type { AuthorizationCode, Client, GrantStore } from '../store/index.ts'
 import { codeHash } from './authorize.ts'
 import { type GrantTokensContext, tokensOfGrant } from './grant-tokens.ts'
 import { refusedRequest } from './refused-request.ts'
@@ -13,7 +14,7 @@ import { refusedRequest } from './refused-request.ts'
 export interface CodeGrantContext extends GrantTokensContext, AuditRecordContext {
   store: GrantStore
   feed: Pick<RevocationFeed, 'announce'>
-  config: Pick<Config, 'jwtExpire' | 'refreshExpire' | 'sessionMaxAge'>
+  config: Pick<Config, 'jwtExpire' | 'refreshExpire' | 'refreshExpireV0' | 'sessionMaxAge'>
 }
 
 /**
@@ -43,9 +44,11 @@ export async function redeemCode(
     grantId,
     clientVersion: client.version,
     accessUntil: now + config.jwtExpire,
-    offlineSession: (account, authentication) => ({
-      ...offlineSession(context, account, caller, authentication),
+    offlineSession: (account, { amr, authTime }) => ({
+      ...newSession(context, { account, methods: amr }, caller, 'v1'),
       id: grantId,
+      authTime,
+      ofGrant: true,
     }),
     event: ({ scopes, userId }, id) =>
       auditEvent(context, caller, 'grant.issued', userId, { client_id: client.id, grant_id: id, scopes }),
@@ -81,32 +84,4 @@ function requireRights({ resources, scopes }: Client, code: AuthorizationCode): 
   const hasResource = code.resource === null || resources.includes(code.resource)
   if (!hasResource || !code.scopes.every((scope) => scopes.includes(scope)))
     throw invalidGrant('code', notAllowed('must be for scopes and a resource that the client still has'))
-}
-
-function offlineSession(
-  { clock, config }: CodeGrantContext,
-  account: Account,
-  { ip, userAgent }: Caller,
-  { amr, authTime }: Pick<AuthorizationCode, 'amr' | 'authTime'>,
-): Omit<Session, 'id'> {
-  const now = clock.now()
-  const endsAt = now + config.sessionMaxAge
-  const expiresAt = Math.min(now + config.refreshExpire, endsAt)
-  return {
-    userId: account.userId,
-    kind: 'v1',
-    counter: 0,
-    rotatedAt: now,
-    createdAt: now,
-    lastUsedAt: now,
-    expiresAt,
-    endsAt,
-    accessUntil: Math.min(now + config.jwtExpire, expiresAt),
-    version: account.version,
-    ip,
-    userAgent,
-    authTime,
-    amr,
-    ofGrant: true,
-  }
 }

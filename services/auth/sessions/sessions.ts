@@ -61,7 +61,15 @@ export async function openSession(
   return { session, tokens: tokensOf(context, session, account, token) }
 }
 
-function newSession(context: SessionsContext, { account, methods }: Entry, caller: Caller, kind: SessionKind): Session {
+/** Makes a session that begins now. It is not stored yet. */
+export function newSession(
+  context: Pick<SessionsContext, 'clock' | 'random'> & {
+    config: Pick<Config, 'jwtExpire' | 'refreshExpire' | 'refreshExpireV0' | 'sessionMaxAge'>
+  },
+  { account, methods }: Pick<Entry, 'account' | 'methods'>,
+  caller: Pick<Caller, 'ip' | 'userAgent'>,
+  kind: SessionKind,
+): Session {
   const { clock, config, random } = context
   const now = clock.now()
   const endsAt = now + config.sessionMaxAge
@@ -185,6 +193,9 @@ export function authenticationOf({ amr, authTime, createdAt }: Session): { auth_
 }
 
 /** Returns how long a refresh token is valid, in milliseconds. */
-function lifetime({ config }: Pick<SessionsContext, 'config'>, kind: SessionKind): number {
+function lifetime(
+  { config }: { config: Pick<Config, 'refreshExpire' | 'refreshExpireV0'> },
+  kind: SessionKind,
+): number {
   return kind === 'v0' ? config.refreshExpireV0 : config.refreshExpire
 }
