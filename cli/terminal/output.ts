@@ -19,6 +19,8 @@ export interface OutputOptions {
   fields?: string[] | undefined
   color: boolean
   quiet: boolean
+  /** Whether the user named a format or fields: then `quiet` prints data too. */
+  chosen?: boolean
   /** Start CSV with a byte order mark. */
   bom: boolean
   /** Show all columns of a table without cutting them. */
@@ -29,6 +31,12 @@ export const BOM = '\ufeff'
 
 /** Columns of a short list that are shown even if their value is the same in every row. */
 const ALWAYS_SHOWN = ['status', 'state', 'enabled', 'available', 'value', 'verified_at', 'message']
+
+/** Secrets that no later command shows. */
+const SHOWN_ONCE = ['password', 'client_secret', 'secret']
+
+/** States of a check that are no failure. */
+const NOT_FAILED = ['ok', 'skipped', 'warning']
 
 /** Fields that identify a row, best first. */
 const ID_FIELDS = ['id', 'kid', 'user_id', 'name', 'ref', 'service']
@@ -46,8 +54,15 @@ export class Printer {
     return this.options.output === 'json' || this.options.output === 'jsonl'
   }
 
+  /** Whether nothing but errors is printed. */
+  get silent(): boolean {
+    return this.options.quiet && !this.options.chosen
+  }
+
   /** Prints one record. */
   async record(record: Row): Promise<void> {
+    // A secret that is shown once is never lost.
+    if (this.silent && !SHOWN_ONCE.some((name) => name in record)) return
     const { output } = this.options
     const picked = this.pick(record)
     if (this.json) return write(jsonOf(picked))
@@ -98,8 +113,13 @@ export class Printer {
     this.suggestWide()
   }
 
-  /** Prints a list of checks; JSON starts with `ok`. */
+  /** Prints a list of checks; JSON starts with `ok`. Of a silent command only those that failed, on standard error. */
   async checks(ok: boolean, items: readonly Row[], columns: readonly string[]): Promise<void> {
+    if (this.silent) {
+      for (const { message, service, status } of items)
+        if (!NOT_FAILED.includes(String(status))) note(`✗ ${plain(String(message ?? service))}`)
+      return
+    }
     if (this.options.output === 'json') return write(jsonOf({ ok, items: items.map((item) => this.pick(item)) }))
     await this.rows(items, columns)
   }
@@ -175,7 +195,7 @@ export class Printer {
     }: { omitEqual?: OmitEqual; live?: boolean; chosen?: boolean } = {},
   ): Promise<void> {
     const { fields, output, wide = false } = this.options
-    if (rows.length === 0) return
+    if (rows.length === 0 || this.silent) return
     const first = this.header
     this.header = false
     if (output === 'jsonl' || output === 'json') return write(rows.map((row) => jsonOf(this.pick(row))).join('\n'))

@@ -30,7 +30,8 @@ export function since(text: string): string {
   return new Date(at).toISOString()
 }
 
-function durationIn(text: string): number | undefined {
+/** Parses a duration to milliseconds; undefined if it is none. */
+export function durationIn(text: string): number | undefined {
   const [, number, unit] = DURATION.exec(text) ?? []
   return number === undefined ? undefined : Number(number) * UNITS[unit as keyof typeof UNITS]
 }

@@ -31,12 +31,17 @@ export class Tool {
   private connecting: Promise<Connection> | undefined
   private creatingApi: Promise<Api> | undefined
 
-  constructor(readonly globals: Globals) {
+  /** @param isFormNamed whether `-o` was given */
+  constructor(
+    readonly globals: Globals,
+    isFormNamed = false,
+  ) {
     const { bom = false, color, fields, format, output, quiet = false, wide = false } = globals
     if (bom && output !== 'csv' && format !== 'csv') throw usage('--bom requires -o csv')
     this.env = terminalEnvironment(process.env, color)
     const fieldNames = fields?.split(',').map((name) => name.trim())
-    this.out = new Printer({ output, fields: fieldNames?.filter(Boolean), color, quiet, bom, wide })
+    const chosen = isFormNamed || fieldNames !== undefined
+    this.out = new Printer({ output, fields: fieldNames?.filter(Boolean), color, quiet, chosen, bom, wide })
   }
 
   /** The services' addresses and the credential to use. */
@@ -89,7 +94,8 @@ export function withTool<Options, Arguments extends unknown[]>(
 ) {
   return async (...parameters: unknown[]): Promise<void> => {
     const command = parameters.at(-1) as Command
-    const tool = new Tool(command.optsWithGlobals<Globals>())
+    const isFormNamed = command.getOptionValueSourceWithGlobals('output') === 'cli'
+    const tool = new Tool(command.optsWithGlobals<Globals>(), isFormNamed)
     await action(tool, parameters.at(-2) as Options, ...(parameters.slice(0, -2) as Arguments))
   }
 }

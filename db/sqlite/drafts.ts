@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { isBusy } from './errors.ts'
 
 const LOCK = 'lock'
-const STALE = '.stale-'
+/** What the names of directories begin with that are being removed. */
+export const STALE_DRAFT = '.stale-'
 
 export interface Draft {
   path: string
@@ -49,7 +50,7 @@ export function removeStaleDrafts(root: string, prefix: string): boolean {
       continue
     }
     // Renamed first: if its process is giving it its final name at this moment, only one of the two renames succeeds.
-    const stale = join(root, STALE + randomUUID())
+    const stale = join(root, STALE_DRAFT + randomUUID())
     try {
       renameSync(path, stale)
     } catch {
@@ -57,7 +58,7 @@ export function removeStaleDrafts(root: string, prefix: string): boolean {
     }
     rmSync(stale, { recursive: true, force: true })
   }
-  for (const name of readdirSync(root).filter((entry) => entry.startsWith(STALE)))
+  for (const name of readdirSync(root).filter((entry) => entry.startsWith(STALE_DRAFT)))
     rmSync(join(root, name), { recursive: true, force: true })
   return inUse
 }

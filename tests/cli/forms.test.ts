@@ -310,7 +310,14 @@ describe('a terminal', () => {
   })
 })
 
-test('--quiet prints only data and errors', async () => {
+test('--quiet prints only errors, and the data where -o or --fields names it', async () => {
+  for (const line of ['users list', 'users get ana', 'modules list', 'keys list', 'health', 'config show'])
+    expect([line, await run(`ch202 ${line} --quiet`)]).toMatchObject([line, { status: 0, stdout: '', stderr: '' }])
+  expect((await run('ch202 users get ana --quiet --fields email')).stdout).toContain('ana@example.org')
+  expect((await run('ch202 users get ana --quiet -o table')).stdout).toContain('ana@example.org')
+  // No later command would show it.
+  const created = await run('ch202 users create quiet@example.org --generate --quiet')
+  expect(created.stdout).toMatch(/password +\S{12,}/)
   const cut = await run('ch202 users list --limit 1 -o ids --quiet')
   expect([cut.status, lines(cut.stdout).length, cut.stderr]).toEqual([0, 1, ''])
   const failed = await run('ch202 users get nobody --quiet')

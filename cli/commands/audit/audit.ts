@@ -96,6 +96,7 @@ type ExplainResult = Awaited<ReturnType<typeof explain>> & { subject: string }
 async function printExplanation(tool: Tool, result: ExplainResult): Promise<void> {
   const { evidence, explanation, suggestion } = result
   if (tool.globals.output !== 'table' || tool.globals.fields !== undefined) return tool.out.record({ ...result })
+  if (tool.out.silent) return
   await write(prose(plain(explanation), process.stdout))
   if (suggestion !== null) await write(`→ ${plain(suggestion)}`)
   if (evidence.length > 0) await tool.out.rows(evidence, ['at', 'type', 'ip', 'detail'])

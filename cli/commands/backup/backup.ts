@@ -1,65 +1,71 @@
 import type { Command } from 'commander'
 import type { Check } from '../../../db/sqlite/backup/checks.ts'
-import { createBackup } from '../../../db/sqlite/backup/create.ts'
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
 import { checkedAddress } from '../../client/database-url.ts'
-import { dataDirOf } from '../../client/settings.ts'
 import { EXIT, Failure } from '../../exit.ts'
 import { failureFields } from '../../terminal/failures.ts'
 import { humanDuration } from '../../terminal/times.ts'
 import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 import { backupNamed, backupsRoot, secretsOf, withBackupFailures } from './backups.ts'
+import { BackupBucket } from './bucket.ts'
+import { create } from './create.ts'
 import { refuseWithPostgres } from './of-postgres.ts'
+import { pull, push, verifyStored } from './remote.ts'
+import { withRetention } from './retention.ts'
 
 export function backupCommand(): Command {
   const backup = group('backup', 'Back up the databases, and check that a backup can be restored')
 
-  addCommand(backup, 'create', 'Back up every database; services may be running or stopped', [
+  const creating = addCommand(backup, 'create', 'Back up every database; services may be running or stopped', [
     'ch202 backup create',
+    'ch202 backup create --keep 7d --keep-weekly 4',
     'ch202 backup create --out ./copies -o json',
-  ])
-    .option('--out <dir>', 'the directory for backups (default: backups in the data directory)')
-    .action(withTool(create))
+  ]).option('--out <dir>', 'the directory for backups (default: backups in the data directory)')
+  withRetention(creating).action(withTool(create))
 
   addCommand(backup, 'list', 'List the backups, newest first', [
     'ch202 backup list',
     'ch202 backup list --in ./copies --fields name,verified_at',
+    'ch202 backup list --remote',
   ])
     .option('--in <dir>', 'the directory of backups (default: backups in the data directory)')
+    .option('--remote', 'list the backups in the bucket of BACKUP_S3_URL')
     .action(withTool(list))
 
   addCommand(backup, 'verify', 'Check a backup by restoring it to a temporary directory, or a restored database', [
     'ch202 backup verify',
     'ch202 backup verify latest -o json',
+    'ch202 backup verify --remote',
     'ch202 backup verify --from postgres://ch202@127.0.0.1:5432/restored',
   ])
     .argument('[backup]', 'name or path of the backup, or latest', 'latest')
     .option('--in <dir>', 'the directory of backups (default: backups in the data directory)')
     .option('--from <url>', 'a PostgreSQL database into which a backup was restored; it is only read')
+    .option('--remote', 'fetch the backup from the bucket of BACKUP_S3_URL first')
     .action(withTool(verify))
+
+  const pushing = addCommand(backup, 'push', 'Store a backup in the bucket of BACKUP_S3_URL, encrypted', [
+    'ch202 backup push',
+    'ch202 backup push latest --keep 30d --keep-weekly 12 -o json',
+  ])
+    .argument('[backup]', 'name or path of the backup, or latest', 'latest')
+    .option('--in <dir>', 'the directory of backups (default: backups in the data directory)')
+  withRetention(pushing).action(withTool(push))
+
+  addCommand(backup, 'pull', 'Fetch a backup from the bucket of BACKUP_S3_URL, to verify or restore it', [
+    'ch202 backup pull',
+    'ch202 backup pull latest --in ./fetched -o json',
+  ])
+    .argument('[backup]', 'name of the backup, or latest', 'latest')
+    .option('--in <dir>', 'the directory of backups (default: backups in the data directory)')
+    .action(withTool(pull))
 
   return backup
 }
 
-async function create(tool: Tool, { out }: { out?: string }): Promise<void> {
-  refuseWithPostgres(tool, 'create')
-  const { manifest, path } = await withBackupFailures(createBackup(dataDirOf(tool.env), backupsRoot(tool, out)))
-  const services = Object.values(manifest.services)
-  await tool.out.record({
-    name: manifest.name,
-    path,
-    bytes: services.reduce((sum, { bytes }) => sum + bytes, 0),
-    created_at: manifest.created_at,
-    users: manifest.services.users.rows.users,
-    changed: true,
-  })
-  tool.out.say(
-    'Secrets are not included. Keep a copy of CH202_SECRET: without it the signing keys and webhook secrets in this backup cannot be recovered (users and passwords can)',
-  )
-}
-
-async function list(tool: Tool, options: { in?: string }): Promise<void> {
+async function list(tool: Tool, options: { in?: string; remote?: boolean }): Promise<void> {
   refuseWithPostgres(tool, 'list')
+  if (options.remote) return listRemote(tool)
   const root = backupsRoot(tool, options.in)
   const { backups, unreadable } = listBackups(root)
   const items = backups.map((backup) => ({ ...backup, age: humanDuration(Date.now() - Date.parse(backup.created_at)) }))
@@ -68,10 +74,25 @@ async function list(tool: Tool, options: { in?: string }): Promise<void> {
   for (const name of unreadable) tool.out.say(`${name} is not a backup that this version can read`)
 }
 
-async function verify(tool: Tool, options: { in?: string; from?: string }, name: string): Promise<void> {
+async function listRemote({ env, out }: Tool): Promise<void> {
+  const stored = await new BackupBucket(env).list()
+  const items = stored.map((backup) => ({
+    ...backup,
+    age: humanDuration(Date.now() - Date.parse(backup.created_at)),
+  }))
+  await out.list(items, ['name', 'created_at', 'age', 'bytes', 'stored_at'])
+  if (stored.length === 0) out.say('There is no backup in the bucket\n→ ch202 backup push')
+}
+
+async function verify(
+  tool: Tool,
+  options: { in?: string; from?: string; remote?: boolean },
+  name: string,
+): Promise<void> {
   if (options.from !== undefined) return verifyDatabase(tool, options.from)
   refuseWithPostgres(tool, 'verify')
-  const path = await backupNamed(tool, name, options.in)
+  if (options.remote) return verifyRemote(tool, options.in, name)
+  const path = backupNamed(tool, name, options.in)
   const [{ verifyBackup }, { canUnseal }] = await Promise.all([
     import('../../../db/sqlite/backup/verify.ts'),
     import('../../../services/auth/keys/sealing.ts'),
@@ -83,6 +104,14 @@ async function verify(tool: Tool, options: { in?: string; from?: string }, name:
   await printChecks(tool, path, checks, verifiedAt)
   if (verifiedAt === null) process.exitCode = EXIT.checkFailed
   else if (!recorded) tool.out.say('Verified, but the result could not be saved next to the backup')
+}
+
+async function verifyRemote(tool: Tool, directory: string | undefined, name: string): Promise<void> {
+  const { canUnseal } = await import('../../../services/auth/keys/sealing.ts')
+  process.umask(0o077)
+  const stored = await verifyStored(tool, name, directory, canUnseal(secretsOf(tool)))
+  await printChecks(tool, stored.name, stored.checks, stored.verifiedAt)
+  if (stored.verifiedAt === null) process.exitCode = EXIT.checkFailed
 }
 
 /** Checks a database into which a dump, or a point in time, was restored. */
@@ -103,7 +132,7 @@ async function verifyDatabase(tool: Tool, from: string): Promise<void> {
 async function printChecks({ out }: Tool, path: string, checks: Check[], verified_at: string | null): Promise<void> {
   const items = checks.map(({ id, message, ok }) => ({ id, status: ok ? 'ok' : 'failed', message }))
   const result = { path, checks: items, verified_at }
-  if (out.options.output !== 'json') await out.list(items, ['status', 'id', 'message'])
+  if (out.options.output !== 'json') await out.checks(verified_at !== null, items, ['status', 'id', 'message'])
   else if (verified_at !== null) await out.record({ ok: true, ...result })
   else await out.record({ ok: false, error: failureFields(damageFailure(checks)), ...result })
 }

@@ -6,6 +6,8 @@ import type { Tool } from '../../tool/command.ts'
 const INSTEAD = {
   create: 'pg_dump --format=custom --file=ch202.dump "$DATABASE_URL"',
   list: 'pg_dump --format=custom --file=ch202.dump "$DATABASE_URL"',
+  push: 'pg_dump --format=custom --file=ch202.dump "$DATABASE_URL"',
+  pull: 'pg_restore --no-owner --dbname="$RESTORED_URL" ch202.dump',
   restore: 'pg_restore --no-owner --dbname="$RESTORED_URL" ch202.dump',
   verify: 'ch202 backup verify --from "$RESTORED_URL"',
 } as const

@@ -6,6 +6,7 @@ import type { ProbeResult } from '../../client/instance/probe.ts'
 import type { RunningService } from '../../client/instance/running.ts'
 import type { Environment } from '../../client/settings.ts'
 import type { StoredData } from '../../runner/stored-data.ts'
+import { counted } from '../../terminal/terminal.ts'
 
 /** Result of a check. A skipped check says why; a warning or failure names the command or setting that fixes it. */
 export type Finding =
@@ -67,4 +68,9 @@ export function warning(message: string, suggestion: string): Finding {
 
 export function failed(message: string, suggestion: string): Finding {
   return { status: 'failed', message, suggestion }
+}
+
+/** @param age milliseconds; negative if the clock was set back */
+export function daysOf(age: number): string {
+  return counted(Math.max(0, Math.floor(age / 86_400_000)), 'day')
 }

@@ -1,4 +1,5 @@
 import { auditChecks } from './audit.ts'
+import { backupChecks } from './backups.ts'
 import type { Check } from './check.ts'
 import { clientsChecks } from './clients.ts'
 import { clockChecks } from './clock.ts'
@@ -29,5 +30,6 @@ export const CHECKS: readonly Check[] = [
   ...databasesChecks,
   ...propagationChecks,
   ...auditChecks,
+  ...backupChecks,
   ...upkeepChecks,
 ]

@@ -70,7 +70,7 @@ async function runCheck(check: Check, context: DoctorContext): Promise<CheckResu
 /** Prints a line for each check, wrapped to the terminal, with the fix below it. */
 async function printResults({ out }: Tool, ok: boolean, items: readonly CheckResult[]): Promise<void> {
   const { color, fields, output } = out.options
-  if (output !== 'table' || fields !== undefined) return out.checks(ok, items.map(asRow), COLUMNS)
+  if (output !== 'table' || fields !== undefined || out.silent) return out.checks(ok, items.map(asRow), COLUMNS)
   const width = Math.max(...items.map(({ id }) => id.length))
   const inColor = colored(process.stdout, color)
   const indent = ' '.repeat(STATUS_WIDTH + 2)

@@ -1,11 +1,9 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { backupsOf } from '../../../db/sqlite/backup/create.ts'
-import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
 import { canUnseal } from '../../../services/auth/keys/sealing.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { count, counted } from '../../terminal/terminal.ts'
-import { type Check, type DoctorContext, type Finding, failed, ok, skipped, warning } from './check.ts'
+import { type Check, type DoctorContext, daysOf, type Finding, failed, ok, skipped, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
 
 const DAY = 86_400_000
@@ -14,7 +12,6 @@ const KEY_AGE_MAX = 90 * DAY
 const KEY_LEAD = 120_000
 /** A pending key this late after its planned activation is stuck. */
 const KEY_LATE_AFTER = 300_000
-const BACKUP_AGE_MAX = 7 * DAY
 const MAILS_MAX = 100
 
 export const upkeepChecks: Check[] = [
@@ -55,21 +52,6 @@ export const upkeepChecks: Check[] = [
     }),
   },
   {
-    id: 'backup.age',
-    describes: 'the last verified backup is younger than 7 days',
-    only: 'files',
-    run: ({ dataDir, files, has, now }) => {
-      if (!files.some(({ path }) => has(path))) return skipped('There is nothing to back up yet')
-      const { backups } = listBackups(backupsOf(dataDir))
-      const verified = backups.find(({ verified_at }) => verified_at !== null)
-      const command = 'ch202 backup create && ch202 backup verify'
-      if (!verified) return warning(unverified(backups.length), command)
-      const age = now - Date.parse(verified.created_at)
-      const message = `The last verified backup is ${daysOf(age)} old`
-      return age > BACKUP_AGE_MAX ? warning(message, command) : ok(message)
-    },
-  },
-  {
     id: 'mail.files',
     describes: `emails do not pile up as files: a warning above ${MAILS_MAX}`,
     run({ config, dataDir }) {
@@ -107,16 +89,6 @@ function keyAgeOf(keys: readonly KeyAge[], config: DoctorContext['config']): Fin
   const [first = oldest[0]] = old
   if (!first) return skipped('No signing key is active yet: the next start creates one')
   return ok(old.length > 0 ? `${message(first)}; the next one is published and becomes active soon` : message(first))
-}
-
-function unverified(backups: number): string {
-  if (backups === 0) return 'There is no backup'
-  return backups === 1 ? 'The only backup is not verified' : `None of the ${count(backups)} backups is verified`
-}
-
-/** @param age milliseconds; negative if the clock was set back */
-function daysOf(age: number): string {
-  return counted(Math.max(0, Math.floor(age / DAY)), 'day')
 }
 
 function mailsIn(directory: string): number {

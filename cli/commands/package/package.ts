@@ -35,6 +35,7 @@ export function packageCommand() {
       '--node-name <name>',
       'the name of this machine’s nodes, with a DATABASE_URL (default: the name of the host)',
     )
+    .option('--no-backups', 'leave out the timers that back up and verify; a DATABASE_URL has none')
     .action(withTool(systemd))
   addCommand(packaging, 'caddy', 'Write a Caddyfile that publishes only the public API and the pages, on one origin', [
     'ch202 package caddy --domain id.example.org',
@@ -63,6 +64,7 @@ interface SystemdOptions {
   user: string
   dataDir?: string
   exec: string
+  backups: boolean
   host?: string
   nodeName?: string
 }

@@ -2,6 +2,8 @@ import { isAbsolute } from 'node:path'
 import { usage } from '../../exit.ts'
 import { toolArguments } from '../../runner/procfile.ts'
 import type { Line } from '../../runner/runner.ts'
+import { backupUnits } from './systemd-backup.ts'
+import { FAILURE_UNIT, failureUnit, HARDENING, SETTINGS, storage, type Unit } from './systemd-unit.ts'
 
 export interface Installation {
   /** The user that the services run as, and that owns the data. */
@@ -13,23 +15,16 @@ export interface Installation {
   databaseUrl?: string | undefined
   /** The name of the nodes of this machine on the database; undefined: that of its host. */
   nodeName?: string | undefined
+  /** Whether backups are made by timers. */
+  backups: boolean
   /** The setting for where a line of the Procfile listens, if not at the address of its service. */
   listens(command: string): string | undefined
-}
-
-export interface Unit {
-  name: string
-  content: string
 }
 
 const NODE_NAME = /^[\w.:-]{1,40}$/
 /** The name of the host without its domain, as systemd fills it in (systemd.unit(5), specifiers). */
 const HOST_NAME = '%l'
 const TARGET = 'ch202.target'
-const SETTINGS = '/etc/ch202/ch202.env'
-const STATE = '/var/lib/'
-/** A directory that lasts until the machine stops: with a database, all that a service leaves is where it listens. */
-const RUNTIME = '/run/'
 const LOCAL = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
 
 /**
@@ -49,17 +44,20 @@ export function systemdUnits(lines: readonly Line[], installation: Installation)
   if (nodeName !== undefined && !NODE_NAME.test(nodeName))
     throw usage('--node-name must be 1 to 40 letters, digits, dots, colons, dashes and underscores')
   const units = lines.map((line) => ({ name: unitName(line), content: serviceUnit(line, installation) }))
-  return [...units, { name: TARGET, content: targetUnit(lines) }]
+  // The tools of PostgreSQL back up a database.
+  const backups = installation.backups && installation.databaseUrl === undefined ? backupUnits(installation) : []
+  const target = [...units, ...backups.filter(({ name }) => name.endsWith('.timer'))]
+  return [...units, ...backups, failureUnit(user), { name: TARGET, content: targetUnit(target) }]
 }
 
 function unitName({ name }: Line): string {
   return `ch202-${name}.service`
 }
 
-function targetUnit(lines: readonly Line[]): string {
+function targetUnit(units: readonly Unit[]): string {
   return `[Unit]
 Description=Ch202: users, logins and feature modules
-Wants=${lines.map(unitName).join(' ')}
+Wants=${units.map(({ name }) => name).join(' ')}
 
 [Install]
 WantedBy=multi-user.target
@@ -72,6 +70,7 @@ function serviceUnit(line: Line, installation: Installation): string {
 Description=Ch202 ${line.name}
 PartOf=${TARGET}
 Wants=network-online.target
+OnFailure=${FAILURE_UNIT}
 After=network-online.target${isOnThisMachine(databaseUrl) ? ' postgresql.service' : ''}
 # A service that keeps crashing is not restarted any more after five minutes.
 StartLimitIntervalSec=300
@@ -94,43 +93,7 @@ Environment=CH202_ENV=production
 Environment=CH202_DATA_DIR=${dataDir}
 ${nodeSettings(line, installation)}WorkingDirectory=${dataDir}
 ${storage(dataDir)}
-UMask=0077
-LimitNOFILE=65536
-# No core dumps: memory may contain passwords.
-LimitCORE=0
-
-NoNewPrivileges=yes
-CapabilityBoundingSet=
-AmbientCapabilities=
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-PrivateMounts=yes
-DevicePolicy=closed
-ProtectClock=yes
-ProtectHostname=yes
-ProtectControlGroups=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-ProcSubset=pid
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-RemoveIPC=yes
-KeyringMode=private
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-# Threads that hash passwords lower their own priority. Without capabilities, no process raises one.
-SystemCallFilter=setpriority
-SystemCallErrorNumber=EPERM
-# MemoryDenyWriteExecute= stays off, because the JavaScript engine compiles to machine code at run time.
-
+${HARDENING}
 [Install]
 WantedBy=${TARGET}
 `
@@ -144,17 +107,6 @@ function nodeSettings(line: Line, { databaseUrl, listens, nodeName = HOST_NAME }
 
 function isOnThisMachine(databaseUrl: string | undefined): boolean {
   return databaseUrl !== undefined && LOCAL.test(URL.parse(databaseUrl)?.hostname ?? '')
-}
-
-/** systemd creates a data directory under /var/lib or /run; a directory elsewhere must already exist. */
-function storage(dataDir: string): string {
-  if (dataDir.startsWith(RUNTIME)) {
-    // The services share it: it stays when one of them stops.
-    const runtime = dataDir.slice(RUNTIME.length).replace(/\/+$/, '')
-    if (runtime !== '') return `RuntimeDirectory=${runtime}\nRuntimeDirectoryMode=0700\nRuntimeDirectoryPreserve=yes`
-  }
-  const name = dataDir.startsWith(STATE) ? dataDir.slice(STATE.length).replace(/\/+$/, '') : ''
-  return name === '' ? `ReadWritePaths=${dataDir}` : `StateDirectory=${name}\nStateDirectoryMode=0700`
 }
 
 /** Runs commands of other programs through a shell, as `ch202 start` does. */

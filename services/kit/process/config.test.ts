@@ -84,6 +84,8 @@ test('with only the secrets set, the others have their defaults', () => {
     operatorKeys: [SECRETS.OPERATOR_API_KEY],
     secrets: [SECRETS.CH202_SECRET],
     trustedProxies: [],
+    backupS3Url: undefined,
+    backupPassphrase: undefined,
     idleTimeout: 75 * SECOND,
     rateLimit: true,
     logLevel: 'info',

@@ -7,6 +7,7 @@ import { hasWildcardHost, hostOf } from '../outgoing.ts'
 import { ROLE } from '../role.ts'
 import { TOKEN_ALGS, type TokenAlg } from '../token-algs.ts'
 import { originFault } from './base-url.ts'
+import { PASSPHRASE_MIN_LENGTH, readBucketUrl } from './bucket-url.ts'
 import { readDatabaseUrl } from './database-url.ts'
 import { readSender } from './sender.ts'
 import { addressSetting, defaultAddress, LISTEN_ALL, listenSetting, type NumberedService } from './service-address.ts'
@@ -95,6 +96,9 @@ export interface Config<Name extends string = string> {
   /** The first secret encrypts, all decrypt. */
   secrets: string[]
   trustedProxies: string[]
+  /** The bucket to which the tool copies backups; services do not use it. */
+  backupS3Url: string | undefined
+  backupPassphrase: string | undefined
   /** How long an idle connection is kept open. */
   idleTimeout: number
   rateLimit: boolean
@@ -222,6 +226,8 @@ export function readConfig<Name extends string>(
     secrets: readSecrets('CH202_SECRET', settings, { production }),
     trustedProxies: readProxies(settings),
     // Longer than the 60 s of common load balancers. The maximum is Bun's.
+    backupS3Url: settings.optional('BACKUP_S3_URL'),
+    backupPassphrase: settings.optional('BACKUP_PASSPHRASE'),
     idleTimeout: settings.duration('IDLE_TIMEOUT', '75s', SECOND, 255 * SECOND),
     rateLimit: settings.oneOf('RATE_LIMIT', 'on', ['on', 'off']) === 'on',
     logLevel: settings.oneOf('LOG_LEVEL', 'info', ['info', 'trace', 'debug', 'warn', 'error', 'fatal', 'silent']),
@@ -349,6 +355,7 @@ function contradictions(config: Config): string[] {
     faults.push(
       'SMTP_URL must be set in production with a DATABASE_URL: mails would be files on one of several machines',
     )
+  faults.push(...backupFaults(config))
   // Otherwise keys accumulate: each is published until its last token has expired.
   if (signingKeyMaxAge >= HOUR && signingKeyMaxAge < jwtExpire)
     faults.push('SIGNING_KEY_MAX_AGE must be at least JWT_EXPIRE')
@@ -358,6 +365,19 @@ function contradictions(config: Config): string[] {
   if (!/^(?!amq\.)[\w.:-]{1,127}$/.test(amqpExchange))
     faults.push('AMQP_EXCHANGE must be 1 to 127 letters, digits, dashes, dots or colons, and not begin with amq.')
   return faults
+}
+
+function backupFaults({ backupPassphrase, backupS3Url }: Config): string[] {
+  const bucket = backupS3Url === undefined ? undefined : readBucketUrl(backupS3Url)
+  return [
+    ...(typeof bucket === 'string' ? [`BACKUP_S3_URL ${bucket}`] : []),
+    ...(bucket !== undefined && backupPassphrase === undefined
+      ? ['BACKUP_PASSPHRASE must be set with BACKUP_S3_URL: backups leave this machine encrypted only']
+      : []),
+    ...(backupPassphrase !== undefined && backupPassphrase.length < PASSPHRASE_MIN_LENGTH
+      ? [`BACKUP_PASSPHRASE must have at least ${PASSPHRASE_MIN_LENGTH} characters`]
+      : []),
+  ]
 }
 
 /** The default base of links in mails: the process that has the pages, or the issuer if no other machine can reach it. */

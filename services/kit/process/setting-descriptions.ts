@@ -161,6 +161,14 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
     group: 'Secrets',
     text: 'Seals the signing keys, the secrets of webhooks and of apps that show codes, and the cookies of the pages. Refresh tokens and links are derived from it',
   },
+  BACKUP_S3_URL: {
+    group: 'Addresses and files',
+    text: 'The bucket for `ch202 backup push`: `https://key:secret@s3.example.org/bucket/prefix`, or `s3://bucket/prefix` on AWS, with `?region=…` if it needs one ([backup](backup.md#copies-in-a-bucket)). Without a key in it, `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY` are used',
+  },
+  BACKUP_PASSPHRASE: {
+    group: 'Secrets',
+    text: 'Encrypts the backups in that bucket. At least 20 characters, such as those of `openssl rand -hex 32`. Keep a copy: nothing else opens them',
+  },
   CORS_ORIGINS: {
     group: 'Clients and limits',
     text: 'Origins whose pages may call the API, exactly as browsers send them, separated by commas (`https://app.example.org,capacitor://localhost`)',

@@ -60,9 +60,9 @@ export async function printResult(tool: Tool, counts: Counts, durationMs: number
   const { created, factors = 0, failed, skipped, unchanged, updated } = counts
   const total = totalOf(counts)
   const changed = created + updated + factors > 0
-  if (tool.out.options.output === 'table')
-    await write(STATUSES.map((status) => `${count(counts[status])} ${status}`).join(', '))
-  else if (tool.out.options.output !== 'ids') {
+  if (tool.out.options.output === 'table') {
+    if (!tool.out.silent) await write(STATUSES.map((status) => `${count(counts[status])} ${status}`).join(', '))
+  } else if (tool.out.options.output !== 'ids') {
     await tool.out.record({
       created,
       updated,

@@ -1,0 +1,48 @@
+import { backupsOf } from '../../../db/sqlite/backup/create.ts'
+import { lastDrill } from '../../../db/sqlite/backup/drill.ts'
+import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
+import { count } from '../../terminal/terminal.ts'
+import { type Check, daysOf, failed, ok, skipped, warning } from './check.ts'
+
+const DAY = 86_400_000
+const BACKUP_AGE_MAX = 7 * DAY
+/** A weekly timer, and a day. */
+const DRILL_AGE_MAX = 8 * DAY
+
+export const backupChecks: Check[] = [
+  {
+    id: 'backup.age',
+    describes: 'the last verified backup is younger than 7 days',
+    only: 'files',
+    run: ({ dataDir, files, has, now }) => {
+      if (!files.some(({ path }) => has(path))) return skipped('There is nothing to back up yet')
+      const { backups } = listBackups(backupsOf(dataDir))
+      const verified = backups.find(({ verified_at }) => verified_at !== null)
+      const command = 'ch202 backup create && ch202 backup verify'
+      if (!verified) return warning(unverified(backups.length), command)
+      const age = now - Date.parse(verified.created_at)
+      const message = `The last verified backup is ${daysOf(age)} old`
+      return age > BACKUP_AGE_MAX ? warning(message, command) : ok(message)
+    },
+  },
+  {
+    id: 'backup.drill',
+    describes: 'with BACKUP_S3_URL: a backup was fetched from the bucket and verified within 8 days',
+    only: 'files',
+    run: ({ config, dataDir, now }) => {
+      if (config?.backupS3Url === undefined) return skipped('No BACKUP_S3_URL is set')
+      const drill = lastDrill(backupsOf(dataDir))
+      const command = 'ch202 backup verify --remote'
+      if (!drill) return warning('No backup was ever fetched from the bucket and verified', command)
+      const message = `The backup ${drill.backup} of the bucket ${drill.passed ? 'was verified' : 'failed its checks'}`
+      if (!drill.passed) return failed(message, command)
+      const age = now - Date.parse(drill.at)
+      return age > DRILL_AGE_MAX ? warning(`${message} ${daysOf(age)} ago`, command) : ok(message)
+    },
+  },
+]
+
+function unverified(backups: number): string {
+  if (backups === 0) return 'There is no backup'
+  return backups === 1 ? 'The only backup is not verified' : `None of the ${count(backups)} backups is verified`
+}
