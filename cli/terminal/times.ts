@@ -30,7 +30,7 @@ export function since(text: string): string {
   return new Date(at).toISOString()
 }
 
-/** Parses a duration to milliseconds; undefined if it is none. */
+/** Parses a duration to milliseconds; undefined for anything else. */
 export function durationIn(text: string): number | undefined {
   const [, number, unit] = DURATION.exec(text) ?? []
   return number === undefined ? undefined : Number(number) * UNITS[unit as keyof typeof UNITS]

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { isBusy } from './errors.ts'
 
 const LOCK = 'lock'
-/** What the names of directories begin with that are being removed. */
+/** The beginning of the names of directories that are being removed. */
 export const STALE_DRAFT = '.stale-'
 
 export interface Draft {

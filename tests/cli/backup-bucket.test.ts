@@ -48,7 +48,7 @@ const pushed = async () => {
 }
 const objectOf = (name: string) => store.objects.get(`ch202/${name}.tar.age`) as Uint8Array
 const drillOf = () => JSON.parse(readFileSync(join(backups, 'last-drill.json'), 'utf8'))
-/** What must not be there after a failure: drafts, and the name of the backup. */
+/** The names in a directory, without the record of the last drill. */
 const leftIn = (directory: string) =>
   existsSync(directory) ? readdirSync(directory).filter((name) => name !== 'last-drill.json') : []
 
@@ -91,13 +91,13 @@ describe('backup push, list --remote and pull', () => {
     writeFileSync(join(directory, 'x.tar.age'), objectOf(name))
     const age = need('age', 'age')
     // age reads a passphrase from the terminal alone.
-    const shown = await instance.shell.inTerminal(
+    const screen = await instance.shell.inTerminal(
       `cd ${directory} && ${age} --decrypt -o x.tar x.tar.age && tar xf x.tar && echo opened`,
       {
         typed: [[/passphrase/i, `${PASSPHRASE}\n`]],
       },
     ).ended
-    expect([shown.status, shown.screen]).toEqual([0, expect.stringContaining('opened')])
+    expect([screen.status, screen.screen]).toEqual([0, expect.stringContaining('opened')])
     for (const file of ['manifest.json', 'users.sqlite'])
       expect(readFileSync(join(directory, file)).equals(readFileSync(join(path, file)))).toBe(true)
   })
@@ -128,13 +128,13 @@ describe('backup push, list --remote and pull', () => {
     const { removed } = await records('ch202 backup push --keep 30d --keep-weekly 0')
     expect(removed.sort()).toEqual(old.slice(1).sort())
     expect([...store.objects.keys()].sort()).toEqual(
-      ['ch202/notes.txt', ...[old[0], name].map((kept) => `ch202/${kept}.tar.age`)].sort(),
+      ['ch202/notes.txt', ...[old[0], name].map((time) => `ch202/${time}.tar.age`)].sort(),
     )
   })
 })
 
 describe('backup create --keep', () => {
-  test('removes older ones once the new one is complete, and neither strangers nor the newest verified one', async () => {
+  test('removes older ones once the new one is complete, but no other directory, and not the newest verified one', async () => {
     const directory = instance.shell.fresh()
     const first = await records(`ch202 backup create --out ${directory}`)
     await records(`ch202 backup verify --in ${directory}`)

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { startPostgres } from '../support/postgres.ts'
+import { S3Server } from '../support/s3-server.ts'
 import { openInstance } from '../support/shell.ts'
 import { ownSettings, ROOT, type Running } from '../support/tool.ts'
 import { BEFORE, prepare } from './fixtures.ts'
@@ -45,10 +46,16 @@ const AT_ONCE = 4
 const STATUS: Record<string, number> = {}
 
 let instance: Awaited<ReturnType<typeof openInstance>>
+/** The bucket of the examples. */
+const store = new S3Server()
 beforeAll(async () => {
   instance = await openInstance('help')
+  Object.assign(instance.shell.env, { BACKUP_S3_URL: store.url(), BACKUP_PASSPHRASE: 'a passphrase of the examples' })
 })
-afterAll(() => instance.close())
+afterAll(async () => {
+  await instance.close()
+  await store.stop()
+})
 
 interface Leaf {
   words: string[]
@@ -140,8 +147,17 @@ async function wrongWithFiles(examples: readonly string[]): Promise<string[]> {
   for (const words of ['migrate', 'backup create'])
     expect(await instance.shell.run(`ch202 ${words}`, { env })).toMatchObject({ status: 0 })
   const wrong: string[] = []
-  for (const example of examples) wrong.push(...(await wrongWith(example, { env })))
+  for (const example of examples) {
+    await makeReady(example, env)
+    wrong.push(...(await wrongWith(example, { env })))
+  }
   return wrong
+}
+
+/** Runs the command that an example needs before it. */
+async function makeReady(example: string, env: Record<string, string> = {}): Promise<void> {
+  const before = BEFORE.find(([pattern]) => pattern.test(example))
+  if (before) expect(await instance.shell.run(before[1], { env })).toMatchObject({ status: 0 })
 }
 
 /** The settings of an installation with files that does not exist yet. */
@@ -207,8 +223,7 @@ test('has examples that work as printed', async () => {
   await Promise.all(Array.from({ length: AT_ONCE }, next))
   for (const example of examples.filter((one) => !apart.includes(one) && !beside.includes(one))) {
     await again(example)
-    const before = BEFORE.find(([pattern]) => pattern.test(example))
-    if (before) expect(await instance.shell.run(before[1])).toMatchObject({ status: 0 })
+    await makeReady(example)
     wrong.push(...(await wrongWith(example)))
   }
   wrong.push(...(await alone).flat(), ...(await wrongWithPostgres(withServer)), ...(await wrongWithFiles(withFiles)))

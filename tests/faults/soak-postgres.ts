@@ -84,6 +84,7 @@ export const PARTS: readonly Part[] = [
   ...WHOLE.map((file): Part => ({ name: 'whole', label: file, traits: [], files: `./tests/${file}.test.ts` })),
   { name: 'field', traits: [], files: './tests/code/user-field.soak.ts' },
   { name: 'tool', traits: [], files: './tests/cli/on-postgres.soak.ts' },
+  { name: 'bucket', traits: [], files: './tests/cli/backup-moto.soak.ts' },
   ...['roles', 'encodings', 'repairs', 'django'].map(
     (subject): Part => ({
       name: 'imports',

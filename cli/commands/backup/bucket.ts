@@ -1,4 +1,3 @@
-import { S3Client } from 'bun'
 import { ARCHIVE } from '../../../db/sqlite/backup/archive.ts'
 import { PASSPHRASE_MIN_LENGTH, readBucketUrl } from '../../../services/kit/process/bucket-url.ts'
 import type { Environment } from '../../client/settings.ts'
@@ -26,7 +25,7 @@ export interface StoredBackup {
 
 /** The bucket of BACKUP_S3_URL. An object exists only once it is complete. */
 export class BackupBucket {
-  private readonly client: S3Client
+  private readonly client: Bun.S3Client
   private readonly prefix: string
 
   /** @throws Failure if the settings name no bucket, or no passphrase */
@@ -45,8 +44,8 @@ export class BackupBucket {
     const { prefix, ...options } = bucket
     this.prefix = prefix
     // Without a key in the address, those of AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN are used.
-    const given = Object.entries(options).filter(([, value]) => value !== undefined)
-    this.client = new S3Client(Object.fromEntries(given))
+    const settings = Object.entries(options).filter(([, value]) => value !== undefined)
+    this.client = new Bun.S3Client(Object.fromEntries(settings))
   }
 
   /** Lists the backups, the newest first. Other objects are left out. */
@@ -123,7 +122,7 @@ export class BackupBucket {
   }
 }
 
-/** The passphrase that encrypts what leaves this machine. @throws Failure if there is none, or it is too short */
+/** The passphrase that encrypts what leaves this machine. @throws Failure if it is missing or too short */
 export function passphraseOf(env: Environment): string {
   const passphrase = env.BACKUP_PASSPHRASE?.trim()
   if (passphrase && passphrase.length >= PASSPHRASE_MIN_LENGTH) return passphrase
@@ -140,7 +139,7 @@ function timeOfName(name: string): string {
   return name.replace(/T(\d\d)-(\d\d)-(\d\d)-/, 'T$1:$2:$3.')
 }
 
-/** What the store answered, by its codes (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html). */
+/** Codes of the store's answers (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html). */
 const REFUSED = ['AccessDenied', 'InvalidAccessKeyId', 'SignatureDoesNotMatch', 'ERR_S3_MISSING_CREDENTIALS']
 const ABSENT = ['NoSuchBucket', 'NoSuchKey']
 

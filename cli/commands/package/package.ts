@@ -1,12 +1,13 @@
 import { join } from 'node:path'
 import { databaseUrlOf } from '../../client/settings.ts'
 import { usage } from '../../exit.ts'
+import { quoted } from '../../terminal/shell.ts'
 import type { Row } from '../../terminal/table.ts'
 import { write } from '../../terminal/terminal.ts'
 import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 
 export function packageCommand() {
-  const packaging = group('package', 'Build an executable, systemd units or a Caddyfile')
+  const packaging = group('package', 'Build an executable, systemd units, a Caddyfile or an image')
   addCommand(packaging, 'binary', 'Build one executable that runs every command and every service', [
     'ch202 package binary',
     'ch202 package binary --out ./ch202 -o json',
@@ -48,7 +49,20 @@ export function packageCommand() {
     .option('--admin', 'publish the operators’ API too, so that `ch202 login` works from other machines')
     .option('--no-pages', 'leave out the pages, if your product has its own')
     .action(withTool(caddy))
+  addCommand(packaging, 'docker', 'Write a directory with the executable, a Dockerfile and Compose files', [
+    'ch202 package docker',
+    'ch202 package docker --out ./image -o json',
+  ])
+    .option('--out <dir>', 'directory to write', './docker')
+    .action(withTool(docker))
   return packaging
+}
+
+async function docker({ out }: Tool, options: { out: string }): Promise<void> {
+  const { packageDocker } = await import('./docker.ts')
+  const { changed, paths } = await packageDocker(options.out)
+  await out.done(changed, changed ? `Wrote ${options.out}` : `${options.out} is already up to date`, { paths })
+  out.say(`→ docker build --tag ch202 ${quoted(options.out)}`)
 }
 
 async function binary({ out }: Tool, options: { out: string }): Promise<void> {

@@ -7,7 +7,7 @@ import { extract, pack } from 'tar-stream'
 import { flush } from '../durable.ts'
 import { BackupError, MANIFEST, readManifest } from './manifest.ts'
 
-/** What the name of a packed backup ends with: `age --decrypt` and `tar` open it without Ch202. */
+/** The end of the name of a packed backup: `age --decrypt` and `tar` open it without Ch202. */
 export const ARCHIVE = '.tar.age'
 /**
  * The base 2 logarithm of scrypt's cost: 64 MiB, a fraction of a second. The default of age, 256 MiB, is for passphrases that

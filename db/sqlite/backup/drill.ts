@@ -20,7 +20,7 @@ export function recordDrill(root: string, drill: Drill): void {
   renameSync(draft, join(root, FILE))
 }
 
-/** The last trial; undefined if there was none. */
+/** The last trial; undefined before the first. */
 export function lastDrill(root: string): Drill | undefined {
   try {
     const drill: Partial<Drill> = JSON.parse(readFileSync(join(root, FILE), 'utf8')) ?? {}

@@ -20,7 +20,7 @@ describe('expiredBackups', () => {
     expect(agesLeft(daily, 7, 4)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 10, 17, 24])
   })
 
-  const rows: [about: string, ages: number[], keep: number, weekly: number, left: number[]][] = [
+  const rows: [about: string, ages: number[], keep: number, weekly: number, agesKept: number[]][] = [
     ['nothing is expired', [0, 1, 2], 7, 0, [0, 1, 2]],
     ['exactly as old as the limit', [0, 7], 7, 0, [0]],
     ['without weeks', [0, 8, 30], 7, 0, [0]],
@@ -31,8 +31,8 @@ describe('expiredBackups', () => {
     ['from the future, because a clock was wrong', [-3, 1, 9], 7, 0, [-3, 1]],
     ['none at all', [], 7, 4, []],
   ]
-  test.each(rows)('%s', (_, ages, keep, weekly, left) => {
-    expect(agesLeft(ofAges(...ages), keep, weekly)).toEqual(left)
+  test.each(rows)('%s', (_, ages, keep, weekly, agesKept) => {
+    expect(agesLeft(ofAges(...ages), keep, weekly)).toEqual(agesKept)
   })
 
   test('the newest verified one stays, although others are younger', () => {

@@ -6,7 +6,7 @@ const FIRST_MONDAY = 4 * 24 * 60 * 60 * 1000
 export interface Retention {
   /** Milliseconds: every backup that is younger is kept. */
   keep: number
-  /** Of that many weeks before, the newest backup of each is kept. Weeks without a backup are not counted. */
+  /** The number of weeks before that of which the newest backup is kept. Weeks without a backup are not counted. */
   keepWeekly: number
 }
 

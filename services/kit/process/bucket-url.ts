@@ -1,10 +1,10 @@
 /** Characters of BACKUP_PASSPHRASE: whoever has a copy can try passphrases for years. */
 export const PASSPHRASE_MIN_LENGTH = 20
 
-/** Where copies of backups are stored: a bucket of an S3-compatible store, and who may write there. */
+/** A bucket of an S3-compatible store for copies of backups, and the key for it. */
 export interface Bucket {
   bucket: string
-  /** What every name in the bucket begins with: empty, or ends with a slash. */
+  /** The beginning of every name in the bucket: empty, or with a slash at the end. */
   prefix: string
   /** Undefined: that of AWS. */
   endpoint: string | undefined

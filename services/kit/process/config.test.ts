@@ -279,6 +279,13 @@ const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown
     ['127.0.0.1', '10.0.0.0/8', '2001:db8::/32'],
     ['proxy', '10.0.0.0/8/8', '*', '10.0.0.0/33', '2001:db8::/129', '300.0.0.1', '10.0.0'],
   ],
+  [
+    'BACKUP_PASSPHRASE',
+    'twenty characters at least',
+    'backupPassphrase',
+    'twenty characters at least',
+    ['short', 'x'.repeat(19)],
+  ],
   ['RATE_LIMIT', 'off', 'rateLimit', false, ['no', 'false', 'OFF']],
   [
     'SUPPORT_ROLE',
@@ -307,6 +314,40 @@ describe('each setting', () => {
     const faults = faultsOf({ ...SECRETS, [name]: value })
     expect(faults).toHaveLength(1)
     expect(faults[0]).toStartWith(`${name} `)
+  })
+
+  test.each([
+    'https://key:secret@s3.example.org/bucket',
+    'https://key:se%2Fcret@s3.example.org:9000/bucket/a/b/?region=eu-central-1',
+    's3://bucket',
+    's3://bucket/ch202?region=eu-central-1',
+  ])('BACKUP_S3_URL may be %s', (address) => {
+    const env = { BACKUP_S3_URL: address, BACKUP_PASSPHRASE: 'twenty characters at least' }
+    expect(read(env)).toMatchObject({ backupS3Url: address })
+  })
+
+  const BUCKETS: [address: string, fault: RegExp][] = [
+    ['ftp://canary@host/bucket', /must be an address such as/],
+    ['bucket', /must be an address such as/],
+    ['https://s3.example.org', /must name a bucket/],
+    ['https://s3.example.org/B', /must name a bucket/],
+    ['https://canary@s3.example.org/bucket', /a key and its secret, or neither/],
+    ['s3://bucket?endpoint=x', /the option region, and no other/],
+    ['https://k:canary@s3.example.org/bucket/ä', /a prefix of letters/],
+    ['https://k:canary/1@s3.example.org/bucket', /must (be an address|name a bucket)/],
+  ]
+  test.each(BUCKETS)('BACKUP_S3_URL may not be %s', (address, fault) => {
+    const env = { ...SECRETS, BACKUP_S3_URL: address, BACKUP_PASSPHRASE: 'twenty characters at least' }
+    const faults = faultsOf(env)
+    expect(faults).toEqual([expect.stringMatching(fault)])
+    expect(faults[0]).toStartWith('BACKUP_S3_URL ')
+    expect(faults[0]).not.toContain('canary')
+  })
+
+  test('BACKUP_S3_URL needs BACKUP_PASSPHRASE', () => {
+    expect(faultsOf({ ...SECRETS, BACKUP_S3_URL: 's3://bucket' })).toEqual([
+      expect.stringContaining('BACKUP_PASSPHRASE must be set with BACKUP_S3_URL'),
+    ])
   })
 
   const MESSAGES: [setting: string, value: string, fault: RegExp][] = [
