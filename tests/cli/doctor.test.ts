@@ -134,6 +134,7 @@ test('an instance that was stopped in order has no problem except its backups', 
     'pages.address',
     'pages.reset_password',
     'clock.services',
+    'backup.drill',
   ])
   expect(changes(Object.fromEntries(Object.keys(before).map((id) => [id, 'ok'])), before)).toEqual({
     'backup.age': 'warning',
