@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { SQL } from 'bun'
-import { DatabaseError } from '../database-error.ts'
+import { DatabaseError, FROM_NEWER } from '../database-error.ts'
 import { isConflict, sqlState } from './errors.ts'
 import { explained } from './failure.ts'
 import { connect } from './pools.ts'
@@ -125,7 +125,9 @@ function pendingMigrations(
   for (const { name, checksum } of applied) {
     const migration = migrations.find((candidate) => candidate.name === name)
     if (!migration)
-      throw new DatabaseError(`The schema ${schema} is newer than this program: it has the migration ${name}`)
+      throw new DatabaseError(
+        `The schema ${schema} is newer than this program: it has the migration ${name}. ${FROM_NEWER}`,
+      )
     if (checksumOf(migration.sql) !== checksum)
       throw new DatabaseError(`The schema ${schema} was made by another version of the migration ${name}`)
   }

@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { DatabaseError } from '../database-error.ts'
+import { DatabaseError, FROM_NEWER } from '../database-error.ts'
 import { refuseDamagedFile } from './integrity.ts'
 import type { Migration } from './migrations/migration.ts'
 
@@ -41,7 +41,7 @@ function pendingMigrations(raw: Database, path: string, migrations: readonly Mig
   for (const { name, checksum } of applied) {
     const migration = migrations.find((candidate) => candidate.name === name)
     if (!migration)
-      throw new DatabaseError(`${path} is newer than this program: it has the migration ${name}. Use a newer Ch202`)
+      throw new DatabaseError(`${path} is newer than this program: it has the migration ${name}. ${FROM_NEWER}`)
     if (checksumOf(migration) !== checksum)
       throw new DatabaseError(`${path} was made by another version of the migration ${name}`)
   }
