@@ -3,6 +3,7 @@ import { availableParallelism, cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { betterAuth } from './cases/better-auth.ts'
+import { bursts } from './cases/bursts.ts'
 import { clients } from './cases/clients.ts'
 import { factors } from './cases/factors.ts'
 import { nodes } from './cases/nodes.ts'
@@ -18,9 +19,21 @@ import { CORES, run } from './processes.ts'
 import { markdownOf, missed, tableOf, withTable } from './table.ts'
 
 // Measures Ch202 against the limits of this machine, in the same run:
-//   bun run bench [--quick] [--only requests,factors,clients,oauth,processes,scale,pages,postgres,nodes,better-auth] [--rounds 5] [--seconds 3]
+//   bun run bench [--quick] [--only requests,factors,bursts,clients,oauth,processes,scale,pages,postgres,nodes,better-auth] [--rounds 5] [--seconds 3]
 
-const CASES = { requests, factors, clients, oauth, processes, scale, pages, postgres, nodes, 'better-auth': betterAuth }
+const CASES = {
+  requests,
+  factors,
+  bursts,
+  clients,
+  oauth,
+  processes,
+  scale,
+  pages,
+  postgres,
+  nodes,
+  'better-auth': betterAuth,
+}
 /** The cases of a quick run, which takes a minute. */
 const QUICK = ['requests']
 

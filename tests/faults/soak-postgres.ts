@@ -83,6 +83,8 @@ export const PARTS: readonly Part[] = [
   { name: 'security', traits: [], files: './tests/security/on-postgres.soak.ts' },
   ...WHOLE.map((file): Part => ({ name: 'whole', label: file, traits: [], files: `./tests/${file}.test.ts` })),
   { name: 'field', traits: [], files: './tests/code/user-field.soak.ts' },
+  // Has SQLite files first, and then a database.
+  { name: 'everything', traits: [], files: './tests/faults/everything.soak.ts' },
   { name: 'tool', traits: [], files: './tests/cli/on-postgres.soak.ts' },
   { name: 'bucket', traits: [], files: './tests/cli/backup-moto.soak.ts' },
   ...['roles', 'encodings', 'repairs', 'django'].map(
