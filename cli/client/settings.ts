@@ -40,6 +40,9 @@ export function valuesOf(env: Environment, name: string): string[] {
 /** The secrets that a first start outside production creates. */
 export const SECRETS = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET'] as const
 
+/** Secrets that may be unset. No start creates them. */
+export const OPTIONAL_SECRETS = ['METRICS_API_KEY'] as const
+
 /** The PostgreSQL database that takes the place of the files in the data directory; undefined: files. */
 export function databaseUrlOf(env: Environment): string | undefined {
   return env.DATABASE_URL?.trim() || undefined

@@ -4,7 +4,14 @@ import { secretsFile } from '../../services/kit/process/secrets.ts'
 import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
 import { connect } from '../client/connection.ts'
 import { currentContext, LOCAL } from '../client/contexts.ts'
-import { dataDirOf, type Environment, SECRETS, withPlannedSecrets, withStoredSecrets } from '../client/settings.ts'
+import {
+  dataDirOf,
+  type Environment,
+  OPTIONAL_SECRETS,
+  SECRETS,
+  withPlannedSecrets,
+  withStoredSecrets,
+} from '../client/settings.ts'
 import { EXIT } from '../exit.ts'
 import { unreachableSettings } from '../runner/issuer.ts'
 import type { Row } from '../terminal/table.ts'
@@ -59,6 +66,7 @@ function settings(env: Environment): Row[] {
     const origin = fromEnvironment ? 'environment' : value ? file : 'default'
     if (SECRETS.some((secret) => secret === name))
       return { name, value: fromEnvironment ? 'set' : value ? 'from the first start' : 'missing', origin }
+    if (OPTIONAL_SECRETS.some((secret) => secret === name)) return { name, value: value ? 'set' : null, origin }
     return { name, value: withoutPassword(value ?? defaultValue ?? null), origin }
   })
 }
