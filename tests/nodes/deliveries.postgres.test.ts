@@ -116,7 +116,7 @@ async function addWebhook(): Promise<string> {
   return id
 }
 
-const nonePending = () => eventually(async () => (await all.at(-1)?.opened.countDeliveries())?.pending === 0)
+const nonePending = () => eventually(async () => (await all.at(-1)?.opened.waitingDeliveries('webhook'))?.count === 0)
 
 beforeEach(async () => {
   config = await newDatabaseConfig()
