@@ -69,7 +69,7 @@ export async function importUsers(url: string, count: number, from = 0): Promise
 export async function waitForAuth(url: string): Promise<void> {
   for (;;) {
     const { text } = await call(url, 'GET /metrics', { headers: operator })
-    if (/outbox_pending\{service="users"\} 0$/m.test(text)) return
+    if (!/^ch202_outbox_waiting\{service="users"[^}]*\} [1-9]/m.test(text)) return
     await Bun.sleep(500)
   }
 }

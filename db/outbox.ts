@@ -1,4 +1,5 @@
 import type { NewNotice, Notice, OutboxStore } from '../services/kit/outbox/outbox.ts'
+import { COUNTED_MOST } from '../services/kit/outbox/waiting.ts'
 import { type Body, type Engine, type Transaction, text } from './engine.ts'
 import { takeOver, takeOverStatements } from './nodes.ts'
 
@@ -21,6 +22,13 @@ const OWN = `owner = $node AND NOT EXISTS (
  * version.
  */
 const OWN_AWAITED = `(${OWN} OR (owner = $node AND kind IN ('changed', 'deleted')))`
+
+function waiting(order: string): string {
+  return `
+    SELECT count, (SELECT payload FROM outbox WHERE seq = oldest) AS payload FROM (
+      SELECT count(*) AS count, min(seq) AS oldest FROM (
+        SELECT seq FROM outbox WHERE target = $target ORDER BY ${order} LIMIT ${COUNTED_MOST}) AS part) AS counted`
+}
 
 const statements = {
   insert: text({
@@ -78,7 +86,11 @@ const statements = {
     sqlite: 'DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each($seqs))',
     postgres: 'DELETE FROM outbox WHERE seq IN (SELECT jsonb_array_elements_text(CAST($seqs AS text)::jsonb)::bigint)',
   }),
-  count: text<{ count: number }>('SELECT count(*) AS count FROM outbox'),
+  /** Counts in the order of an index, and reads the oldest of those: notices of one owner are in the order of their time. */
+  waiting: text<{ count: number; payload: string | null }>({
+    sqlite: waiting('seq'),
+    postgres: waiting('owner, seq'),
+  }),
 }
 
 const TAKE_OVER = takeOverStatements({ name: 'outbox', key: 'seq', order: 'seq' }, 'target = $target')
@@ -123,7 +135,12 @@ export function outboxStore(
     },
     takeOverNotices: (target) => takeOver(engine, TAKE_OVER, { target }),
     acknowledgeNotices: (seqs) => acknowledge(seqs),
-    countNotices: async () => (await engine.get(statements.count))?.count ?? 0,
+    async waitingNotices(target) {
+      const { count = 0, payload = null } = (await engine.get(statements.waiting, { target })) ?? {}
+      // A notice of an earlier version may have no time.
+      const notice: { at?: number } = payload === null ? {} : JSON.parse(payload)
+      return { count, oldest: notice.at ?? null }
+    },
   }
 }
 

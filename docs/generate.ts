@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CHECKS } from '../cli/commands/doctor/checks.ts'
+import { ALERTS } from '../cli/commands/package/prometheus-alerts.ts'
 import { FIELD_CODES, type FieldCode } from '../services/kit/field-errors.ts'
 import { PROBLEM_CODES, Problem } from '../services/kit/problem.ts'
 import { readConfig, settingDefaults } from '../services/kit/process/config.ts'
@@ -117,9 +118,13 @@ async function metrics(): Promise<string> {
   }
   const system = await serve(readConfig(environment, SERVICES))
   try {
-    const request = new Request(`${system.url}/metrics`, { headers: { authorization: `Bearer ${key}` } })
-    const text = await (await fetch(request)).text()
-    return metricsTable(text)
+    const headers = { authorization: `Bearer ${key}` }
+    for (;;) {
+      const text = await (await fetch(`${system.url}/metrics`, { headers })).text()
+      // The services have polled each other by then, and a request was answered.
+      if (/^ch202_feed_polls_total\{/m.test(text) && /_bucket\{/.test(text)) return metricsTable(text)
+      await Bun.sleep(20)
+    }
   } finally {
     await system.stop()
     rmSync(dataDir, { recursive: true, force: true })
@@ -136,6 +141,20 @@ function metricsTable(text: string): string {
   return table(
     ['Metric', 'Type', 'Labels', 'Meaning'],
     rows.sort(([a = ''], [b = '']) => (a < b ? -1 : 1)),
+  )
+}
+
+/** The alerts of `ch202 package prometheus`. */
+function alerts(): string {
+  return table(
+    ['Alert', 'Severity', 'For', 'Means', 'Look into it'],
+    ALERTS.map(({ command, holds, name, severity, summary }) => [
+      code(name),
+      severity,
+      holds,
+      summary.replace(/\{\{ \$(?:labels\.)?(\w+) \}\}/g, '*$1*'),
+      code(command.replace(/\{\{ \$labels\.(\w+) \}\}/g, '<$1>')),
+    ]),
   )
 }
 
@@ -168,6 +187,7 @@ const BLOCKS: Record<string, (before: string) => string | Promise<string>> = {
   'field codes': fieldCodes,
   metrics,
   'doctor checks': doctorChecks,
+  alerts,
   checks,
   mails: () => mailSections(table),
   ...eventSchemas(),

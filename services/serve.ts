@@ -10,7 +10,7 @@ import { InternalError, openLog } from './kit/log.ts'
 import { callDirectly } from './kit/outgoing.ts'
 import { PasswordHasher } from './kit/passwords/hasher.ts'
 import { atOneAddress, type Config } from './kit/process/config.ts'
-import { MetricsRegistry } from './kit/process/metrics.ts'
+import { addHashQueueMetrics, Metrics, MetricsRegistry } from './kit/process/metrics.ts'
 import { systemRandom } from './kit/random.ts'
 import type { Link } from './peers/link.ts'
 import { createPeers, type Peers } from './peers/peers.ts'
@@ -64,9 +64,11 @@ export async function serve(
   const { server, answerWith, closeConnections } = listen(address, config.idleTimeout)
   const url = address.replace(/:0$/, `:${server.port}`)
   const runtime = { ...newRuntime(config, url, names), ...overrides }
+  addHashQueueMetrics(runtime.metrics, runtime.hasher)
   try {
     const peers = { ...createPeers(link, DELETION_SUBSCRIBERS), ...(mailer ? { mailer } : {}) }
     for (const name of names) services.push(await build(name, runtime, peers))
+    for (const service of services) addReadiness(service, runtime)
   } catch (error) {
     await server.stop(true)
     for (const service of services) await service.stop()
@@ -127,6 +129,16 @@ function appOf(services: readonly Service[], name: ServiceName): AnyElysia {
 async function build(name: ServiceName, runtime: Runtime, peers: Peers): Promise<Service> {
   const buildService = await SERVICES[name].load()
   return await buildService(runtime, peers)
+}
+
+/** Adds whether a service should get requests, as `GET /health/ready` says it. */
+function addReadiness({ assertReady, name }: Service, { metrics }: Runtime): void {
+  new Metrics(name, metrics).gauge('ch202_ready', '1: the service should get requests; 0: it should not', () =>
+    assertReady().then(
+      () => 1,
+      () => 0,
+    ),
+  )
 }
 
 async function stop(server: Server<undefined>, services: readonly Service[]): Promise<void> {

@@ -40,8 +40,8 @@ export function valuesOf(env: Environment, name: string): string[] {
 /** The secrets that a first start outside production creates. */
 export const SECRETS = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET'] as const
 
-/** Secrets of which only whether they are set is shown. */
-export const HIDDEN: readonly string[] = [...SECRETS, 'BACKUP_PASSPHRASE']
+/** Secrets that may be unset. No start creates them. */
+export const OPTIONAL_SECRETS = ['METRICS_API_KEY', 'BACKUP_PASSPHRASE'] as const
 
 /** The PostgreSQL database that takes the place of the files in the data directory; undefined: files. */
 export function databaseUrlOf(env: Environment): string | undefined {

@@ -7,7 +7,7 @@ import { currentContext, LOCAL } from '../client/contexts.ts'
 import {
   dataDirOf,
   type Environment,
-  HIDDEN,
+  OPTIONAL_SECRETS,
   SECRETS,
   withPlannedSecrets,
   withStoredSecrets,
@@ -64,9 +64,9 @@ function settings(env: Environment): Row[] {
     const fromEnvironment = env[name]?.trim()
     const value = stored[name]?.trim()
     const origin = fromEnvironment ? 'environment' : value ? file : 'default'
-    const absent = SECRETS.some((secret) => secret === name) ? 'missing' : null
-    if (HIDDEN.includes(name))
-      return { name, value: fromEnvironment ? 'set' : value ? 'from the first start' : absent, origin }
+    if (SECRETS.some((secret) => secret === name))
+      return { name, value: fromEnvironment ? 'set' : value ? 'from the first start' : 'missing', origin }
+    if (OPTIONAL_SECRETS.some((secret) => secret === name)) return { name, value: value ? 'set' : null, origin }
     return { name, value: withoutPassword(value ?? defaultValue ?? null), origin }
   })
 }

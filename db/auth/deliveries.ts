@@ -119,7 +119,6 @@ export function deliveryStore(engine: Engine, { audit, events }: Parts) {
       } while (seqs.length === BATCH)
       return replayed
     },
-    countDeliveries: async () => (await engine.get(READS.counts)) ?? { pending: 0, dead: 0 },
     async forgetDeliveries(times: { delivered: number; dead: number }) {
       for (const status of ['delivered', 'dead'] as const) {
         const before = times[status]

@@ -53,10 +53,6 @@ export const READS = {
       SELECT name AS target FROM jsonb_array_elements_text(CAST($targets AS text)::jsonb) AS list (name)
       WHERE EXISTS (SELECT 1 FROM deliveries WHERE target = name AND status = 'pending' AND next_at <= $now)`,
   }),
-  // Two counts, each by a partial index: delivered ones, which are many, are never read.
-  counts: text<{ pending: number; dead: number }>(`
-    SELECT (SELECT count(*) FROM deliveries WHERE status = 'pending') AS pending,
-      (SELECT count(*) FROM deliveries WHERE status = 'dead') AS dead`),
   /** Finds the first target after another: each target takes one look into the index, however many deliveries it has. */
   nextTarget: text<{ target: string | null }>('SELECT min(target) AS target FROM deliveries WHERE target > $after'),
   webhook: text<{ one: 1 }>('SELECT 1 AS one FROM webhooks WHERE id = $id'),

@@ -1,4 +1,4 @@
-import { and, asc, count, eq, gt, lte, or, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, lte, or, sql } from 'drizzle-orm'
 import type { AuthStore, MailRequest } from '../../services/auth/store/index.ts'
 import { type Body, built, type Dialect, type Engine, type Transaction, text } from '../engine.ts'
 import { groupedBodies } from '../grouped-bodies.ts'
@@ -72,7 +72,6 @@ const statements = {
       UPDATE mail_requests SET next_at = $now WHERE id IN (
         SELECT id FROM mail_requests WHERE owner = $node AND next_at > $now ORDER BY next_at LIMIT ${BATCH})`,
   }),
-  count: built((db) => db.select({ count: count() }).from(mailRequests)),
   remove: built((db) => db.delete(mailRequests).where(byId)),
 }
 
@@ -115,7 +114,6 @@ export function mailRequestStore(engine: Engine) {
       await writeInBatches(engine, (tx) => tx.run(statements.hasten, { ...owner(), now }))
     },
     takeOverMailRequests: () => takeOver(engine, TAKE_OVER),
-    countMailRequests: async () => (await engine.get(statements.count))?.count ?? 0,
     async removeMailRequest(requestId: string) {
       await engine.write((tx) => tx.run(statements.remove, { id: requestId }))
     },

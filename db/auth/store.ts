@@ -19,6 +19,7 @@ import { eventStore } from './events.ts'
 import { factorStore } from './factors.ts'
 import { factStore } from './facts.ts'
 import { failureStore } from './failures.ts'
+import { figureStore } from './figures.ts'
 import { finishedMailStore } from './finished-mails.ts'
 import { grantStore } from './grants.ts'
 import { keyStore } from './keys.ts'
@@ -70,6 +71,7 @@ async function authStore(engine: Engine, { amqp }: AuthStoreOptions): Promise<Au
     ...events,
     ...webhookStore(engine, { audit, events }),
     ...deliveryStore(engine, { audit, events }),
+    ...figureStore(engine),
     ...failureStore(engine, audit),
     ...refusedLoginStore(engine),
     ...limitStore(engine),

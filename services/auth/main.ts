@@ -23,9 +23,10 @@ import { KeyRing } from './keys/ring.ts'
 import { KeyRotation } from './keys/rotation.ts'
 import { LoginLimits } from './login/limits.ts'
 import { Notices } from './mail/notices.ts'
-import { MAIL_OUTCOMES, MailQueue } from './mail/queue.ts'
+import { MailQueue } from './mail/queue.ts'
 import { mailTexts } from './mail/texts/texts.ts'
 import { fileMailer, type Mailer, smtpMailer } from './mail/transport.ts'
+import { type AuthCounters, addAuthMetrics, authCounters } from './metrics/metrics.ts'
 import { BackChannel } from './oauth/back-channel.ts'
 import { clientOf } from './oauth/client-authentication.ts'
 import { ClientKeys } from './oauth/client-keys.ts'
@@ -73,32 +74,34 @@ export async function authService(
   runtime: Runtime,
   { users, mailer }: { users: UsersPeer; mailer?: Mailer },
 ): Promise<Service> {
-  const { clock, config, hasher, random, tags, version } = runtime
+  const { clock, config, random, tags, version } = runtime
   const { clientAddress, description, log, metrics } = serviceRuntime(NAME, runtime)
   const texts = mailTexts(config)
   const store = await openAuthStore(config, { amqp: config.amqpUrl !== undefined })
   const nodes = new Nodes({ store, description, clock, log })
   const sender = mailer ?? openMailer(runtime, log)
+  const counters = authCounters(metrics)
   const mails = new MailQueue({
     store,
     nodes,
     clock,
     log,
     mailer: sender,
-    count: metrics.counter('ch202_mails_total', 'Attempts to send a mail, by their outcome', 'outcome', MAIL_OUTCOMES),
+    count: counters.mail,
     compose: (request) => composeMail({ ...context, texts }, request),
   })
-  const services = await openServices(runtime, { store, nodes, users, log, mails })
+  const services = await openServices(runtime, { store, nodes, users, log, mails, counters })
   const { context, dispatcher, feed, heartbeat, revocations, rotation } = services
   const { keyRing } = context
   const backChannel = new BackChannel({ store, nodes, clock, random, log, keyRing, issuer: context.issuer, config })
   const chaining = new AuditChaining({ store, nodes, log })
-  const { internalKeys, mfa, operatorKeys, supportRole } = config
+  const { internalKeys, metricsKeys, mfa, operatorKeys, supportRole } = config
   let catchingUp: Promise<void> | undefined
   const guarded = guard({
     tokens: context.tokens,
     internalKeys,
     operatorKeys,
+    metricsKeys,
     supportRole,
     mfa,
     clientAddress,
@@ -107,16 +110,7 @@ export async function authService(
     authenticateClient: (authorization, body) => clientOf(context, authorization, body),
     whenReady: (route) => (catchingUp && !ALLOWED_WHILE_STARTING.test(route) ? catchingUp : undefined),
   })
-  metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
-  metrics.gauge('password_cache_entries', 'Users in the password cache', () => store.countAccounts())
-  metrics.gauge('deliveries_pending', 'Events that wait to be delivered', async () => {
-    return (await store.countDeliveries()).pending
-  })
-  metrics.gauge('deliveries_dead', 'Dead letters: events that could not be delivered', async () => {
-    return (await store.countDeliveries()).dead
-  })
-  metrics.gauge('ch202_mails_waiting', 'Mails that wait to be sent', () => store.countMailRequests())
-  metrics.gauge('revocations_live', 'Revocations that have not expired', () => revocations.size)
+  addAuthMetrics(metrics, { clock, config, keyRing, revocations, store })
 
   const routes = authRoutes(context, guarded)
   const probe = () => store.probe()
@@ -205,10 +199,19 @@ export async function authService(
   }
 }
 
+interface Parts {
+  counters: AuthCounters
+  log: Log
+  mails: MailQueue
+  nodes: Nodes
+  store: AuthStore
+  users: UsersPeer
+}
+
 /** Opens the keys and the feed, and builds what the functions of auth take. @throws DatabaseError, InternalError */
 async function openServices(
   { clock, config, hasher, random, version }: Runtime,
-  { log, mails, nodes, store, users }: { log: Log; mails: MailQueue; nodes: Nodes; store: AuthStore; users: UsersPeer },
+  { counters, log, mails, nodes, store, users }: Parts,
 ) {
   const issuer = config.issuer ?? (await storedIssuer(store, config.addresses.auth))
   await store.setFact('issuer', issuer)
@@ -243,7 +246,18 @@ async function openServices(
   const tokens = subscription ? new NodeTokenCheck({ local, subscription, maxLag: config.revocationMaxLag }) : local
   await store.resumeGrace(clock.now(), config.refreshReuseGrace)
 
-  const dispatcher = new EventDispatcher({ store, nodes, clock, random, log, config, sealing, feed, version })
+  const dispatcher = new EventDispatcher({
+    store,
+    nodes,
+    clock,
+    random,
+    log,
+    config,
+    sealing,
+    feed,
+    version,
+    count: counters.delivery,
+  })
   const rotation = new KeyRotation({ clock, config, feed, keyRing, log, nodes, random, store, tokens: local })
   const heartbeat = new GraceHeartbeat(store, clock, log, config.refreshReuseGrace)
   const context: AuthServices = {
@@ -267,6 +281,7 @@ async function openServices(
     limits: new LoginLimits(store, clock, config.hashQueue, config.rateLimit),
     heartbeat,
     cacheStatistics: new CacheStatistics(),
+    countLogin: counters.login,
     log,
     config,
     issuer,

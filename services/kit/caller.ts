@@ -26,11 +26,13 @@ export interface Caller {
   supportRole: string | null
   /** Whether the credential is the key that the services use for calls to each other. */
   internal: boolean
+  /** Whether the credential is the key that reads metrics and nothing else. */
+  scraper: boolean
   /** The client whose own token the credential is, with the scopes of the token; null for everyone else. */
   client: { id: string; scopes: readonly string[] } | null
   /** The app that has the token of the user, with the grant and the scopes that the user gave it; null for everyone else. */
   app: { clientId: string; grantId: string; scopes: readonly string[] } | null
-  /** The name in the audit: `user:<id>`, `client:<id>`, `operator`, `internal` or `anyone`. */
+  /** The name in the audit: `user:<id>`, `client:<id>`, `operator`, `internal`, `scraper` or `anyone`. */
   actor: string
   /**
    * The client's address, behind trusted proxies; for a call of the pages that of the browser. Null for calls within the

@@ -11,6 +11,7 @@ import { Nodes } from '../kit/nodes/nodes.ts'
 import { auditEventOf } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import { type Notice, Outbox } from '../kit/outbox/outbox.ts'
+import { addOutboxMetrics } from '../kit/outbox/waiting.ts'
 import type { EventType } from '../kit/schema/events.ts'
 import { ModuleFeed } from './feed.ts'
 import { modulesRoutes } from './index.ts'
@@ -46,9 +47,9 @@ export async function modulesService(
     log,
     maxLag: config.revocationMaxLag,
   })
-  const { internalKeys, mfa, operatorKeys } = config
-  const guarded = guard({ tokens: revocations, internalKeys, operatorKeys, mfa, clientAddress, clock })
-  metrics.gauge('outbox_pending', 'Notices that other services have not acknowledged', () => store.countNotices())
+  const { internalKeys, metricsKeys, mfa, operatorKeys } = config
+  const guarded = guard({ tokens: revocations, internalKeys, operatorKeys, metricsKeys, mfa, clientAddress, clock })
+  addOutboxMetrics(metrics, clock, { auth: () => store.waitingNotices('auth') })
 
   const moduleFeed = new ModuleFeed({ store, clock, log })
   const isSubscribed = (type: EventType) => revocations.isSubscribed(type)

@@ -12,6 +12,7 @@ const caller = {
   userId: null,
   operator: false,
   supportRole: null,
+  scraper: false,
 } as unknown as Caller
 
 /** A store in which the user becomes an administrator after the first read. */

@@ -11,6 +11,7 @@ import { swagger } from '../kit/http/swagger.ts'
 import type { Log } from '../kit/log.ts'
 import { Nodes } from '../kit/nodes/nodes.ts'
 import { Outbox } from '../kit/outbox/outbox.ts'
+import { addOutboxMetrics } from '../kit/outbox/waiting.ts'
 import type { EventType } from '../kit/schema/events.ts'
 import type { UsersContext } from './context.ts'
 import { STREAMS, usersRoutes } from './index.ts'
@@ -47,10 +48,20 @@ export async function usersService(
   const isSubscribed = (type: EventType) => revocations.isSubscribed(type)
   const { lacksSecondFactor } = auth
   const context: UsersContext = { store, clock, random, hasher, outboxes, isSubscribed, lacksSecondFactor, log, config }
-  const { internalKeys, mfa, operatorKeys, supportRole } = config
-  const guarded = guard({ tokens: revocations, internalKeys, operatorKeys, supportRole, mfa, clientAddress, clock })
-  metrics.gauge('outbox_pending', 'Notices that other services have not acknowledged', () => store.countNotices())
-  metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
+  const { internalKeys, metricsKeys, mfa, operatorKeys, supportRole } = config
+  const guarded = guard({
+    tokens: revocations,
+    internalKeys,
+    operatorKeys,
+    metricsKeys,
+    supportRole,
+    mfa,
+    clientAddress,
+    clock,
+  })
+  const targets = ['auth', ...outboxes.subscribers]
+  const reads = targets.map((target) => [target, () => store.waitingNotices(target)] as const)
+  addOutboxMetrics(metrics, clock, Object.fromEntries(reads))
 
   const routes = usersRoutes(context, guarded)
   const probe = () => store.probe()

@@ -15,17 +15,21 @@ import type { User } from './store.ts'
 
 // The notices that the store writes in the transaction of a change, for the outboxes to send.
 
-/** A notice of a change of a user. Its payload is empty: auth gets the record as it is when the notice is sent. */
-export function changeNotice(userId: string): NewNotice {
-  return { target: 'auth', kind: 'changed', subject: userId, payload: {} }
+/**
+ * A notice of a change of a user. Auth gets the record as it is when the notice is sent.
+ * @param at the time of the change, in milliseconds since the epoch: operators see how long a notice waits
+ */
+export function changeNotice(userId: string, at: number): NewNotice {
+  return { target: 'auth', kind: 'changed', subject: userId, payload: { at } }
 }
 
 /**
  * The notices of a deletion, one for each service that stores something of users.
  * @param subscribers the services that are notified besides auth
+ * @param at the time of the deletion, in milliseconds since the epoch
  */
-export function deletionNotices(userId: string, subscribers: readonly string[]): NewNotice[] {
-  return ['auth', ...subscribers].map((target) => ({ target, kind: 'deleted', subject: userId, payload: {} }))
+export function deletionNotices(userId: string, subscribers: readonly string[], at: number): NewNotice[] {
+  return ['auth', ...subscribers].map((target) => ({ target, kind: 'deleted', subject: userId, payload: { at } }))
 }
 
 /** A notice that adds a row to the audit. */
@@ -55,7 +59,11 @@ export function createdEvent(context: EventContext, user: User): NewNotice[] {
 
 /** All notices of a new user. */
 export function creationNotices(context: EventContext, user: User, caller: Caller, row: AuditRow): NewNotice[] {
-  return [changeNotice(user.id), ...createdEvent(context, user), auditRowNotice(context, caller, user.id, row)]
+  return [
+    changeNotice(user.id, context.clock.now()),
+    ...createdEvent(context, user),
+    auditRowNotice(context, caller, user.id, row),
+  ]
 }
 
 /** All notices of a change. */
@@ -66,7 +74,7 @@ export function changeNotices(
   { audit, emailBy, notice }: Change,
 ): NewNotice[] {
   return [
-    changeNotice(to.id),
+    changeNotice(to.id, context.clock.now()),
     ...changeEvents(context, from, to, audit),
     // An undone change is not mailed to the address that it took away: it may belong to whoever made the change.
     ...(emailBy === 'undo' ? [] : emailNotice(context, { from, to }, caller, emailBy === 'proof')),
@@ -89,7 +97,7 @@ export function removalNotices(
     ? [eventNotice(newEvent(context, 'user.deleted', user.id, {}))]
     : []
   return [
-    ...deletionNotices(user.id, subscribers),
+    ...deletionNotices(user.id, subscribers, context.clock.now()),
     ...event,
     auditRowNotice(context, caller, user.id, ['user.deleted', {}]),
   ]

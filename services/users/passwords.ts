@@ -141,12 +141,12 @@ export async function listPasswordRecords({ store }: ReadContext, after: string 
 
 /** Sends the record of a user to auth again. @throws Problem `user_not_found` */
 export async function announcePassword(
-  context: Pick<ChangeContext, 'store' | 'outboxes'>,
+  context: Pick<ChangeContext, 'clock' | 'store' | 'outboxes'>,
   id: string,
   caller: Caller,
 ): Promise<void> {
   const user = await visibleUser(context, id, caller)
-  await context.store.addNotice(changeNotice(user.id))
+  await context.store.addNotice(changeNotice(user.id, context.clock.now()))
   context.outboxes.wake()
 }
 

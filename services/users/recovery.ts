@@ -59,6 +59,7 @@ function toolCaller({ random }: RecordContext): Caller {
     amr: [],
     operator: true,
     supportRole: null,
+    scraper: false,
     internal: false,
     client: null,
     app: null,
@@ -130,7 +131,7 @@ export async function sendRecovery(
   userId: string,
 ): Promise<boolean> {
   try {
-    await sendToAuth(store, auth)({ ...changeNotice(userId), seq: 0 })
+    await sendToAuth(store, auth)({ ...changeNotice(userId, Date.now()), seq: 0 })
   } catch (error) {
     if (error instanceof Problem) return false
     throw error

@@ -7,8 +7,8 @@ import type { Requester } from './schemas/internal.ts'
  */
 export function onBehalfOf(service: Caller, by: Requester | undefined): Caller {
   if (by === undefined) return service
-  const { amr, app, authTime, client, internal, operator, roles, sessionId, supportRole, userId } = service
+  const { amr, app, authTime, client, internal, operator, roles, scraper, sessionId, supportRole, userId } = service
   const { locale, requestId, userAgent, way } = service
-  const identity = { userId, sessionId, roles, authTime, amr, operator, supportRole, internal, client, app }
+  const identity = { userId, sessionId, roles, authTime, amr, operator, supportRole, internal, scraper, client, app }
   return { ...identity, locale, requestId, userAgent, way, actor: by.actor, ip: by.ip }
 }

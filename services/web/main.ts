@@ -24,10 +24,10 @@ export async function webService(
 ): Promise<Service> {
   const { clock, config, random, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
-  const { internalKeys, mfa, operatorKeys, secrets } = config
+  const { internalKeys, metricsKeys, mfa, operatorKeys, secrets } = config
   // For metrics alone, which nobody waits for: auth is asked about each token.
   const tokens = { check: (token: string) => feed.validate(token) }
-  const guarded = guard({ tokens, internalKeys, operatorKeys, mfa, clientAddress, clock })
+  const guarded = guard({ tokens, internalKeys, operatorKeys, metricsKeys, mfa, clientAddress, clock })
   let isRunning = false
   const assertReady = async () => {
     if (!isRunning || !(await peer.isReady())) throw new Problem('auth_unavailable')

@@ -49,7 +49,10 @@ test('show has every setting of the documentation, and no other', async () => {
 test('show prints the value in force, and with --origin where it comes from', async () => {
   const dataDir = folder.fresh()
   mkdirSync(join(dataDir, 'run'), { recursive: true })
-  writeFileSync(join(dataDir, 'secrets.env'), `OPERATOR_API_KEY=${KEPT}\nCH202_SECRET=${KEPT}\nJWT_EXPIRE=3h\n`)
+  writeFileSync(
+    join(dataDir, 'secrets.env'),
+    `OPERATOR_API_KEY=${KEPT}\nCH202_SECRET=${KEPT}\nMETRICS_API_KEY=${KEPT}\nJWT_EXPIRE=3h\n`,
+  )
   writeFileSync(join(dataDir, 'run', 'auth.json'), JSON.stringify({ url: 'http://127.0.0.1:5' }))
   const file = join(dataDir, 'secrets.env')
   const secretInEnvironment = 'given-0123456789-0123456789-0123456789'
@@ -73,6 +76,7 @@ test('show prints the value in force, and with --origin where it comes from', as
     ['CH202_SECRET', 'set', 'environment'],
     ['OPERATOR_API_KEY', 'from the first start', file],
     ['INTERNAL_API_KEY', 'missing', 'default'],
+    ['METRICS_API_KEY', 'set', file],
     ['context', 'local', 'ch202 context use'],
     ['auth_address', 'http://127.0.0.1:5', join(dataDir, 'run')],
     ['users_address', 'http://127.0.0.1:6', 'USERS_URL'],
@@ -90,6 +94,7 @@ test('show prints the value in force, and with --origin where it comes from', as
     'publisher',
   ])
     expect(stdout.includes(secret)).toBe(false)
+  expect((await show({}, [])).row('METRICS_API_KEY')).toEqual({ name: 'METRICS_API_KEY', value: null } as Row)
   expect((await show({}, [])).row('JWT_EXPIRE')).toEqual({ name: 'JWT_EXPIRE', value: '1h' } as Row)
 })
 

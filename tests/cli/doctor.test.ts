@@ -355,6 +355,12 @@ describe('a single fault is reported, and nothing else', () => {
       /has 11 characters/,
     ],
     [
+      'a short key for metrics',
+      () => ({ METRICS_API_KEY: 'metricscanary' }),
+      { 'secrets.strength': 'warning' },
+      /METRICS_API_KEY has 13 characters/,
+    ],
+    [
       'secrets.env lacks a secret, which no start adds',
       (dir) => {
         const path = join(dir, 'secrets.env')

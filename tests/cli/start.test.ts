@@ -65,6 +65,7 @@ describe('wrong settings', () => {
       LOG_FORMAT: 'xmlcanary',
       TRUSTED_PROXIES: 'canary',
       OPERATOR_API_KEY: INTERNAL_KEY,
+      METRICS_API_KEY: `canary,${INTERNAL_KEY}`,
     }
     const ended = await runTool(['serve'], { env: ownSettings(dataDir, wrong) })
     expectRefusal(ended, ...Object.keys(wrong))
@@ -88,6 +89,12 @@ describe('wrong settings', () => {
       'a sample',
       { ...LONG, OPERATOR_API_KEY: 'your-operator-key-goes-here-please-set-it' },
       'OPERATOR_API_KEY is a sample',
+    ],
+    ['a short one for metrics', { ...LONG, METRICS_API_KEY: 'm4'.repeat(9) }, 'METRICS_API_KEY must have'],
+    [
+      'the same for metrics',
+      { ...LONG, METRICS_API_KEY: `${'m4'.repeat(20)},${LONG.CH202_SECRET}` },
+      'METRICS_API_KEY must differ from CH202_SECRET',
     ],
   ])('in production a secret that is %s stops the start', async (_, secrets, text) => {
     const dataDir = folder.fresh()

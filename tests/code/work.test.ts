@@ -4,6 +4,7 @@ import { FormatRegistry } from '@sinclair/typebox'
 import { newEmail, PASSWORD, type TestUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
+import { scrape } from '../support/metrics.ts'
 import { inProcess, type System } from '../support/system.ts'
 
 /**
@@ -64,9 +65,9 @@ const BACKGROUND = /\boutbox\b|\brevocations\b|INTO facts \(name, value\) VALUES
 async function statementsOf(ask: () => Promise<{ status: number }>): Promise<string[]> {
   // The first request of a kind may prepare statements, and its notices must be delivered before the next is counted.
   await ask()
-  await eventually(async () => /outbox_pending\{service="users"\} 0$/m.test(await metrics()))
+  await eventually(async () => (await waiting({ service: 'users' })) === 0)
   // A registration and a new password cause a mail, which is sent after the answer.
-  await eventually(async () => /ch202_mails_waiting\b.* 0$/m.test(await metrics()))
+  await eventually(async () => (await waiting({ outbox: 'mails' })) === 0)
   prepared.mockClear()
   queried.mockClear()
   ran = []
@@ -77,7 +78,8 @@ async function statementsOf(ask: () => Promise<{ status: number }>): Promise<str
   return requestStatements
 }
 
-const metrics = async () => (await call(system.url.auth, 'GET /metrics', { headers: as.operator })).text
+const waiting = async (labels: Record<string, string>) =>
+  (await scrape(system.url.auth)).sum('ch202_outbox_waiting', labels)
 const bearer = () => as.bearer(user.tokens.access_token)
 
 const REQUESTS: [name: string, count: number, ask: () => Promise<{ status: number }>][] = [

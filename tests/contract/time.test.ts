@@ -137,7 +137,7 @@ describe('as time passes', () => {
     // Subscribers keep waiting for changes: they do not poll repeatedly, as subscribers ahead of the feed would.
     const polls = async () => {
       const { text } = await ask('GET /metrics', { headers: as.operator })
-      const counts = text.matchAll(/^http_request_duration_seconds_count\{[^}]*\/auth\/revocations"[^}]*\} (\d+)$/gm)
+      const counts = text.matchAll(/^ch202_feed_polls_total\{[^}]*\/auth\/revocations"[^}]*\} (\d+)$/gm)
       return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
     }
     const [before, since] = [await polls(), performance.now()]

@@ -120,7 +120,7 @@ describe('webhooks, with a clock that the tests set', () => {
     expect(await delivery('?status=dead')).toMatchObject({ tries: 12, last_status: 503, next_at: null })
     expect(await ask(`POST ${ADMIN}/replay`, { webhook: 'amqp' })).toEqual({ replayed: 0 })
     const { body } = await instance.ask('GET /metrics', byOperator())
-    expect(body).toMatch(/deliveries_dead\{[^}]*\} 1/)
+    expect(body).toMatch(/ch202_deliveries_dead\{[^}]*\} 1/)
 
     to.answers = () => emptyResponse(200)
     expect(await ask(`POST ${ADMIN}/replay`, { webhook: id })).toEqual({ replayed: 1 })

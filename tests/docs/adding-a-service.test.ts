@@ -188,7 +188,7 @@ describe('run as the page says', () => {
       expect(paid).toContain('{"email":"bea@example.org"}')
       expect(paid).toMatch(/"paid_at":"20/)
       expect(paid).toMatch(/ invoice\.paid .*"invoice":/)
-      expect(operated).toContain('invoices_unpaid{service="invoices"} 0')
+      expect(operated).toContain('ch202_invoices_unpaid{service="invoices"} 0')
       expect(operated).toMatch(/invoices .*POST/)
     },
     SLOW,
@@ -210,7 +210,7 @@ describe('run as the page says', () => {
     const { headers } = await register()
     const requestsToModules = async () => {
       const { text } = await call(env.MODULES_URL ?? '', 'GET /metrics', { headers: as.operator })
-      const counts = text.matchAll(/^http_request_duration_seconds_count\{.*modules\/users\/:user_id.* (\d+)$/gm)
+      const counts = text.matchAll(/^ch202_http_request_duration_seconds_count\{.*modules\/users\/:user_id.* (\d+)$/gm)
       return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
     }
     // On a machine that is too busy for the feed, a request may ask.
@@ -230,7 +230,7 @@ describe('run as the page says', () => {
     await switched('enable', cleo.id)
     const unpaid = async () => {
       const { text } = await invoices('GET /metrics', { headers: as.operator })
-      return Number(/^invoices_unpaid\{service="invoices"\} (\d+)$/m.exec(text)?.[1])
+      return Number(/^ch202_invoices_unpaid\{service="invoices"\} (\d+)$/m.exec(text)?.[1])
     }
     const { body: invoice } = await invoices('POST /invoices', { headers: cleo.headers, body: { name: 'One' } })
     const unpaidBefore = await unpaid()

@@ -6,12 +6,12 @@ import { processes } from '../support/processes.ts'
 import { INTERNAL_KEY, type Name, OPERATOR_KEY, SECRET } from '../support/settings.ts'
 import { type DatabaseKind, useDatabases } from '../support/system-database.ts'
 import { processesWith } from '../support/tool.ts'
-import { Writer } from './ledger.ts'
-import { seeded } from './rounds.ts'
 import type { Actor } from './everything/actor.ts'
 import { AppActor } from './everything/apps.ts'
 import { FactorActor } from './everything/factors.ts'
 import { BackupActor, ImportActor, KeyActor } from './everything/operator.ts'
+import { Writer } from './ledger.ts'
+import { seeded } from './rounds.ts'
 
 /** Minutes on each engine. */
 const MINUTES = Number(process.env.SOAK_MINUTES ?? 10)

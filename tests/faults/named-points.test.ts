@@ -7,6 +7,7 @@ import { openUsersStore } from '../../db/users/store.ts'
 import { createUser, logIn, PASSWORD, type TestUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
+import { scrape } from '../support/metrics.ts'
 import { processes } from '../support/processes.ts'
 import type { Name } from '../support/settings.ts'
 import { LAYOUTS } from '../support/settings.ts'
@@ -52,8 +53,7 @@ const soon = async (look: () => Promise<unknown>, expected: unknown) => {
 /** Waits until the outbox of the service is empty: else the kill may meet the commit of an acknowledgement. */
 const quiet = (system: System, service: Name) =>
   eventually(async () => {
-    const { text } = await call(system.url[service], 'GET /metrics', { headers: as.operator })
-    return !new RegExp(`outbox_pending\\{service="${service}"\\} [1-9]`).test(text)
+    return (await scrape(system.url[service])).sum('ch202_outbox_waiting', { service }) === 0
   })
 
 const TABLE: Killed[] = [

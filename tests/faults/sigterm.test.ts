@@ -242,7 +242,7 @@ test('hashes that take minutes delay a stop by at most ten seconds', async () =>
     client.send(KeepAlive.bytes({ method: 'POST', path: '/users', headers: as.operator, body }))
   }
   await eventually(async () =>
-    /^hash_queue_length\{[^}]*\} 1$/m.test((await call(users, 'GET /metrics', { headers: as.operator })).text),
+    /^ch202_hash_queue_waiting\{[^}]*\} 1$/m.test((await call(users, 'GET /metrics', { headers: as.operator })).text),
   )
   const stoppedAt = performance.now()
   processes[0]?.signal('SIGTERM')

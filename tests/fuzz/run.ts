@@ -214,6 +214,6 @@ class Run {
   }
 }
 
-const RESIDENT = /^process_resident_memory_bytes\S* (\S+)$/m
+const RESIDENT = /^ch202_process_resident_memory_bytes\S* (\S+)$/m
 const ENDED = new Set(['token_revoked', 'token_expired', 'invalid_token'])
 const USERS = new Set(['user', 'other', 'admin'])

@@ -150,7 +150,7 @@ describe('R5, R15: a failed mail is attempted again', () => {
       await pass(1, 'ana', kind)
     }
     if (end === '') return
-    await eventually(async () => (await store.countMailRequests()) === 0)
+    await eventually(async () => (await store.waitingMails()).count === 0)
     expect(counted).toEqual([...sent.map(() => outcome), ...(end === 'expired' ? ['expired'] : [])])
     expect(new Set(sent.map(({ id, at }) => `${id} ${at}`)).size).toBe(1)
     // The log has the reason, and no text of the server.
@@ -168,7 +168,7 @@ describe('R5, R15: a failed mail is attempted again', () => {
     serve = () => undefined
     queue = openQueue()
     queue.start()
-    await eventually(async () => (await store.countMailRequests()) === 0)
+    await eventually(async () => (await store.waitingMails()).count === 0)
     expect(sent[1]).toEqual(sent[0] as Mail)
   })
 
@@ -197,7 +197,7 @@ describe('R5: the number of concurrent mails', () => {
     for (let minute = 0; minute < 9; minute++) await pass(MINUTE, slow(0))
     expect([sent.length, mostAtOnce]).toEqual([9, 9])
     slowAnswer.resolve()
-    await eventually(async () => (await store.countMailRequests()) === 0)
+    await eventually(async () => (await store.waitingMails()).count === 0)
     expect(counted).toEqual(sent.map(() => 'sent'))
   })
 
@@ -227,7 +227,7 @@ describe('R5: the number of concurrent mails', () => {
     expect([sent.length, mostAtOnce]).toEqual([100, 100])
     serve = () => undefined
     resolve()
-    await eventually(async () => (await store.countMailRequests()) === 0)
+    await eventually(async () => (await store.waitingMails()).count === 0)
     expect(sent).toHaveLength(130)
   })
 })
@@ -282,7 +282,7 @@ describe('R5: a mail that was sent is not sent again', () => {
     queue = openQueue({ finishMailRequest })
     queue.start()
     await ask('ana')
-    await eventually(async () => (await store.countMailRequests()) === 0)
+    await eventually(async () => (await store.waitingMails()).count === 0)
     expect([sent.length, failures, counted]).toEqual([1, 3, ['sent']])
   })
 
@@ -312,7 +312,7 @@ describe('R5: a mail that was sent is not sent again', () => {
     serve = () => undefined
     queue = openQueue()
     queue.start()
-    await eventually(async () => (await store.countMailRequests()) === 0)
+    await eventually(async () => (await store.waitingMails()).count === 0)
     expect(sent[1]).toEqual(sent[0] as Mail)
   })
 })

@@ -4,6 +4,7 @@ import { eventually, PATIENCE } from '../support/eventually.ts'
 import { as, call, type Options } from '../support/http.ts'
 import { CUT, headerOf, ScriptedMailServer, type Session } from '../support/mail-server.ts'
 import { mails, resetLinkIn } from '../support/mails.ts'
+import { scrape } from '../support/metrics.ts'
 import { processes } from '../support/processes.ts'
 import { SECRET } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
@@ -169,8 +170,7 @@ describe('R5: a mail that the server has received', () => {
 
 /** The number of mails that wait, by the metrics of auth. */
 async function waitingMails({ system }: { system: System }): Promise<number> {
-  const { text } = await call(system.url.auth, 'GET /metrics', { headers: as.operator })
-  return Number(/^ch202_mails_waiting\{[^}]*\} (\d+)$/m.exec(text)?.[1])
+  return (await scrape(system.url.auth)).sum('ch202_outbox_waiting', { outbox: 'mails' })
 }
 
 describe('R15: the answer of the server', () => {

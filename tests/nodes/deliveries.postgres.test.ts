@@ -116,7 +116,12 @@ async function addWebhook(): Promise<string> {
   return id
 }
 
-const nonePending = () => eventually(async () => (await all.at(-1)?.opened.countDeliveries())?.pending === 0)
+const nonePending = () =>
+  eventually(async () => {
+    const store = all.at(-1)?.opened
+    const waiting = await Promise.all((['webhook', 'amqp'] as const).map((to) => store?.waitingDeliveries(to)))
+    return waiting.every((one) => one?.count === 0)
+  })
 
 beforeEach(async () => {
   config = await newDatabaseConfig()

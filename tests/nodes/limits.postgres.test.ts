@@ -148,6 +148,7 @@ function refuse(node: Node, name: string, ip: string) {
     app: null,
     operator: false,
     supportRole: null,
+    scraper: false,
     internal: false,
     actor: 'anyone',
   }

@@ -65,7 +65,7 @@ async function ask(node: Node): Promise<string> {
   return email
 }
 
-const noneWaiting = () => eventually(async () => (await all.at(-1)?.opened.countMailRequests()) === 0)
+const noneWaiting = () => eventually(async () => (await all.at(-1)?.opened.waitingMails())?.count === 0)
 
 beforeEach(async () => {
   config = await newDatabaseConfig()
@@ -101,7 +101,7 @@ test('the mails of a node that dies before it sent them are sent by another, onc
   const email = await ask(first)
   await begun.promise
   await eventually(() => sent.get(email) === 1)
-  await eventually(async () => (await all[1]?.opened.countMailRequests()) === 0)
+  await eventually(async () => (await all[1]?.opened.waitingMails())?.count === 0)
   expect([...senders]).toEqual(['node 1'])
 })
 

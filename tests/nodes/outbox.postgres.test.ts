@@ -47,7 +47,7 @@ async function write(node: Node, subject: string): Promise<void> {
   node.outbox.wake()
 }
 
-const nonePending = () => eventually(async () => (await all[0]?.opened.countNotices()) === 0)
+const nonePending = () => eventually(async () => (await all[0]?.opened.waitingNotices('auth'))?.count === 0)
 
 beforeEach(async () => {
   config = await newDatabaseConfig()

@@ -109,7 +109,7 @@ const SCHEMES: Record<Who, string[]> = {
   user: ['bearer'],
   operator: ['bearer', 'operatorKey'],
   internal: ['internalKey'],
-  scraper: ['scraper'],
+  scraper: ['metricsKey', 'scraper'],
 }
 
 type Audience = 'applications' | 'operators' | 'services'

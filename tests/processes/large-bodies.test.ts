@@ -14,7 +14,7 @@ const here = running(overProcesses('apart'))
 
 const memory = async () => {
   const { text } = await call(here.system.url.auth, 'GET /metrics', { headers: as.operator })
-  return Number(/^process_resident_memory_bytes\S* (\S+)$/m.exec(text)?.[1])
+  return Number(/^ch202_process_resident_memory_bytes\S* (\S+)$/m.exec(text)?.[1])
 }
 
 test('check 25: many bodies of 10 MB take no memory', async () => {

@@ -72,7 +72,9 @@ describe('500 logins at once, in one process', () => {
   const emailOf = (account: number) => `account${account}@example.org`
   const queued = async () => {
     const { text } = await auth('GET /metrics', { headers: as.operator })
-    const lengths = [...text.matchAll(/^hash_queue_length\{[^}]*\} (\d+)$/gm)].map(([, length]) => Number(length))
+    const lengths = [...text.matchAll(/^ch202_hash_queue_waiting\{[^}]*\} (\d+)$/gm)].map(([, length]) =>
+      Number(length),
+    )
     expect(lengths.length).toBeGreaterThan(0)
     return Math.max(...lengths)
   }

@@ -22,6 +22,7 @@ setDefaultTimeout(120_000)
 const NAMES = ['auth', 'users', 'modules'] as const
 const INTERNAL = 'canary-internal-2wD7kP9sX4nB6vM1qZ8r'
 const OPERATOR = 'canary-operator-5tG3hJ8kL1zX7cV4bN6m'
+const METRICS = 'canary-metrics-8mN3bV6cX1zL5kJ9hG2f'
 const SECRET = 'canary-secret-9qW2eR6tY4uI8oP1aS5dF3g'
 const MAIL_PASSWORD = 'canary-mail-6hK4jL8pQ2wE'
 /** A value that clients send wherever a secret belongs, or does not. */
@@ -81,6 +82,7 @@ async function tool(words: string[], stdin?: string, env: Record<string, string>
     ...addressSettings((name) => system.url[name]),
     INTERNAL_API_KEY: INTERNAL,
     OPERATOR_API_KEY: OPERATOR,
+    METRICS_API_KEY: METRICS,
     CH202_SECRET: SECRET,
     SMTP_URL: `smtp://mailer:${MAIL_PASSWORD}@127.0.0.1:1`,
     ...env,
@@ -95,6 +97,7 @@ beforeAll(async () => {
   for (const [what, secret] of [
     ['internal key', INTERNAL],
     ['operator key', OPERATOR],
+    ['key for metrics', METRICS],
     ['CH202_SECRET', SECRET],
     ['password of the mail server', MAIL_PASSWORD],
     ['what was typed', TYPED],
@@ -123,6 +126,7 @@ beforeAll(async () => {
   const settings = {
     INTERNAL_API_KEY: INTERNAL,
     OPERATOR_API_KEY: OPERATOR,
+    METRICS_API_KEY: METRICS,
     CH202_SECRET: SECRET,
     SMTP_URL: `smtp://mailer:${MAIL_PASSWORD}@127.0.0.1:${mailPort}`,
     LOG_LEVEL: 'trace',
@@ -374,6 +378,8 @@ test('check 38: no metric, no health answer and no command line contains a secre
   for (const name of NAMES)
     for (const [path, headers] of [
       ['/metrics', asOperator],
+      ['/metrics', { 'x-api-key': METRICS }],
+      ['/metrics', { authorization: `Bearer ${METRICS}` }],
       ['/health', {}],
       ['/health/db', {}],
       ['/swagger/json', {}],

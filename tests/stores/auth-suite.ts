@@ -627,9 +627,9 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       expect((await due(NOW + 1)).toSorted()).toEqual([now, soon, late].toSorted())
       const [row] = (await store.mailRequestsDue(NOW + 1, NOW + HOUR, 10)).filter((request) => request.id === now)
       expect(row).toMatchObject({ tries: 1, lastError: 'deferred', linkAt: null, data: { userAgent: 'Mozilla/5.0' } })
-      expect(await store.countMailRequests()).toBe(3)
+      expect((await store.waitingMails()).count).toBe(3)
       for (const requestId of [now, soon, late]) await store.removeMailRequest(requestId)
-      expect([await store.countMailRequests(), await store.nextMailRequest(0)]).toEqual([0, null])
+      expect([(await store.waitingMails()).count, await store.nextMailRequest(0)]).toEqual([0, null])
     })
   })
 
@@ -660,7 +660,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       await store.addMailRequest(sent)
       await store.addMailRequest(failed)
       await store.addChallenge(repeated, sent)
-      expect([await store.countMailRequests(), await store.nextMailRequest(0)]).toEqual([0, null])
+      expect([(await store.waitingMails()).count, await store.nextMailRequest(0)]).toEqual([0, null])
       expect(await store.tryCode(repeated.id, repeated.purpose, 5, NOW)).toBeNull()
       expect(await store.mailById(sent.id)).toMatchObject({
         status: 'sent',
@@ -754,7 +754,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       expect(await retry(row.id, true)).toBe('void')
       await store.finishMailRequest(waits.id, SENT, NOW)
       expect([await retry(waits.id), await retry(id())]).toEqual(['sent', 'unknown'])
-      expect(await store.countMailRequests()).toBe(0)
+      expect((await store.waitingMails()).count).toBe(0)
     })
 
     test('of a user with one of the named roles are not queued, and void no earlier one', async () => {

@@ -605,6 +605,10 @@ export function usersStoreSuite(open: () => Promise<UsersStore>, { merges }: { m
       await store.addUser(userOf(1), [about('a', 'one'), { ...about('a', 'other'), target: 'modules' }])
       await store.addNotice(about('b', 'two'))
       await store.addNotice(about('a', 'three'))
+      const counts = async () => [
+        (await store.waitingNotices('auth')).count,
+        (await store.waitingNotices('modules')).count,
+      ]
       const pending = await store.pendingNotices('auth', 10)
       expect(pending).toMatchObject([
         { target: 'auth', kind: 'one', subject: 'a', payload: { kind: 'one' } },
@@ -615,12 +619,12 @@ export function usersStoreSuite(open: () => Promise<UsersStore>, { merges }: { m
       expect(await store.pendingNotices('auth', 10, ['a', 'nobody'])).toEqual([pending[1] as never])
       expect(await store.pendingNotices('auth', 1, ['b'])).toEqual([pending[0] as never])
       expect(await store.pendingNotices('auth', 10, ['a', 'b'])).toEqual([])
-      expect(await store.countNotices()).toBe(4)
+      expect(await counts()).toEqual([3, 1])
       await store.acknowledgeNotices([pending[0]?.seq ?? 0, pending[1]?.seq ?? 0, 12_345])
       expect(await notices()).toEqual(['three'])
       expect(await Promise.all(['a', 'b'].map((subject) => store.hasNotice('auth', subject)))).toEqual([true, false])
       expect(await store.hasNotice('modules', 'a')).toBe(true)
-      expect(await store.countNotices()).toBe(2)
+      expect(await counts()).toEqual([1, 1])
     })
 
     test('of other subjects are found behind those of 500 subjects that are excluded', async () => {

@@ -34,6 +34,12 @@ export function webhookStoreSuite(open: () => Promise<AuthStore>): void {
     ...changes,
   })
   const deliveriesTo = async (target: string) => (await store.listDeliveries({ target }, { size: 200, page: 1 })).rows
+  const totals = async () => {
+    const [pending, dead] = await Promise.all(
+      (['pending', 'dead'] as const).map((status) => store.listDeliveries({ status }, { size: 1, page: 1 })),
+    )
+    return { pending: pending?.total, dead: dead?.total }
+  }
 
   test('events are written once, for their subscribers only, and wake the listeners', async () => {
     let wakes = 0
@@ -78,14 +84,32 @@ export function webhookStoreSuite(open: () => Promise<AuthStore>): void {
       { seq: a, status: 'pending', tries: 1, lastStatus: 503, lastError: 'refused' },
     ])
     await store.giveUpDeliveries(webhook.id, NOW, NOW)
-    expect(await store.countDeliveries()).toEqual({ pending: 1, dead: 0 })
+    expect(await totals()).toEqual({ pending: 1, dead: 0 })
     await store.giveUpDeliveries(webhook.id, NOW + 1, NOW)
-    expect(await store.countDeliveries()).toEqual({ pending: 0, dead: 1 })
+    expect(await totals()).toEqual({ pending: 0, dead: 1 })
     const replay = (filter: DeliveryFilter) => store.replayDeliveries(filter, NOW + 7, () => event())
     expect(await replay({ target: webhook.id, status: 'dead' })).toBe(1)
     expect((await due(NOW + 7)).map(({ seq, since, tries }) => [seq, since, tries])).toEqual([[a, NOW + 7, 0]])
     await store.removeWebhook(webhook.id, NOW, event())
-    expect(await store.countDeliveries()).toEqual({ pending: 0, dead: 0 })
+    expect(await totals()).toEqual({ pending: 0, dead: 0 })
+  })
+
+  test('what waits for webhooks and for the broker is counted apart, with its oldest time; dead letters too', async () => {
+    const webhook = webhookOf()
+    await store.addWebhook(webhook, 99, event())
+    const read = async () => [
+      await store.waitingDeliveries('webhook'),
+      await store.waitingDeliveries('amqp'),
+      await store.countDeadDeliveries(),
+    ]
+    expect(await read()).toEqual([{ count: 0, oldest: null }, { count: 0, oldest: null }, 0])
+    await store.addEvents([eventOf()], NOW + 5)
+    await store.addEvents([eventOf(), eventOf()], NOW + 9)
+    expect(await read()).toEqual([{ count: 3, oldest: NOW + 5 }, { count: 0, oldest: null }, 0])
+    await store.giveUpDeliveries(webhook.id, NOW + 6, NOW)
+    expect(await read()).toEqual([{ count: 2, oldest: NOW + 9 }, { count: 0, oldest: null }, 1])
+    await store.removeWebhook(webhook.id, NOW, event())
+    expect(await read()).toEqual([{ count: 0, oldest: null }, { count: 0, oldest: null }, 0])
   })
 
   test('R29: a pending delivery is sent at once when it is named; the failure of an earlier attempt does not change it', async () => {
@@ -155,7 +179,7 @@ export function webhookStoreSuite(open: () => Promise<AuthStore>): void {
     const webhook = webhookOf()
     await store.addWebhook(webhook, 99, event())
     await addMany()
-    const count = async () => await store.countDeliveries()
+    const count = totals
     /** Counts the turns of the event loop until `work` ends. */
     const turns = async (work: Promise<unknown>): Promise<number> => {
       let count = 0

@@ -2,6 +2,7 @@ import { type Event, type EventMessage, messageOf } from '../../services/kit/out
 import { databaseRows } from './database-rows.ts'
 import { eventually } from './eventually.ts'
 import { as, call } from './http.ts'
+import { scrape } from './metrics.ts'
 import type { System } from './system.ts'
 
 /** Adds a webhook for all events: auth stores them from then on, even if nothing listens at `url`. */
@@ -27,10 +28,10 @@ export async function outboxesEmpty(system: System): Promise<void> {
   for (const service of ['users', 'modules'] as const) {
     let pending = Number.POSITIVE_INFINITY
     const becomesShorter = async () => {
-      const { text } = await call(system.url[service], 'GET /metrics', { headers: as.operator })
-      const counts = [...text.matchAll(/^outbox_pending\{[^}]*\} (\d+)$/gm)].map(([, count]) => Number(count))
+      const sum = (await scrape(system.url[service])).sum('ch202_outbox_waiting', { service })
       const before = pending
-      if (counts.length > 0) pending = counts.reduce((sum, count) => sum + count)
+      // NaN: the database of a node does not answer.
+      if (!Number.isNaN(sum)) pending = sum
       return pending < before
     }
     while (pending > 0) await eventually(becomesShorter)

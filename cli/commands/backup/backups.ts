@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { backupsOf } from '../../../db/sqlite/backup/create.ts'
 import { BackupError, listBackups } from '../../../db/sqlite/backup/manifest.ts'
+import { backupsOf } from '../../../services/kit/process/verified-backup.ts'
 import { dataDirOf, valuesOf, withStoredSecrets } from '../../client/settings.ts'
 import { EXIT, Failure } from '../../exit.ts'
 import type { Tool } from '../../tool/command.ts'

@@ -168,7 +168,7 @@ async function mails(input: CompletionInput): Promise<Candidate[]> {
 
 async function backups({ env }: CompletionInput): Promise<Candidate[]> {
   const [{ backupsOf }, { listBackups }] = await Promise.all([
-    import('../../../db/sqlite/backup/create.ts'),
+    import('../../../services/kit/process/verified-backup.ts'),
     import('../../../db/sqlite/backup/manifest.ts'),
   ])
   const { backups: all } = listBackups(backupsOf(dataDirOf(env)))

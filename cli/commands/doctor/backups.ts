@@ -1,6 +1,6 @@
-import { backupsOf } from '../../../db/sqlite/backup/create.ts'
 import { lastDrill } from '../../../db/sqlite/backup/drill.ts'
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
+import { backupsOf } from '../../../services/kit/process/verified-backup.ts'
 import { count } from '../../terminal/terminal.ts'
 import { type Check, daysOf, failed, ok, skipped, warning } from './check.ts'
 

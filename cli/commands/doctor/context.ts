@@ -10,6 +10,7 @@ import {
   databaseUrlOf,
   dataDirOf,
   type Environment,
+  OPTIONAL_SECRETS,
   SECRETS,
   valuesOf,
   withPlannedSecrets,
@@ -46,7 +47,7 @@ export function createContext(env: Environment, debug: boolean): { context: Doct
     now: Date.now(),
     config,
     settingsErrors: [...unreadable, ...faults],
-    secrets: Object.fromEntries(SECRETS.map((name) => [name, valuesOf(stored, name)])),
+    secrets: Object.fromEntries([...SECRETS, ...OPTIONAL_SECRETS].map((name) => [name, valuesOf(stored, name)])),
     services: () => {
       services ??= probeAll(dataDir, debug)
       return services

@@ -7,7 +7,10 @@ import { write } from '../../terminal/terminal.ts'
 import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 
 export function packageCommand() {
-  const packaging = group('package', 'Build an executable, systemd units, a Caddyfile or an image')
+  const packaging = group(
+    'package',
+    'Build an executable, systemd units, a Caddyfile, an image, or files for Prometheus',
+  )
   addCommand(packaging, 'binary', 'Build one executable that runs every command and every service', [
     'ch202 package binary',
     'ch202 package binary --out ./ch202 -o json',
@@ -55,6 +58,19 @@ export function packageCommand() {
   ])
     .option('--out <dir>', 'directory to write', './docker')
     .action(withTool(docker))
+  addCommand(packaging, 'prometheus', 'Write a scrape configuration, alerting rules and a dashboard for Grafana', [
+    'ch202 package prometheus',
+    'ch202 package prometheus --out ./monitoring --url http://127.0.0.1:3000',
+    'DATABASE_URL=postgres://ch202@127.0.0.1:5432/ch202 ch202 package prometheus --hosts 10.0.0.1,10.0.0.2',
+  ])
+    .option('--out <dir>', 'directory for the files, such as /etc/prometheus (default: standard output)')
+    .option('--hosts <names>', 'the machines with nodes of every service, separated by commas; needs a DATABASE_URL')
+    .option(
+      '--key-file <path>',
+      'the file with METRICS_API_KEY, on the machine of Prometheus',
+      '/etc/prometheus/ch202-metrics-key',
+    )
+    .action(withTool(prometheus))
   return packaging
 }
 
@@ -115,12 +131,8 @@ interface CaddyOptions {
 }
 
 async function caddy(tool: Tool, { admin = false, domain, hosts, out, pages }: CaddyOptions): Promise<void> {
-  const [{ caddyfile, upstreamsOf }, { checkedHost, nodesOn }] = await Promise.all([
-    import('./caddy.ts'),
-    import('./nodes.ts'),
-  ])
-  const machines = hosts?.split(',').map((host) => checkedHost(host.trim(), '--hosts'))
-  if (machines !== undefined && machines.length > 1 && databaseUrlOf(tool.env) === undefined) throw withoutDatabase()
+  const [{ caddyfile, upstreamsOf }, { nodesOn }] = await Promise.all([import('./caddy.ts'), import('./nodes.ts')])
+  const machines = await machinesOf(tool, hosts)
   const { url } = tool.globals
   const content = await caddyfile({
     domain,
@@ -130,6 +142,42 @@ async function caddy(tool: Tool, { admin = false, domain, hosts, out, pages }: C
     ...(machines && { nodes: nodesOn(machines, url, tool.env) }),
   })
   await writeOrPrint(tool, [{ path: out ?? 'Caddyfile', content }], out !== undefined)
+}
+
+interface PrometheusOptions {
+  out?: string
+  hosts?: string
+  keyFile: string
+}
+
+async function prometheus(tool: Tool, { hosts, keyFile, out }: PrometheusOptions): Promise<void> {
+  const [{ monitoringFiles }, { upstreamsOf }, { nodesOn }] = await Promise.all([
+    import('./prometheus.ts'),
+    import('./caddy.ts'),
+    import('./nodes.ts'),
+  ])
+  const { url } = tool.globals
+  const machines = await machinesOf(tool, hosts)
+  const addresses = machines
+    ? Object.values(nodesOn(machines, url, tool.env)).flat()
+    : Object.values(upstreamsOf(url, tool.env))
+  const files = monitoringFiles({ addresses, keyFile })
+  await writeOrPrint(
+    tool,
+    files.map(({ content, name }) => ({ path: join(out ?? '', name), content })),
+    out !== undefined,
+  )
+}
+
+/**
+ * The machines that an option lists; undefined: it does not.
+ * @throws Failure if one is not valid, or several have no database that they share
+ */
+async function machinesOf(tool: Tool, hosts: string | undefined): Promise<string[] | undefined> {
+  const { checkedHost } = await import('./nodes.ts')
+  const machines = hosts?.split(',').map((host) => checkedHost(host.trim(), '--hosts'))
+  if (machines !== undefined && machines.length > 1 && databaseUrlOf(tool.env) === undefined) throw withoutDatabase()
+  return machines
 }
 
 function withoutDatabase() {

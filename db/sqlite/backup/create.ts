@@ -2,21 +2,17 @@ import { Database } from 'bun:sqlite'
 import { existsSync, mkdirSync, renameSync, statfsSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { databases } from '../../../services/databases.ts'
+import { MANIFEST } from '../../../services/kit/process/verified-backup.ts'
 import type { DatabaseFile } from '../database-file.ts'
 import { type Draft, newDraft, removeStaleDrafts } from '../drafts.ts'
 import { flush, nameOfTime, sha256Of } from '../durable.ts'
 import { plannedMigrations } from '../migrate.ts'
 import { interruptedRestore } from './interrupted.ts'
-import { BackupError, type DatabaseCopy, MANIFEST, type Manifest, newManifest } from './manifest.ts'
+import { BackupError, type DatabaseCopy, type Manifest, newManifest } from './manifest.ts'
 
 /** Milliseconds that a copy waits for a process that has locked a database. */
 const BUSY_TIMEOUT = 10_000
 export const BACKUP_DRAFT = '.draft-'
-
-/** The default directory of a data directory's backups. */
-export function backupsOf(dataDir: string): string {
-  return join(dataDir, 'backups')
-}
 
 /**
  * Copies every database of a data directory into a new directory in `root`, named after the time, with a manifest. The

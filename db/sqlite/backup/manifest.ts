@@ -1,12 +1,10 @@
-import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { version } from '../../../package.json'
 import { databases } from '../../../services/databases.ts'
+import { MANIFEST, manifestHash, verifiedAt } from '../../../services/kit/process/verified-backup.ts'
 
 const FORMAT = 1
-export const MANIFEST = 'manifest.json'
-export const VERIFIED = 'verified.json'
 
 /** Reports to the operator why a backup cannot be made, read or restored. */
 export class BackupError extends Error {
@@ -111,12 +109,6 @@ export function verification(path: string, now: number) {
   return { verified_at: new Date(now).toISOString(), ch202_version: version, manifest_sha256: manifestHash(path) }
 }
 
-function manifestHash(path: string): string {
-  return createHash('sha256')
-    .update(readFileSync(join(path, MANIFEST)))
-    .digest('hex')
-}
-
 /**
  * Lists the backups in a directory, the newest first.
  * @returns `unreadable`: directories that are not a complete backup that this version can read
@@ -140,15 +132,6 @@ function describeBackup(path: string): Backup {
   const { ch202_version, created_at, services } = readManifest(path)
   const bytes = Object.values(services).reduce((sum, service) => sum + service.bytes, 0)
   return { name: basename(path), path, created_at, bytes, ch202_version, verified_at: verifiedAt(path) }
-}
-
-function verifiedAt(path: string): string | null {
-  try {
-    const { verified_at, manifest_sha256 } = JSON.parse(readFileSync(join(path, VERIFIED), 'utf8'))
-    return manifest_sha256 === manifestHash(path) && typeof verified_at === 'string' ? verified_at : null
-  } catch {
-    return null
-  }
 }
 
 /** Skips drafts, whose names begin with a dot. */

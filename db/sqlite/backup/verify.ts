@@ -3,20 +3,13 @@ import { chmodSync, constants, copyFileSync, readdirSync, statSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { databases } from '../../../services/databases.ts'
+import { MANIFEST, VERIFIED } from '../../../services/kit/process/verified-backup.ts'
 import { examineChain } from '../audit-chain.ts'
 import { type Draft, newDraft, removeStaleDrafts } from '../drafts.ts'
 import { flush, sha256Of } from '../durable.ts'
 import { type Check, contentChecks, failed, messageOf, type OpensKey, passed } from './checks.ts'
 import { BACKUP_DRAFT } from './create.ts'
-import {
-  BackupError,
-  type DatabaseCopy,
-  MANIFEST,
-  type Manifest,
-  readManifest,
-  VERIFIED,
-  verification,
-} from './manifest.ts'
+import { BackupError, type DatabaseCopy, type Manifest, readManifest, verification } from './manifest.ts'
 import { reconcile } from './reconcile.ts'
 
 /**

@@ -13,6 +13,7 @@ import type { KeyRotation } from '../keys/rotation.ts'
 import type { EnrolmentContext } from '../login/enrolment.ts'
 import type { LoginLimitsContext } from '../login/limits-admin.ts'
 import type { LoginContext } from '../login/login.ts'
+import type { LoginCount } from '../login/outcome.ts'
 import type { RegistrationContext } from '../login/registration.ts'
 import type { SecondFactorContext } from '../login/second-factor.ts'
 import type { MailsContext } from '../mail/admin.ts'
@@ -47,6 +48,7 @@ export type AuthServices = AccountsContext &
   IntrospectionContext &
   InvitationContext &
   LoginContext &
+  LoginCount &
   LoginLimitsContext &
   LogoutRequestContext &
   SecondFactorContext &

@@ -11,6 +11,7 @@ import { mailProofErrors } from '../challenges/use.ts'
 import { acceptInvitation } from '../login/accept-invitation.ts'
 import { ofUser } from '../login/caller.ts'
 import { loginByEmailCode, requestEmailCode } from '../login/email-code.ts'
+import { counted } from '../login/outcome.ts'
 import {
   acceptanceBody,
   emailChangeRequestBody,
@@ -99,7 +100,7 @@ export function challengeRoutes(context: AuthServices, guarded: ReturnType<typeo
     )
     .post(
       '/auth/email-code-login',
-      async ({ body, caller }) => (await loginByEmailCode(context, body, caller)).tokens,
+      async ({ body, caller }) => (await counted(context, () => loginByEmailCode(context, body, caller))).tokens,
       {
         auth: ['anyone'],
         body: mailProofBody,
@@ -209,7 +210,7 @@ export function challengeRoutes(context: AuthServices, guarded: ReturnType<typeo
     )
     .post(
       '/auth/invitation-accept',
-      async ({ body, caller }) => (await acceptInvitation(context, body, caller)).tokens,
+      async ({ body, caller }) => (await counted(context, () => acceptInvitation(context, body, caller))).tokens,
       {
         auth: ['anyone'],
         body: acceptanceBody,

@@ -6,6 +6,7 @@ import { factorsOfUser, importTotp, resetFactors } from '../factors/admin.ts'
 import { listFactors, removeFactor, renameFactor, replaceRecoveryCodes } from '../factors/factors.ts'
 import { ofUser } from '../login/caller.ts'
 import type { Enrolled } from '../login/enrolment.ts'
+import { counted } from '../login/outcome.ts'
 import { completeLogin, secondFactorErrors } from '../login/second-factor.ts'
 import { confirmTotp, startTotp } from '../login/totp-enrolment.ts'
 import {
@@ -53,7 +54,7 @@ export function factorRoutes(context: AuthServices, guarded: ReturnType<typeof g
     .use(guarded)
     .post(
       '/auth/second-factor',
-      async ({ body, caller }) => tokensOfLogin(await completeLogin(context, body, caller)),
+      async ({ body, caller }) => tokensOfLogin(await counted(context, () => completeLogin(context, body, caller))),
       {
         auth: ['anyone'],
         body: secondFactorBody,
@@ -105,7 +106,10 @@ export function factorRoutes(context: AuthServices, guarded: ReturnType<typeof g
     )
     .post(
       '/auth/factors/totp/confirm',
-      async ({ body, caller }) => enrolledAnswer(await confirmTotp(context, body, caller)),
+      async ({ body, caller }) => {
+        const isLogin = body.challenge_id !== undefined
+        return enrolledAnswer(await counted(context, () => confirmTotp(context, body, caller), isLogin))
+      },
       {
         auth: ['anyone', 'user'],
         body: confirmBody,

@@ -5,6 +5,7 @@ import type { InputRule } from '../../kit/schema/validation.ts'
 import { confirmDevice } from '../login/device.ts'
 import { loginErrors } from '../login/identifier.ts'
 import { login } from '../login/login.ts'
+import { counted } from '../login/outcome.ts'
 import { type Reauthenticated, reauthenticate, reproofErrors } from '../login/reauthentication.ts'
 import { register, registrationErrors } from '../login/registration.ts'
 import { codeBody, deviceConfirmed, reauthenticated } from '../schemas/challenges.ts'
@@ -48,26 +49,30 @@ export function loginRoutes(context: AuthServices, guarded: ReturnType<typeof gu
         ),
       },
     )
-    .post('/auth/login', async ({ body, caller }) => (await login(context, body, caller)).tokens, {
-      auth: ['anyone'],
-      body: loginBody,
-      rules: loginErrors,
-      response: token,
-      detail: operation(
-        'auth',
-        { summary: 'Log in', description: 'Checks the password and opens a session.' },
-        'invalid_credentials',
-        'account_disabled',
-        'email_not_verified',
-        'second_factor_required',
-        'second_factor_enrolment_required',
-        'device_confirmation_required',
-        'rate_limited',
-        'users_unavailable',
-        'overloaded',
-      ),
-    })
-    .post('/auth/device-confirm', ({ body, caller }) => confirmDevice(context, body, caller), {
+    .post(
+      '/auth/login',
+      async ({ body, caller }) => (await counted(context, () => login(context, body, caller))).tokens,
+      {
+        auth: ['anyone'],
+        body: loginBody,
+        rules: loginErrors,
+        response: token,
+        detail: operation(
+          'auth',
+          { summary: 'Log in', description: 'Checks the password and opens a session.' },
+          'invalid_credentials',
+          'account_disabled',
+          'email_not_verified',
+          'second_factor_required',
+          'second_factor_enrolment_required',
+          'device_confirmation_required',
+          'rate_limited',
+          'users_unavailable',
+          'overloaded',
+        ),
+      },
+    )
+    .post('/auth/device-confirm', ({ body, caller }) => counted(context, () => confirmDevice(context, body, caller)), {
       auth: ['anyone'],
       body: codeBody,
       response: deviceConfirmed,

@@ -1,6 +1,7 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
+import { counted } from '../login/outcome.ts'
 import { addPasskey, passkeyCreationOptions } from '../login/passkey-enrolment.ts'
 import { loginByPasskey, passkeyLoginOptions } from '../login/passkey-login.ts'
 import { enrolled, enrolmentBody, passkeyBody } from '../schemas/factors.ts'
@@ -35,7 +36,8 @@ export function passkeyRoutes(context: AuthServices, guarded: ReturnType<typeof 
     .post(
       '/auth/passkeys',
       async ({ body, caller, set }) => {
-        const answer = enrolledAnswer(await addPasskey(context, body, caller))
+        const isLogin = body.challenge_id !== undefined
+        const answer = enrolledAnswer(await counted(context, () => addPasskey(context, body, caller), isLogin))
         set.status = 201
         return answer
       },
@@ -75,7 +77,8 @@ export function passkeyRoutes(context: AuthServices, guarded: ReturnType<typeof 
     )
     .post(
       '/auth/passkeys/login',
-      async ({ body, caller }) => (await loginByPasskey(context, body.credential, caller)).tokens,
+      async ({ body, caller }) =>
+        (await counted(context, () => loginByPasskey(context, body.credential, caller))).tokens,
       {
         auth: ['anyone'],
         body: passkeyLoginBody,

@@ -6,6 +6,7 @@ import { invalid } from '../../kit/problem.ts'
 import type { InputRule } from '../../kit/schema/validation.ts'
 import { loginErrors } from '../login/identifier.ts'
 import { login } from '../login/login.ts'
+import { counted } from '../login/outcome.ts'
 import { registerUser, registrationErrors } from '../login/registration.ts'
 import { loginBody } from '../schemas/login.ts'
 import { credentialsV0, refreshBodyV0, tokensV0, userV0 } from '../schemas/v0.ts'
@@ -44,28 +45,32 @@ export function authV0(context: AuthServices, guarded: ReturnType<typeof guard>)
         ),
       },
     )
-    .post('/auth/login', async ({ body, caller }) => tokensV0Of(await login(context, body, caller, 'v0')), {
-      auth: ['anyone'],
-      body: loginBody,
-      rules: loginErrors,
-      response: tokensV0,
-      detail: operation(
-        'v0',
-        {
-          summary: 'Log in (v0)',
-          description: 'Checks the password and opens a session. The refresh token is a UUID v4.',
-        },
-        'invalid_credentials',
-        'account_disabled',
-        'email_not_verified',
-        'second_factor_required',
-        'second_factor_enrolment_required',
-        'device_confirmation_required',
-        'rate_limited',
-        'users_unavailable',
-        'overloaded',
-      ),
-    })
+    .post(
+      '/auth/login',
+      async ({ body, caller }) => tokensV0Of(await counted(context, () => login(context, body, caller, 'v0'))),
+      {
+        auth: ['anyone'],
+        body: loginBody,
+        rules: loginErrors,
+        response: tokensV0,
+        detail: operation(
+          'v0',
+          {
+            summary: 'Log in (v0)',
+            description: 'Checks the password and opens a session. The refresh token is a UUID v4.',
+          },
+          'invalid_credentials',
+          'account_disabled',
+          'email_not_verified',
+          'second_factor_required',
+          'second_factor_enrolment_required',
+          'device_confirmation_required',
+          'rate_limited',
+          'users_unavailable',
+          'overloaded',
+        ),
+      },
+    )
     .post(
       '/auth/refresh',
       async ({ body, caller }) => {

@@ -79,7 +79,6 @@ export interface DeliveryStore {
    * status. Returns how many.
    */
   replayDeliveries(filter: DeliveryFilter, now: number, event: (count: number) => AuditEvent): Promise<number>
-  countDeliveries(): Promise<{ pending: number; dead: number }>
   /** Deletes deliveries that were delivered or given up before these times, with their events. */
   forgetDeliveries(times: { delivered: number; dead: number }): Promise<void>
 }

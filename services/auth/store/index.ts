@@ -9,6 +9,7 @@ import type { DeliveryStore } from './deliveries.ts'
 import type { EventStore } from './events.ts'
 import type { FactorStore } from './factors.ts'
 import type { FactStore } from './facts.ts'
+import type { FigureStore } from './figures.ts'
 import type { GrantStore } from './grants.ts'
 import type { KeyStore } from './keys.ts'
 import type { LoginLimitStore } from './login-limits.ts'
@@ -65,6 +66,7 @@ export type {
   UsedChallenge,
 } from './factors.ts'
 export type { FactStore } from './facts.ts'
+export type { FigureStore } from './figures.ts'
 export type {
   AuthorizationCode,
   CodeResult,
@@ -108,6 +110,7 @@ export interface AuthStore
     EventStore,
     FactorStore,
     FactStore,
+    FigureStore,
     GrantStore,
     KeyStore,
     LimitStore,

@@ -101,7 +101,6 @@ export interface MailStore {
   removeMailRequest(id: string): Promise<void>
   /** Moves a mail out of the queue. Does nothing for a failed one that another node took over. */
   finishMailRequest(id: string, end: MailEnd, now: number): Promise<void>
-  countMailRequests(): Promise<number>
 }
 
 /** All mails: of the queue, and those that were sent or have failed, for 30 days and as long as their user exists. */

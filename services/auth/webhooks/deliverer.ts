@@ -3,6 +3,7 @@ import type { Log } from '../../kit/log.ts'
 import type { Nodes } from '../../kit/nodes/nodes.ts'
 import { withTimeout } from '../../kit/timeout.ts'
 import type { AttemptResult, Delivery, DeliveryStore } from '../store/index.ts'
+import type { DeliveryOutcomeName } from './outcome.ts'
 
 /** The outcome of an attempt: what the deliverer does next follows from it. `status`: the HTTP status, if there is one. */
 export type DeliveryOutcome = { delivered: true; status: number | null } | (FailedAttempt & { delivered: false })
@@ -36,6 +37,8 @@ interface DelivererOptions {
   send(delivery: Delivery, signal: AbortSignal): Promise<DeliveryOutcome>
   /** Called when the receiver permanently refuses further events. */
   unsubscribed?(): Promise<void>
+  /** Counts the outcome of an attempt, for the metrics. */
+  count?(outcome: DeliveryOutcomeName): void
 }
 
 /** The number of deliveries that are read at once: due ones, and the oldest ones for delivery in order. */
@@ -206,7 +209,7 @@ export class Deliverer {
 
   /** Makes one attempt and records its result. */
   private async attempt(delivery: Delivery): Promise<DeliveryOutcome> {
-    const { clock, log, nodes, send, store, target } = this.options
+    const { clock, count, log, nodes, send, store, target } = this.options
     // A webhook that was deleted gets nothing more, although its deliveries were read before.
     if (!this.isRunning || !this.holdsTarget) return NOT_MADE
     const outcome = await send(delivery, this.abort.signal)
@@ -218,12 +221,14 @@ export class Deliverer {
     const fields = { target, id: event.id, tries: tries + 1, ...(status === null ? {} : { status }) }
     if (outcome.delivered) {
       await store.finishDelivery(attempted, 'delivered', { status, error: null }, clock.now())
+      count?.('delivered')
       log.debug({ event: 'delivery.delivered', ...fields })
       return outcome
     }
     const { error, retryIn } = outcome
     if (retryIn === null) await store.finishDelivery(attempted, 'dead', { status, error }, clock.now())
     else await store.postponeDelivery(attempted, clock.now() + retryIn, { status, error })
+    count?.(retryIn === null ? 'dead' : 'postponed')
     const logEvent = retryIn === null ? 'delivery.dead' : 'delivery.postponed'
     // That the target is unreachable is logged once, when the connection is lost.
     const level = outcome.unreachable || this.isRepeated(logEvent) ? 'debug' : 'warn'

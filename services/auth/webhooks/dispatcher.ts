@@ -12,6 +12,7 @@ import type { DeliveryStore, EventStore, Webhook, WebhookStore } from '../store/
 import { AmqpPublisher } from './amqp.ts'
 import { Deliverer } from './deliverer.ts'
 import { webhookSender } from './http.ts'
+import type { DeliveryCount, DeliveryOutcomeName } from './outcome.ts'
 
 /** How many deliveries to one webhook may be under way at once. A slow webhook does not hold up the others. */
 const WEBHOOK_AT_ONCE = 4
@@ -39,6 +40,7 @@ interface DispatcherOptions {
   sealing: Sealing
   feed: Pick<RevocationFeed, 'waitForAcks'>
   version: string
+  count?: DeliveryCount
 }
 
 /** Dispatches events: one `Deliverer` for each active webhook, and one for the message broker. */
@@ -51,12 +53,18 @@ export class EventDispatcher {
   private lastUpdate: Promise<void> = Promise.resolve()
 
   constructor(private readonly options: DispatcherOptions) {
-    const { clock, config, log, nodes, store } = options
+    const { clock, config, count, log, nodes, store } = options
     if (config.amqpUrl !== undefined) {
       const publisher = new AmqpPublisher({ url: config.amqpUrl, exchange: config.amqpExchange, log })
       const send = publisher.send.bind(publisher)
       const parts = { target: AMQP, store, nodes, clock, log }
-      const deliverer = new Deliverer({ ...parts, atOnce: AMQP_AT_ONCE, inOrder: true, send })
+      const deliverer = new Deliverer({
+        ...parts,
+        atOnce: AMQP_AT_ONCE,
+        inOrder: true,
+        send,
+        count: (outcome) => count?.('amqp', outcome),
+      })
       this.amqp = { deliverer, publisher }
     }
     store.onDeliveries(() => this.wake())
@@ -153,13 +161,20 @@ export class EventDispatcher {
   }
 
   private delivererOf({ id, sealedSecret, url }: Webhook): Deliverer {
-    const { clock, config, log, nodes, random, sealing, store, version } = this.options
+    const { clock, config, count, log, nodes, random, sealing, store, version } = this.options
     const { hosts } = config
     const secret = sealing.open(sealedSecret, webhookSecretName(id))
     if (!secret) log.error({ event: 'webhook.secret_not_opened', target: id })
     const send = webhookSender({ url, secret }, { clock, hosts, random, version })
     const unsubscribed = () => this.disable(id)
-    const parts = { target: id, store, nodes, clock, log }
+    const parts = {
+      target: id,
+      store,
+      nodes,
+      clock,
+      log,
+      count: (outcome: DeliveryOutcomeName) => count?.('webhook', outcome),
+    }
     return new Deliverer({ ...parts, atOnce: WEBHOOK_AT_ONCE, inOrder: false, send, unsubscribed })
   }
 

@@ -17,7 +17,8 @@ import { type Scope, scopesIn, type UserScope, userScopesIn } from './scopes.ts'
  * - `support`: an access token with the role of the setting SUPPORT_ROLE. The function behind the route asks `mayHelp`
  *   about each user whom the request names.
  * - `internal`: the key that the services use for calls to each other.
- * - `scraper`: the operator key as a Bearer, as Prometheus sends it.
+ * - `scraper`: the key for metrics, which opens nothing else, in the header of keys or as a Bearer, as Prometheus sends it; and the
+ *   operator key as a Bearer.
  * - `holder`: a refresh token of a live session in the body, whatever access token is beside it.
  * - `client`: a client that authenticates itself in the request, if it has one of the scopes that the route admits (RFC 7662,
  *   2.1).
@@ -42,6 +43,8 @@ export interface AccessOptions {
   tokens: TokenCheck
   internalKeys: readonly string[]
   operatorKeys: readonly string[]
+  /** The keys that open what names `scraper`. Everything else refuses them like any unknown key. */
+  metricsKeys?: readonly string[]
   /** The role that makes a user a support person. Undefined: no role does. */
   supportRole?: string | undefined
   /** The users whose access tokens must show a second factor before they open what is for operators and support persons. */
@@ -62,9 +65,10 @@ export interface Arrival {
 
 /** Identifies callers by their credentials: the part that the guard of a service and `ch202/guard` have in common. */
 export function accessControl(options: AccessOptions) {
-  const { internalKeys, operatorKeys, tokens } = options
+  const { internalKeys, metricsKeys = [], operatorKeys, tokens } = options
   const isInternal = keyMatcher(internalKeys)
   const isOperator = keyMatcher(operatorKeys)
+  const isScraper = keyMatcher(metricsKeys)
   const callerOf = (arrival: Arrival, identity: Identity) => new IdentifiedCaller(arrival, identity, options)
   const bearerCaller = (arrival: Arrival, verdict: Verdict) => callerOf(arrival, identityOf(verdict, options))
 
@@ -87,6 +91,7 @@ export function accessControl(options: AccessOptions) {
       if (key !== null) {
         if (isOperator(key)) return callerOf(arrival, OPERATOR)
         if (isInternal(key)) return callerOf(arrival, INTERNAL)
+        if (access.includes('scraper') && isScraper(key)) return callerOf(arrival, SCRAPER)
         throw new Problem('invalid_api_key')
       }
 
@@ -97,7 +102,10 @@ export function accessControl(options: AccessOptions) {
         throw new Problem(takesKeyAlone ? 'invalid_api_key' : 'missing_token')
       }
       const token = bearerToken(authorization)
-      if (access.includes('scraper') && isOperator(token)) return callerOf(arrival, OPERATOR)
+      if (access.includes('scraper')) {
+        if (isOperator(token)) return callerOf(arrival, OPERATOR)
+        if (isScraper(token)) return callerOf(arrival, SCRAPER)
+      }
 
       const verdict = tokens.check(token)
       return verdict instanceof Promise
@@ -121,10 +129,12 @@ const ANYONE: Identity = {
   operator: false,
   supportRole: null,
   internal: false,
+  scraper: false,
   actor: 'anyone',
 }
 const OPERATOR: Identity = { ...ANYONE, operator: true, actor: 'operator' }
 const INTERNAL: Identity = { ...ANYONE, internal: true, actor: 'internal' }
+const SCRAPER: Identity = { ...ANYONE, scraper: true, actor: 'scraper' }
 
 /** A client that has authenticated, and what it may do. */
 export interface ClientIdentity {
@@ -180,6 +190,7 @@ class IdentifiedCaller implements Caller {
   readonly operator: boolean
   readonly supportRole: string | null
   readonly internal: boolean
+  readonly scraper: boolean
   readonly client: Caller['client']
   readonly actor: string
   readonly requestId: string
@@ -197,6 +208,7 @@ class IdentifiedCaller implements Caller {
     this.operator = identity.operator
     this.supportRole = identity.supportRole
     this.internal = identity.internal
+    this.scraper = identity.scraper
     this.client = identity.client
     this.app = identity.app
     this.actor = identity.actor
@@ -265,6 +277,7 @@ export function requireAccess(caller: Caller, access: readonly string[]): void {
     (caller.operator && (access.includes('operator') || access.includes('scraper'))) ||
     (caller.supportRole !== null && access.includes('support')) ||
     (caller.internal && access.includes('internal')) ||
+    (caller.scraper && access.includes('scraper')) ||
     access.includes('anyone')
   if (isAllowed) return
   // An administrator who must show a second factor and has not: the answer says so, and a client can ask for it.

@@ -109,7 +109,7 @@ export function processHealth(options: Omit<HealthOptions, 'probe'>) {
       },
       {
         auth: ['operator', 'scraper', 'scope:metrics'],
-        response: t.String({ examples: ['# TYPE http_request_duration_seconds histogram'] }),
+        response: t.String({ examples: ['# TYPE ch202_http_request_duration_seconds histogram'] }),
         detail: operation('health', { summary: 'Get metrics', description: 'In the text format of Prometheus.' }),
       },
     )

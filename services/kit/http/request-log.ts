@@ -4,7 +4,10 @@ import type { Metrics } from '../process/metrics.ts'
 import type { RequestState } from './request-state.ts'
 import { atBothPaths } from './versioned.ts'
 
-/** Long polls, sent four times a second by each subscriber: only their failures are logged. */
+/**
+ * Long polls, sent four times a second by each subscriber: only their failures are logged. They are held until there is
+ * something to answer, so they are no part of the times of requests.
+ */
 const FEEDS = atBothPaths(['/auth/revocations', '/modules/sync/feed'])
 
 /** A request that has been answered. */
@@ -19,7 +22,8 @@ interface AnsweredRequest extends Pick<RequestState, 'caller' | 'problemCode' | 
 export function requestLogger({ clock, log, metrics }: { clock: Clock; log: Log; metrics: Metrics }) {
   return ({ caller, method, problemCode, requestId, route, startedAt, status }: AnsweredRequest): void => {
     const ms = clock.monotonic() - startedAt
-    metrics.request(method, route, status, ms)
+    if (FEEDS.has(route)) metrics.poll(route, status)
+    else metrics.request(method, route, status, ms)
     const level = status < 400 && FEEDS.has(route) ? 'debug' : 'info'
     log[level](() => ({
       event: 'request',

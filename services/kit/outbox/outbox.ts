@@ -4,6 +4,7 @@ import type { Nodes } from '../nodes/nodes.ts'
 import { Problem } from '../problem.ts'
 import { Signal, withTimeout } from '../timeout.ts'
 import { SubjectBackoff } from './backoff.ts'
+import type { Waiting } from './waiting.ts'
 
 /** A message from one service to another. It is written in the transaction of the change that it reports. */
 export interface NewNotice {
@@ -38,7 +39,7 @@ export interface OutboxStore {
   /** Takes over the notices of nodes that are gone. */
   takeOverNotices(target: string): Promise<void>
   acknowledgeNotices(seqs: number[]): Promise<void>
-  countNotices(): Promise<number>
+  waitingNotices(target: string): Promise<Waiting>
 }
 
 /** Sends notices about different subjects in one call. */

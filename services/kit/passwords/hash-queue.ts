@@ -16,6 +16,7 @@ interface QueuedJob {
 export class HashQueue {
   private queue: QueuedJob[] = []
   private active = { all: 0, slow: 0 }
+  private refused = 0
 
   /** @param capacity how many jobs may wait */
   constructor(
@@ -26,6 +27,16 @@ export class HashQueue {
   /** The number of jobs that wait for a core. */
   get waiting(): number {
     return this.queue.length
+  }
+
+  /** The number of jobs that run. */
+  get running(): number {
+    return this.active.all
+  }
+
+  /** How many jobs were refused so far, because too many waited. */
+  get shed(): number {
+    return this.refused
   }
 
   /**
@@ -45,8 +56,10 @@ export class HashQueue {
 
   private enqueue(speed: HashSpeed): Promise<void> {
     const slowJobs = this.queue.filter((queued) => queued.speed === 'slow').length
-    if (this.queue.length >= this.capacity || (speed === 'slow' && slowJobs >= half(this.capacity)))
+    if (this.queue.length >= this.capacity || (speed === 'slow' && slowJobs >= half(this.capacity))) {
+      this.refused++
       throw new Problem('overloaded', { retryAfter: 2 })
+    }
     return new Promise((start) => this.queue.push({ speed, start }))
   }
 

@@ -28,6 +28,10 @@ export interface Hasher {
   verifyDecoy(password: string): Promise<void>
   /** The number of hashes that wait for a core. */
   readonly waiting: number
+  /** The number of hashes that a core works on. */
+  readonly running: number
+  /** How many hashes were refused so far, because too many waited. */
+  readonly shed: number
 }
 
 type Settings = Pick<Config, 'passwordHash' | 'bcryptCost' | 'hashQueue'>
@@ -88,6 +92,14 @@ export class PasswordHasher implements Hasher {
 
   get waiting(): number {
     return this.queue.waiting
+  }
+
+  get running(): number {
+    return this.queue.running
+  }
+
+  get shed(): number {
+    return this.queue.shed
   }
 
   hash(password: string): Promise<string> {

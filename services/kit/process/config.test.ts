@@ -82,6 +82,7 @@ test('with only the secrets set, the others have their defaults', () => {
     amqpExchange: 'ch202',
     internalKeys: [SECRETS.INTERNAL_API_KEY],
     operatorKeys: [SECRETS.OPERATOR_API_KEY],
+    metricsKeys: [],
     secrets: [SECRETS.CH202_SECRET],
     trustedProxies: [],
     backupS3Url: undefined,
@@ -272,6 +273,7 @@ const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown
   ['INTERNAL_API_KEY', 'new, old', 'internalKeys', ['new', 'old'], ['', ' , ']],
   ['OPERATOR_API_KEY', 'new,old,', 'operatorKeys', ['new', 'old'], ['']],
   ['CH202_SECRET', 'new,old', 'secrets', ['new', 'old'], ['']],
+  ['METRICS_API_KEY', 'new, old', 'metricsKeys', ['new', 'old'], []],
   [
     'TRUSTED_PROXIES',
     '127.0.0.1, 10.0.0.0/8,2001:db8::/32',
@@ -618,6 +620,19 @@ describe('faults', () => {
     })
     expect(faults).toEqual([expect.stringContaining('must differ')])
   })
+
+  test.each(Object.keys(SECRETS) as (keyof typeof SECRETS)[])(
+    'a key for metrics that is also a value of %s, at any place of the lists, is a fault',
+    (name) => {
+      const faults = faultsOf({
+        ...SECRETS,
+        [name]: `another-of-32-characters-and-more,${SECRETS[name]}`,
+        METRICS_API_KEY: `key-for-metrics-of-32-characters,${SECRETS[name]}`,
+      })
+      expect(faults).toEqual([`METRICS_API_KEY must differ from ${name}: it opens metrics alone`])
+      expect(faults.join()).not.toContain(SECRETS[name])
+    },
+  )
 })
 
 describe('the secrets in production', () => {
@@ -627,7 +642,7 @@ describe('the secrets in production', () => {
     expect(readConfig(production, SERVICES)).toMatchObject({ production: true, secrets: [SECRETS.CH202_SECRET] })
   })
 
-  const rows = Object.keys(SECRETS).flatMap((name) =>
+  const rows = [...Object.keys(SECRETS), 'METRICS_API_KEY'].flatMap((name) =>
     [
       ['missing', undefined],
       ['short', 'a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p'],
@@ -635,7 +650,10 @@ describe('the secrets in production', () => {
       ['a sample', 'change-me-change-me-change-me-change-me'],
       ['a sample too', 'your-secret-key-of-thirty-two-characters'],
       ['one character over and over', 'x'.repeat(40)],
-    ].map(([what, value]): [string, string | undefined, string | undefined] => [name, what, value]),
+    ]
+      // The key for metrics may be unset.
+      .filter(([what]) => name !== 'METRICS_API_KEY' || what !== 'missing')
+      .map(([what, value]): [string, string | undefined, string | undefined] => [name, what, value]),
   )
   test.each(rows)('%s %s stops the start', (name, _, value) => {
     const faults = faultsOf({ ...production, [name]: value })

@@ -93,6 +93,8 @@ export interface Config<Name extends string = string> {
   /** The first key is sent, all are accepted. */
   internalKeys: string[]
   operatorKeys: string[]
+  /** The keys that read metrics, and nothing else. Empty: only operators read them. */
+  metricsKeys: string[]
   /** The first secret encrypts, all decrypt. */
   secrets: string[]
   trustedProxies: string[]
@@ -223,6 +225,7 @@ export function readConfig<Name extends string>(
     amqpExchange: settings.text('AMQP_EXCHANGE', 'ch202'),
     internalKeys: readSecrets('INTERNAL_API_KEY', settings, { production }),
     operatorKeys: readSecrets('OPERATOR_API_KEY', settings, { production }),
+    metricsKeys: checkedSecrets('METRICS_API_KEY', settings, { production }),
     secrets: readSecrets('CH202_SECRET', settings, { production }),
     trustedProxies: readProxies(settings),
     // Longer than the 60 s of common load balancers. The maximum is Bun's.
@@ -242,6 +245,12 @@ export function readConfig<Name extends string>(
 function readSecrets(name: string, settings: SettingReader, { production }: { production: boolean }): string[] {
   const values = settings.list(name)
   if (values.length === 0) settings.faults.push(`${name} is missing`)
+  return values.length === 0 ? values : checkedSecrets(name, settings, { production })
+}
+
+/** Reads the values of a secret, which may be unset. */
+function checkedSecrets(name: string, settings: SettingReader, { production }: { production: boolean }): string[] {
+  const values = settings.list(name)
   if (!production) return values
   if (values.some((value) => value.length < SECRET_MIN_LENGTH))
     settings.faults.push(`${name} must have at least ${SECRET_MIN_LENGTH} characters in production`)
@@ -341,8 +350,10 @@ function contradictions(config: Config): string[] {
     databaseUrl,
     internalKeys,
     jwtExpire,
+    metricsKeys,
     operatorKeys,
     production,
+    secrets,
     signingKeyLead,
     signingKeyMaxAge,
     smtpUrl,
@@ -350,6 +361,10 @@ function contradictions(config: Config): string[] {
   const faults: string[] = []
   if (internalKeys.some((key) => operatorKeys.includes(key)))
     faults.push('INTERNAL_API_KEY and OPERATOR_API_KEY must differ: each gives access that the other must not have')
+  const others = { INTERNAL_API_KEY: internalKeys, OPERATOR_API_KEY: operatorKeys, CH202_SECRET: secrets }
+  const same = Object.entries(others).filter(([, keys]) => keys.some((key) => metricsKeys.includes(key)))
+  if (same.length > 0)
+    faults.push(`METRICS_API_KEY must differ from ${same.map(([name]) => name).join(' and ')}: it opens metrics alone`)
   // Without a mail server, mails are files of the node that sends them: nobody looks for them on several machines.
   if (databaseUrl !== undefined && production && smtpUrl === undefined)
     faults.push(

@@ -157,6 +157,10 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
   AMQP_EXCHANGE: { group: 'Mail and events', text: 'The exchange that events are published to' },
   INTERNAL_API_KEY: { group: 'Secrets', text: 'The key with which the services call each other' },
   OPERATOR_API_KEY: { group: 'Secrets', text: 'The key of operators: it opens every administrative operation' },
+  METRICS_API_KEY: {
+    group: 'Secrets',
+    text: 'The key of Prometheus: it opens `GET /metrics` of every service and nothing else. Unset: only operators read metrics',
+  },
   CH202_SECRET: {
     group: 'Secrets',
     text: 'Seals the signing keys, the secrets of webhooks and of apps that show codes, and the cookies of the pages. Refresh tokens and links are derived from it',

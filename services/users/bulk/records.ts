@@ -37,7 +37,7 @@ export async function userFrom(context: PasswordContext, input: ImportedUser, ca
   // The audit has one row for each batch of users, and a row of their own for each administrator.
   const isAdmin = roles.includes(ADMIN)
   const rows = isAdmin ? [auditRowNotice(context, caller, id, ['user.created', { roles }])] : []
-  return { user, notices: [changeNotice(id), ...rows] }
+  return { user, notices: [changeNotice(id, now), ...rows] }
 }
 
 /**

@@ -255,8 +255,11 @@ export function propagationContract(start: Start): void {
       const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
       const email = newEmail()
       await here.system.kill('users')
-      await change(ana.id, (user) => [{ ...user, version: user.version + 1, email }, [changeNotice(user.id)]])
-      await withStore((store) => store.removeUser(ben.id, deletionNotices(ben.id, ['modules'])))
+      await change(ana.id, (user) => [
+        { ...user, version: user.version + 1, email },
+        [changeNotice(user.id, Date.now())],
+      ])
+      await withStore((store) => store.removeUser(ben.id, deletionNotices(ben.id, ['modules'], Date.now())))
       await here.system.start('users')
       await expectSoon([200, 'invalid_credentials', 'invalid_credentials'], async () => [
         await login(email),

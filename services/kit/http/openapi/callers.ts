@@ -7,7 +7,13 @@ export const SECURITY_SCHEMES = {
   clientSecret: { type: 'http', scheme: 'basic', description: 'The id and the secret of a client (RFC 6749, 2.3.1)' },
   operatorKey: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'The operator key' },
   internalKey: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'The internal key' },
-  scraper: { type: 'http', scheme: 'bearer', description: 'The operator key as a Bearer, as Prometheus sends it' },
+  metricsKey: {
+    type: 'apiKey',
+    in: 'header',
+    name: 'x-api-key',
+    description: 'The key for metrics, which opens nothing else',
+  },
+  scraper: { type: 'http', scheme: 'bearer', description: 'The key for metrics, or the operator key, as a Bearer' },
 }
 
 type Kind = Exclude<Access[number], AppAccess | ScopeAccess>
@@ -20,7 +26,7 @@ const CALLERS: Record<Kind, string> = {
   support:
     'support persons, with an access token with the role `SUPPORT_ROLE`, about a user without that role and ADMIN',
   internal: 'the other services, with the internal key',
-  scraper: 'Prometheus, with the operator key as a Bearer',
+  scraper: 'Prometheus, with the key for metrics, in the header or as a Bearer, or with the operator key as a Bearer',
   client: 'clients, which authenticate in the request as at `/oauth/token`, with the scope',
   holder: 'holders of a valid refresh token, even if the access token beside it is invalid',
 }
@@ -53,6 +59,6 @@ export function securityOf(access: Access): Record<string, string[]>[] {
   if (access.includes('operator')) alternatives.push({ operatorKey: [] })
   if (access.includes('client')) alternatives.push({ clientSecret: [] })
   if (access.includes('internal')) alternatives.push({ internalKey: [] })
-  if (access.includes('scraper')) alternatives.push({ scraper: [] })
+  if (access.includes('scraper')) alternatives.push({ metricsKey: [] }, { scraper: [] })
   return alternatives
 }
