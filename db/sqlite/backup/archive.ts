@@ -4,8 +4,9 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { Decrypter, Encrypter } from 'age-encryption'
 import { extract, pack } from 'tar-stream'
+import { MANIFEST } from '../../../services/kit/process/verified-backup.ts'
 import { flush } from '../durable.ts'
-import { BackupError, MANIFEST, readManifest } from './manifest.ts'
+import { BackupError, readManifest } from './manifest.ts'
 
 /** The end of the name of a packed backup: `age --decrypt` and `tar` open it without Ch202. */
 export const ARCHIVE = '.tar.age'
