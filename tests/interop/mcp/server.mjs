@@ -1,5 +1,6 @@
 // An MCP server that takes access tokens of Ch202.
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
+import { InsufficientScopeError, InvalidTokenError } from '@modelcontextprotocol/sdk/server/auth/errors.js'
 import { requireBearerAuth } from '@modelcontextprotocol/sdk/server/auth/middleware/bearerAuth.js'
 import { getOAuthProtectedResourceMetadataUrl, mcpAuthMetadataRouter } from '@modelcontextprotocol/sdk/server/auth/router.js'
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js'
@@ -13,16 +14,23 @@ const keys = createRemoteJWKSet(new URL(metadata.jwks_uri))
 
 const verifier = {
   async verifyAccessToken(token) {
-    const { payload } = await jwtVerify(token, keys, { issuer: ISSUER, audience: resource.href, typ: 'at+jwt' })
+    const checks = { issuer: ISSUER, audience: resource.href, typ: 'at+jwt' }
+    const { payload } = await jwtVerify(token, keys, checks).catch((error) => {
+      throw new InvalidTokenError(error.message)
+    })
     const { client_id: clientId, exp: expiresAt, scope, sub } = payload
-    return { token, clientId, scopes: scope.split(' '), expiresAt, extra: { sub } }
+    const scopes = scope.split(' ')
+    if (!scopes.includes('orders:read')) throw new InsufficientScopeError('The scope orders:read is missing')
+    return { token, clientId, scopes, expiresAt, extra: { sub } }
   },
 }
 
 const app = express()
-app.use(mcpAuthMetadataRouter({ oauthMetadata: metadata, resourceServerUrl: resource, scopesSupported: ['orders:read'] }))
+// Clients ask for these scopes.
+const scopesSupported = ['orders:read', 'offline_access']
+app.use(mcpAuthMetadataRouter({ oauthMetadata: metadata, resourceServerUrl: resource, scopesSupported }))
 const resourceMetadataUrl = getOAuthProtectedResourceMetadataUrl(resource)
-const bearer = requireBearerAuth({ verifier, requiredScopes: ['orders:read'], resourceMetadataUrl })
+const bearer = requireBearerAuth({ verifier, resourceMetadataUrl })
 app.all(resource.pathname, bearer, express.json(), async (request, response) => {
   const server = new McpServer({ name: 'orders', version: '1.0.0' })
   server.registerTool('whoami', { description: 'Who is signed in' }, ({ authInfo }) => ({
