@@ -6,7 +6,7 @@ export const PYTHON = process.env.PYTHON ?? '/usr/bin/python3'
 export const APACHE = '/usr/sbin/apache2'
 export const APACHE_MODULES = '/usr/lib/apache2/modules'
 
-/** What a recipe runs on, by the Debian packages that have it. */
+/** The checks whether a Debian package is installed that a recipe runs on. */
 const CHECKS: Record<string, () => boolean> = {
   'python3-authlib': () => imports('authlib'),
   'python3-flask': () => imports('flask'),

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { ROOT } from '../support/tool.ts'
 
 /** The recipes of docs/integrate/relying-parties.md: the tests run what readers copy. */
-export const PAGE = readFileSync(join(ROOT, 'docs/integrate/relying-parties.md'), 'utf8')
+const PAGE = readFileSync(join(ROOT, 'docs/integrate/relying-parties.md'), 'utf8')
 
 /** The blocks of the page that are files: their first line names them. */
 export const FILES: Record<string, string> = Object.fromEntries(

@@ -130,7 +130,10 @@ describe('16: with the recipe for', () => {
       headers: as.bearer(user.tokens.access_token),
     })
     expect(status).toBe(200)
-    await eventually(async () => (await ana.open(origin), ana.at.startsWith('/sign-in')))
+    await eventually(async () => {
+      await ana.open(origin)
+      return ana.at.startsWith('/sign-in')
+    })
     const types = (await logoutRows(here.system, user.id)).map(({ type }) => type)
     expect(types).toEqual(['client.logout_acknowledged', 'client.logout_acknowledged'])
     expect(apache.errors()).toEqual([])

@@ -39,6 +39,8 @@ settings.configure(
     OIDC_OP_USER_ENDPOINT=ISSUER + "/oauth/userinfo",
     OIDC_STORE_ID_TOKEN=True,
     OIDC_OP_LOGOUT_URL_METHOD=__name__ + ".provider_logout",
+    # Without it version 5.0.2 answers a sign-out with an error.
+    LOGOUT_REDIRECT_URL="/",
     ALLOW_LOGOUT_GET_METHOD=True,
 )
 

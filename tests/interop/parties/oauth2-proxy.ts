@@ -35,7 +35,7 @@ export const oauth2Proxy: Party = {
         '--cookie-refresh=1s',
         `--redirect-url=${origin}/oauth2/callback`,
         `--cookie-secret=${'0123456789abcdef'.repeat(2)}`,
-        // Plain http, for one's own machine alone.
+        // Plain http, for this machine alone.
         '--cookie-secure=false',
         '--email-domain=*',
         '--skip-provider-button',

@@ -61,7 +61,9 @@ async function runParty(party: Party, folder: string): Promise<void> {
     }
     await party.run({ system, folder, origin, port, client, env, user, visit, start }).catch((error: Error) => {
       const output = started.map((program) => program.stdout() + program.stderr()).join('\n')
-      throw new Error(`${error.message}\nIt printed:\n${output.slice(-6000)}\nCh202 logged:\n${system.output().slice(-2000)}`)
+      throw new Error(
+        `${error.message}\nIt printed:\n${output.slice(-6000)}\nCh202 logged:\n${system.output().slice(-2000)}`,
+      )
     })
   } finally {
     await Promise.all(started.map(kill))

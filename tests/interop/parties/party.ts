@@ -4,7 +4,7 @@ import type { System } from '../../support/system.ts'
 import type { Running } from '../../support/tool.ts'
 import type { Visit } from './visit.ts'
 
-/** Where a party runs, and for whom. */
+/** The system, the user and the places of a run. */
 export interface Surroundings {
   system: System
   /** A directory that the party may fill: what `install` has built is there too. */

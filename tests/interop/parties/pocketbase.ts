@@ -22,8 +22,14 @@ export const pocketBase: Party = {
     const program = join(folder, 'base')
     const directory = `--dir=${join(folder, 'data')}`
     try {
-      const { status, stderr } = await start([program, 'superuser', 'upsert', OPERATOR.email, OPERATOR.password, directory])
-        .ended
+      const { status, stderr } = await start([
+        program,
+        'superuser',
+        'upsert',
+        OPERATOR.email,
+        OPERATOR.password,
+        directory,
+      ]).ended
       if (status !== 0) throw new Error(stderr)
       await untilServed(start([program, 'serve', `--http=127.0.0.1:${port}`, directory]), `${origin}/api/health`)
       const provider = {
