@@ -72,7 +72,7 @@ export const pgAdmin: Party = {
     await visit.page.getByRole('button', { name: /Ch202/ }).click()
     await visit.signIn()
     await visit.page.waitForURL(`${origin}/browser/**`)
-    await visit.see(user.email)
+    await visit.see(`${user.id} (ch202)`)
     await visit.page.goto(`${origin}/oauth2/logout`)
     await visit.page.waitForURL(`${origin}/login**`)
     await visit.isSignedOut()

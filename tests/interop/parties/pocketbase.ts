@@ -3,7 +3,7 @@ import { as, call } from '../../support/http.ts'
 import { execute, type Party } from './party.ts'
 import { untilServed } from './served.ts'
 
-const VERSION = '0.30.0'
+const VERSION = '0.36.8'
 const OPERATOR = { email: 'operator@example.org', password: 'correct horse battery' }
 
 /** PocketBase with its provider `oidc`, for an app of its own at another address. */
