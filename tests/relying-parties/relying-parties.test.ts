@@ -7,6 +7,7 @@ import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { logoutRows } from '../support/logout-receiver.ts'
 import { freePort } from '../support/ports.ts'
+import { untilServed } from '../support/served.ts'
 import { addressSettings, OPERATOR_KEY } from '../support/settings.ts'
 import { openShell } from '../support/shell.ts'
 import { launch, ROOT } from '../support/tool.ts'
@@ -55,18 +56,6 @@ describe('16: with the recipe for', () => {
     const command = EXAMPLES.reduce((text, example) => text.replaceAll(example, origin), commandOf(heading))
     const { client_secret, id } = JSON.parse(await runLine(`${command} -o json`))
     return { ISSUER: here.system.url.auth, CLIENT_ID: id, CLIENT_SECRET: client_secret, APP_URL: origin }
-  }
-
-  /** Waits until an app answers at a path that needs no sign-in. @throws Error with its output if it ends before */
-  async function untilServed(app: ReturnType<typeof launch>, address: string): Promise<void> {
-    let hasEnded = false
-    app.ended.then(() => {
-      hasEnded = true
-    })
-    await eventually(async () => {
-      if (hasEnded) throw new Error(`It ended:\n${app.stdout()}\n${app.stderr()}`)
-      return (await fetch(address).catch(() => undefined))?.ok
-    })
   }
 
   /** Opens an app, which sends the person to the sign-in, and returns signed in. */

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
+import { untilServed } from '../../support/served.ts'
 import { execute, type Party } from './party.ts'
-import { untilServed } from './served.ts'
 
 const VERSION = '5.0.2'
 const PROGRAM = join(import.meta.dir, '../django/app.py')

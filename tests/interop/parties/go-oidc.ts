@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { untilServed } from '../../support/served.ts'
 import { execute, type Party } from './party.ts'
-import { untilServed } from './served.ts'
 
 const FOLDER = join(import.meta.dir, '../go')
 

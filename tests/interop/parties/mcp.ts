@@ -1,8 +1,8 @@
 import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from '../../support/ports.ts'
+import { untilServed } from '../../support/served.ts'
 import { execute, type Party } from './party.ts'
-import { untilServed } from './served.ts'
 
 const SOURCE = join(import.meta.dir, '../mcp')
 const PORT = freePort()

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
+import { untilServed } from '../../support/served.ts'
 import { execute, type Party } from './party.ts'
-import { untilServed } from './served.ts'
 
 const VERSION = '7.15.6'
 

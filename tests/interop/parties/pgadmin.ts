@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { untilServed } from '../../support/served.ts'
 import { execute, type Party } from './party.ts'
-import { untilServed } from './served.ts'
 
 const VERSION = '9.18'
 const SITE = 'venv/lib/pgadmin4'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { as, call } from '../../support/http.ts'
+import { untilServed } from '../../support/served.ts'
 import { execute, type Party } from './party.ts'
-import { untilServed } from './served.ts'
 
 const VERSION = '0.36.8'
 const OPERATOR = { email: 'operator@example.org', password: 'correct horse battery' }

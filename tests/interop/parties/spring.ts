@@ -5,8 +5,8 @@ import { createApp, tokensFor } from '../../support/code-flow.ts'
 import { eventually } from '../../support/eventually.ts'
 import { as, call } from '../../support/http.ts'
 import { logoutRows } from '../../support/logout-receiver.ts'
+import { untilServed } from '../../support/served.ts'
 import { execute, type Party, type Surroundings } from './party.ts'
-import { untilServed } from './served.ts'
 
 const FOLDER = join(import.meta.dir, '../spring')
 const RESOURCE = 'https://orders.example.org'

@@ -1,4 +1,4 @@
-import type { Running } from '../../support/tool.ts'
+import type { Running } from './tool.ts'
 
 /** Milliseconds. Some programs need minutes for their first start. */
 const PATIENCE = 300_000
@@ -14,7 +14,7 @@ export async function untilServed(program: Running, address: string): Promise<vo
   for (;;) {
     const answer = await fetch(address, { redirect: 'manual' }).catch(() => undefined)
     if (answer && answer.status < 500) return
-    if (hasEnded) throw new Error('It has ended')
+    if (hasEnded) throw new Error(`It has ended:\n${program.stdout()}\n${program.stderr()}`)
     if (performance.now() > end) throw new Error(`${address} does not answer`)
     await Bun.sleep(PAUSE)
   }
