@@ -1,11 +1,11 @@
 import { and, asc, desc, eq, getTableColumns, gt, gte, inArray, lt, sql } from 'drizzle-orm'
-import type { AuditFilter, AuthStore } from '../../services/auth/store/index.ts'
+import type { AuditFilter, AuthStore, ChainPart } from '../../services/auth/store/index.ts'
 import { DatabaseUnavailable } from '../../services/kit/database-unavailable.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { type Body, built, dynamic, type Engine, type Transaction, text } from '../engine.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
-import { CHAIN_HEAD, CHAINED_COLUMNS, type ChainedRow, headText, linkOf } from '../schema/audit-chain.ts'
+import { CHAIN_HEAD, CHAINED_COLUMNS, type ChainedRow, headText, linkOf, parseHead } from '../schema/audit-chain.ts'
 import { audit } from '../schema/auth.ts'
 import { addUnchained, auditChaining } from './audit-chaining.ts'
 import { COUNT, countOf } from './count.ts'
@@ -29,6 +29,7 @@ const statements = {
   setHead: text(`
     INSERT INTO facts (name, value) VALUES ('${CHAIN_HEAD}', $head)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value`),
+  head: text<{ value: string }>(`SELECT value FROM facts WHERE name = '${CHAIN_HEAD}'`),
   place: built((db) =>
     db
       .select({ seq: audit.seq })
@@ -106,6 +107,26 @@ export function auditStore(engine: Engine) {
       )
       return { ...slice, rows: slice.rows.map(({ seq, ...event }) => event) }
     },
+    async auditChain(filter: AuditFilter, after: number | null, size: number): Promise<ChainPart> {
+      await chainIfWritable()
+      const where = and(matching(filter), after === null ? undefined : gt(audit.seq, after))
+      const part = dynamic((db) =>
+        db
+          .select()
+          .from(audit)
+          .where(where)
+          .orderBy(asc(audit.seq))
+          .limit(size + 1),
+      )
+      // In one moment: the last part of the chain ends at the head that comes with it.
+      return await engine.read(function* (tx) {
+        const rows = yield* tx.all(part)
+        const head = parseHead((yield* tx.get(statements.head))?.value) ?? null
+        const page = rows.slice(0, size)
+        const next = rows.length > size ? (page.at(-1)?.seq ?? null) : null
+        return { rows: page.map((row) => ({ ...row, prevHash: hexOf(row.prevHash) })), next, head }
+      })
+    },
     async placeOfAuditEvent(id: string) {
       await chainIfWritable()
       const row = await engine.get(statements.place, { id })
@@ -123,12 +144,17 @@ function* chainEach(tx: Transaction, events: readonly AuditEvent[]): Body<void> 
   }
 }
 
-function matching({ requestId, since, type, types, userId }: AuditFilter) {
+function hexOf(hash: Uint8Array | null): string | null {
+  return hash && Buffer.from(hash).toString('hex')
+}
+
+function matching({ requestId, since, type, types, until, userId }: AuditFilter) {
   return and(
     userId === undefined ? undefined : eq(audit.userId, userId),
     type === undefined ? undefined : eq(audit.type, type),
     types === undefined ? undefined : inArray(audit.type, [...types]),
     since === undefined ? undefined : gte(audit.at, since),
+    until === undefined ? undefined : lt(audit.at, until),
     requestId === undefined ? undefined : eq(audit.requestId, requestId),
   )
 }

@@ -58,8 +58,8 @@ export class ChainCheck {
   private lastRow: ChainedRow | undefined
   private rows = 0
 
-  /** @param head what the fact says; undefined when it is missing or altered */
-  constructor(private readonly head: ChainLink | undefined) {}
+  /** @param head what the fact says; undefined when it is missing or altered, or when `end` gets it */
+  constructor(private readonly head?: ChainLink) {}
 
   /** Checks the next row in the order of the chain. @returns the report when the chain breaks here */
   add(row: ChainedRow): ChainReport | undefined {
@@ -71,9 +71,9 @@ export class ChainCheck {
     return undefined
   }
 
-  /** Checks, after the last row, that the head is its. */
-  end(): ChainReport {
-    return this.report(this.faultAtEnd())
+  /** Checks, after the last row, that the head is its. @param head for a reader who learns of it with the last rows */
+  end(head = this.head): ChainReport {
+    return this.report(this.faultAtEnd(head))
   }
 
   private report(fault: string | undefined): ChainReport {
@@ -88,8 +88,8 @@ export class ChainCheck {
     return undefined
   }
 
-  private faultAtEnd(): string | undefined {
-    const { head, last, lastRow } = this
+  private faultAtEnd(head: ChainLink | undefined): string | undefined {
+    const { last, lastRow } = this
     const end = lastRow ? describeRow(lastRow) : 'its beginning'
     if (!head) return `The head of the chain, after ${end}, was removed or altered`
     if (head.seq > last.seq) return `The chain ends too early, at ${end}: the rows after it were removed`
@@ -98,7 +98,8 @@ export class ChainCheck {
   }
 }
 
-function describeRow([, id, at]: ChainedRow): string {
+/** Names a row in a report, by its id and its time. */
+export function describeRow([, id, at]: ChainedRow): string {
   const time = new Date(at)
   return `the row ${id} of ${Number.isNaN(time.getTime()) ? at : time.toISOString()}`
 }

@@ -34,6 +34,7 @@ export const BEFORE: readonly [example: RegExp, line: string][] = [
     /\bkeys rotate --alg RS256\b/,
     'ch202 clients create an-app-of-the-tests --redirect-uri https://app.example.org/callback',
   ],
+  [/\baudit verify audit\.jsonl\b/, 'ch202 audit export > audit.jsonl'],
   [/\bwebhooks (delete|enable|disable)\b/, 'ch202 webhooks create http://127.0.0.1:9/hook'],
 ]
 

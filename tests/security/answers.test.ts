@@ -164,6 +164,8 @@ const ANSWERS: Record<string, string> = {
   'POST /api/v1/admin/keys/rotate': KEY,
   'DELETE /api/v1/admin/keys/{kid}': NOTHING,
   'GET /api/v1/admin/audit': page('actor at detail id ip request_id type user_id'),
+  'GET /api/v1/admin/audit/chain':
+    'head{hash seq} items[actor at detail id ip prev_hash request_id seq type user_id] next_cursor',
   'GET /api/v1/admin/mails': page(MAIL),
   'POST /api/v1/admin/mails/{mail_id}/retry': MAIL,
   'POST /api/v1/admin/mails/test': MAIL,

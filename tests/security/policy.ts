@@ -114,6 +114,7 @@ const VERSIONED = `
   POST   /admin/keys/rotate                        401 403 403 201 201 403 403 -
   DELETE /admin/keys/{kid}                         401 403 403 204 204 403 403 -
   GET    /admin/audit                              401 403 403 200 200 403 200 audit:read
+  GET    /admin/audit/chain                        401 403 403 200 200 403 403 audit:read
   POST   /admin/invitations                        401 403 403 201 201 403 201 users:write
   GET    /admin/mails                              401 403 403 200 200 403 200 mails:read
   POST   /admin/mails/{mail_id}/retry              401 403 403 202 202 403 403 -

@@ -48,16 +48,25 @@ export async function listAudit(context: AuditListContext, query: AuditQuery, ca
   return pageAnswer(await store.listAuditEvents(filter, forward, 'oldest first'), forward, list, eventRead)
 }
 
-function filterOf({ request_id, since, type, user_id }: AuditQuery): AuditFilter {
+/** The filter of a query of the audit. */
+export function filterOf({
+  request_id,
+  since,
+  type,
+  until,
+  user_id,
+}: Pick<AuditQuery, 'request_id' | 'since' | 'type' | 'user_id'> & { until?: string }): AuditFilter {
   return {
     ...(user_id === undefined ? {} : { userId: user_id.toLowerCase() }),
     ...(type === undefined ? {} : { type }),
     ...(since === undefined ? {} : { since: Date.parse(since) }),
+    ...(until === undefined ? {} : { until: Date.parse(until) }),
     ...(request_id === undefined ? {} : { requestId: request_id }),
   }
 }
 
-function eventRead(event: AuditEvent) {
+/** Presents a row of the audit to an operator. */
+export function eventRead(event: AuditEvent) {
   return {
     id: event.id,
     at: timestamp(event.at),

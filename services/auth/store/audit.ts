@@ -9,7 +9,26 @@ export interface AuditFilter {
   types?: readonly string[]
   /** Milliseconds since the epoch. */
   since?: number
+  /** Only rows before this time: milliseconds since the epoch. */
+  until?: number
   requestId?: string
+}
+
+/** A row of the audit with its place in the chain. */
+export interface ChainedEvent extends AuditEvent {
+  seq: number
+  /** The hash of the row before it, in hex; null in an altered row. */
+  prevHash: string | null
+}
+
+/** A part of the chain. */
+export interface ChainPart {
+  /** In the order of the chain. */
+  rows: ChainedEvent[]
+  /** The number of the last of the rows if more follow. */
+  next: number | null
+  /** The head of the chain at the moment when the rows were read: the number and the hash of its last row. */
+  head: { seq: number; hash: string } | null
 }
 
 /** The rows of the audit. Lists have every row that was written before they were asked for. Events for other systems are in `EventStore`. */
@@ -26,6 +45,8 @@ export interface AuditStore {
     request: PageRequest,
     order?: 'newest first' | 'oldest first',
   ): Promise<Slice<AuditEvent>>
+  /** Reads rows of the chain in its order. @param after the number after which it continues; null: from the beginning */
+  auditChain(filter: AuditFilter, after: number | null, size: number): Promise<ChainPart>
   /** Returns the position after this event, in the order in which rows were written; null when there is no such row. */
   placeOfAuditEvent(id: string): Promise<Position | null>
 }
