@@ -8,6 +8,7 @@ import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { CHAIN_HEAD, CHAINED_COLUMNS, type ChainedRow, headText, linkOf, parseHead } from '../schema/audit-chain.ts'
 import { audit } from '../schema/auth.ts'
 import { addUnchained, auditChaining } from './audit-chaining.ts'
+import { auditTrimming } from './audit-trimming.ts'
 import { COUNT, countOf } from './count.ts'
 
 export type Audit = ReturnType<typeof auditStore>
@@ -86,6 +87,7 @@ export function auditStore(engine: Engine) {
     },
     addAuditEvent: add,
     chainAudit,
+    ...auditTrimming(engine, writeEvents),
     async listAuditEvents(
       filter: AuditFilter,
       request: PageRequest,

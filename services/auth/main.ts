@@ -16,6 +16,7 @@ import { Revocations } from '../kit/tokens/revocations.ts'
 import { Codes, Sealing } from '../kit/tokens/sealing.ts'
 import { CacheStatistics } from './accounts/statistics.ts'
 import { AuditChaining } from './audit/chaining.ts'
+import { AuditRetention } from './audit/retention.ts'
 import { composeMail } from './challenges/compose.ts'
 import { resealTotps } from './factors/reseal.ts'
 import { authRoutes, FORM_PATHS, READ_PATHS } from './index.ts'
@@ -93,6 +94,7 @@ export async function authService(
   const { keyRing } = context
   const backChannel = new BackChannel({ store, nodes, clock, random, log, keyRing, issuer: context.issuer, config })
   const chaining = new AuditChaining({ store, nodes, log })
+  const retention = new AuditRetention({ store, clock, random, log, retention: config.auditRetention })
   const { internalKeys, mfa, operatorKeys, supportRole } = config
   let catchingUp: Promise<void> | undefined
   const guarded = guard({
@@ -155,6 +157,7 @@ export async function authService(
             store.forgetMails(now - MAILS_KEPT),
             dispatcher.tidy(),
             backChannel.tidy(),
+            retention.tidy(),
           ]
         : []),
     ]).catch((error) => log.error({ event: 'tidy.failed', err: error }))
@@ -181,7 +184,7 @@ export async function authService(
       backChannel.start()
       // Only a further value of CH202_SECRET can have sealed some of them.
       if (config.secrets.length > 1) await resealTotps(context)
-      await nodes.claim(TIDY)
+      if (await nodes.claim(TIDY)) void retention.tidy()
       rotation.start()
       tidying = setInterval(tidy, TIDY_EVERY)
       readiness.begin()
@@ -195,7 +198,7 @@ export async function authService(
       heartbeat.stop()
       await rotation.stop()
       await feed.subscription?.stop()
-      await Promise.all([mails.stop(), dispatcher.stop(), backChannel.stop()])
+      await Promise.all([mails.stop(), dispatcher.stop(), backChannel.stop(), retention.stop()])
       await chaining.stop()
       await nodes.stop()
       sender.close()

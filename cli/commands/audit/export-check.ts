@@ -1,4 +1,4 @@
-import { type ChainLink, describeRow, NO_HASH } from '../../../db/schema/audit-chain.ts'
+import { type ChainLink, describeRow, TrimmedBeginning } from '../../../db/schema/audit-chain.ts'
 import { chainedRow, type ExportedRow, linkOfRow } from './exported-row.ts'
 
 /** Checks the rows of an exported file, without the installation that it is from. */
@@ -6,11 +6,10 @@ export class ExportCheck {
   rows = 0
   /** Places where rows are left out, in an export with filters. */
   gaps = 0
-  /** Whether the first row is the first of the chain. */
-  isFromBeginning = false
   first: ExportedRow | undefined
   last: ExportedRow | undefined
   private link: ChainLink | undefined
+  private readonly beginning = new TrimmedBeginning()
 
   /** @param isFiltered whether rows may be left out */
   constructor(private readonly isFiltered: boolean) {}
@@ -20,11 +19,16 @@ export class ExportCheck {
     const fault = this.faultAt(row)
     if (fault !== undefined) return fault
     this.first ??= row
-    this.isFromBeginning ||= this.rows === 0 && row.prev_hash === NO_HASH
+    this.beginning.add(chainedRow(row))
     this.link = linkOfRow(row)
     this.last = row
     this.rows++
     return undefined
+  }
+
+  /** Whether the first row is the first of the chain, or the first that AUDIT_RETENTION has left. */
+  get isFromBeginning(): boolean {
+    return this.rows > 0 && this.beginning.isExplained
   }
 
   private faultAt(row: ExportedRow): string | undefined {

@@ -31,6 +31,15 @@ export interface ChainPart {
   head: { seq: number; hash: string } | null
 }
 
+/** The rows at the beginning of the chain that are to be removed. */
+export interface TrimmedRows {
+  /** How many. */
+  rows: number
+  /** The number and the hash of the last of them. */
+  seq: number
+  hash: string
+}
+
 /** The rows of the audit. Lists have every row that was written before they were asked for. Events for other systems are in `EventStore`. */
 export interface AuditStore {
   /** Adds a row. Does nothing when a row with this id exists. */
@@ -47,6 +56,15 @@ export interface AuditStore {
   ): Promise<Slice<AuditEvent>>
   /** Reads rows of the chain in its order. @param after the number after which it continues; null: from the beginning */
   auditChain(filter: AuditFilter, after: number | null, size: number): Promise<ChainPart>
+  /**
+   * Allows the rows at the beginning of the chain to be removed that are older than `before`, up to the first row that is
+   * not. Adds the row that says so in the same transaction. Times are milliseconds since the epoch.
+   * @param now a row of a later time counts as old: its clock was wrong
+   * @returns false when there is no such row
+   */
+  trimAudit(before: number, now: number, event: (trimmed: TrimmedRows) => AuditEvent): Promise<boolean>
+  /** Removes a batch of the rows that `trimAudit` allowed. @returns whether more of them are left */
+  removeTrimmedAudit(): Promise<boolean>
   /** Returns the position after this event, in the order in which rows were written; null when there is no such row. */
   placeOfAuditEvent(id: string): Promise<Position | null>
 }

@@ -19,7 +19,7 @@ import type { WebhookStore } from './webhooks.ts'
 
 export { MAIL_KINDS, type MailKind, type MailStatus } from '../../kit/schema/mails.ts'
 export type { Account, AccountStore, CacheSync, SyncedAccount } from './accounts.ts'
-export type { AuditFilter, AuditStore, ChainedEvent, ChainPart } from './audit.ts'
+export type { AuditFilter, AuditStore, ChainedEvent, ChainPart, TrimmedRows } from './audit.ts'
 export type {
   Challenge,
   ChallengeData,
