@@ -1,11 +1,19 @@
 import { and, asc, desc, eq, getTableColumns, gt, gte, inArray, lt, sql } from 'drizzle-orm'
-import type { AuditFilter, AuthStore, ChainPart } from '../../services/auth/store/index.ts'
+import type { AuditFilter, AuthStore, ChainedEvent, ChainPart } from '../../services/auth/store/index.ts'
 import { DatabaseUnavailable } from '../../services/kit/database-unavailable.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { type Body, built, dynamic, type Engine, type Transaction, text } from '../engine.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
-import { CHAIN_HEAD, CHAINED_COLUMNS, type ChainedRow, headText, linkOf, parseHead } from '../schema/audit-chain.ts'
+import {
+  CHAIN_HEAD,
+  CHAINED_COLUMNS,
+  type ChainedRow,
+  headText,
+  linkOf,
+  newSeal,
+  parseHead,
+} from '../schema/audit-chain.ts'
 import { audit } from '../schema/auth.ts'
 import { addUnchained, auditChaining } from './audit-chaining.ts'
 import { auditTrimming } from './audit-trimming.ts'
@@ -13,7 +21,7 @@ import { COUNT, countOf } from './count.ts'
 
 export type Audit = ReturnType<typeof auditStore>
 
-const { prevHash, ...COLUMNS } = getTableColumns(audit)
+const { detailSeal, originSeal, prevHash, rowHash, ...COLUMNS } = getTableColumns(audit)
 const NAMES = CHAINED_COLUMNS.split(', ')
 
 const statements = {
@@ -23,8 +31,8 @@ const statements = {
    * which marks the place of the break.
    */
   add: text<Record<string, ChainedRow[number]>>(`
-    INSERT INTO audit (id, at, type, user_id, actor, ip, request_id, detail, prev_hash)
-    VALUES ($id, $at, $type, $userId, $actor, $ip, $requestId, $detail,
+    INSERT INTO audit (id, at, type, user_id, actor, ip, request_id, detail, origin_seal, detail_seal, prev_hash)
+    VALUES ($id, $at, $type, $userId, $actor, $ip, $requestId, $detail, $originSeal, $detailSeal,
       coalesce((SELECT unhex(substr(value, -64)) FROM facts WHERE name = '${CHAIN_HEAD}'), x''))
     ON CONFLICT DO NOTHING RETURNING ${CHAINED_COLUMNS}`),
   setHead: text(`
@@ -126,7 +134,7 @@ export function auditStore(engine: Engine) {
         const head = parseHead((yield* tx.get(statements.head))?.value) ?? null
         const page = rows.slice(0, size)
         const next = rows.length > size ? (page.at(-1)?.seq ?? null) : null
-        return { rows: page.map((row) => ({ ...row, prevHash: hexOf(row.prevHash) })), next, head }
+        return { rows: page.map(chainedEvent), next, head }
       })
     },
     async placeOfAuditEvent(id: string) {
@@ -140,14 +148,28 @@ export function auditStore(engine: Engine) {
 /** Adds events to the end of the chain, on SQLite. Reads the head for each event, because a rollback also rolls back the head. */
 function* chainEach(tx: Transaction, events: readonly AuditEvent[]): Body<void> {
   for (const { actor, at, detail, id, ip, requestId, type, userId } of events) {
-    const columns = { id, at, type, userId, actor, ip, requestId, detail: JSON.stringify(detail) }
+    const seals = { originSeal: newSeal(), detailSeal: newSeal() }
+    const columns = { id, at, type, userId, actor, ip, requestId, detail: JSON.stringify(detail), ...seals }
     const row = yield* tx.get(statements.add, columns)
     if (row) yield* tx.run(statements.setHead, { head: headText(linkOf(NAMES.map((name) => row[name]) as ChainedRow)) })
   }
 }
 
-function hexOf(hash: Uint8Array | null): string | null {
-  return hash && Buffer.from(hash).toString('hex')
+function chainedEvent({
+  detailSeal,
+  originSeal,
+  prevHash,
+  rowHash,
+  ...event
+}: typeof audit.$inferSelect): ChainedEvent {
+  const hexOf = (bytes: Uint8Array | null) => bytes && Buffer.from(bytes).toString('hex')
+  return {
+    ...event,
+    prevHash: hexOf(prevHash),
+    originSeal: hexOf(originSeal),
+    detailSeal: hexOf(detailSeal),
+    rowHash: hexOf(rowHash),
+  }
 }
 
 function matching({ requestId, since, type, types, until, userId }: AuditFilter) {

@@ -18,6 +18,7 @@ import { CacheStatistics } from './accounts/statistics.ts'
 import { AuditChaining } from './audit/chaining.ts'
 import { AuditRetention } from './audit/retention.ts'
 import { composeMail } from './challenges/compose.ts'
+import { Erasures } from './erasure/erasures.ts'
 import { resealTotps } from './factors/reseal.ts'
 import { authRoutes, FORM_PATHS, READ_PATHS } from './index.ts'
 import { KeyRing } from './keys/ring.ts'
@@ -90,7 +91,7 @@ export async function authService(
     compose: (request) => composeMail({ ...context, texts }, request),
   })
   const services = await openServices(runtime, { store, nodes, users, log, mails })
-  const { context, dispatcher, feed, heartbeat, revocations, rotation } = services
+  const { context, dispatcher, erasures, feed, heartbeat, revocations, rotation } = services
   const { keyRing } = context
   const backChannel = new BackChannel({ store, nodes, clock, random, log, keyRing, issuer: context.issuer, config })
   const chaining = new AuditChaining({ store, nodes, log })
@@ -158,6 +159,7 @@ export async function authService(
             dispatcher.tidy(),
             backChannel.tidy(),
             retention.tidy(),
+            erasures.tidy(),
           ]
         : []),
     ]).catch((error) => log.error({ event: 'tidy.failed', err: error }))
@@ -184,7 +186,7 @@ export async function authService(
       backChannel.start()
       // Only a further value of CH202_SECRET can have sealed some of them.
       if (config.secrets.length > 1) await resealTotps(context)
-      if (await nodes.claim(TIDY)) void retention.tidy()
+      if (await nodes.claim(TIDY)) void erasures.tidy().then(() => retention.tidy())
       rotation.start()
       tidying = setInterval(tidy, TIDY_EVERY)
       readiness.begin()
@@ -198,7 +200,7 @@ export async function authService(
       heartbeat.stop()
       await rotation.stop()
       await feed.subscription?.stop()
-      await Promise.all([mails.stop(), dispatcher.stop(), backChannel.stop(), retention.stop()])
+      await Promise.all([mails.stop(), dispatcher.stop(), backChannel.stop(), retention.stop(), erasures.stop()])
       await chaining.stop()
       await nodes.stop()
       sender.close()
@@ -248,6 +250,8 @@ async function openServices(
 
   const dispatcher = new EventDispatcher({ store, nodes, clock, random, log, config, sealing, feed, version })
   const rotation = new KeyRotation({ clock, config, feed, keyRing, log, nodes, random, store, tokens: local })
+  const limits = new LoginLimits(store, clock, config.hashQueue, config.rateLimit)
+  const erasures = new Erasures({ store, clock, random, log, refused: limits.refused })
   const heartbeat = new GraceHeartbeat(store, clock, log, config.refreshReuseGrace)
   const context: AuthServices = {
     store,
@@ -267,7 +271,8 @@ async function openServices(
     passkeyCodes: new Codes(config.secrets, 'passkey challenges'),
     mails,
     notices: new Notices(mails, clock, random),
-    limits: new LoginLimits(store, clock, config.hashQueue, config.rateLimit),
+    limits,
+    erasures,
     heartbeat,
     cacheStatistics: new CacheStatistics(),
     log,
@@ -276,7 +281,7 @@ async function openServices(
     tokenEndpoint: serverMetadata({ config, issuer }).token_endpoint,
     clientKeys: new ClientKeys(clock, { privateHosts: config.oauthPrivateHosts }),
   }
-  return { context, dispatcher, feed, heartbeat, revocations, rotation }
+  return { context, dispatcher, erasures, feed, heartbeat, revocations, rotation }
 }
 
 /**

@@ -101,7 +101,8 @@ describe('audit export', () => {
 
   test('as CSV, nothing that others chose runs as a formula, and it verifies', async () => {
     const values = ['=1+1', '+1', '-1', '@SUM(A1)', "'=1", 'a,b', '"']
-    for (const request_id of values) await written('test.formula', 1, { request_id, ip: request_id, detail: { x: '=1' } })
+    for (const request_id of values)
+      await written('test.formula', 1, { request_id, ip: request_id, detail: { x: '=1' } })
     const { stdout } = await run('audit export --format csv')
     const cells = stdout.split('\n').flatMap((line) => line.split(','))
     expect(cells.filter((cell) => /^"?[=+\-@\t\r]/.test(cell))).toEqual([])
@@ -191,13 +192,24 @@ describe('audit verify, of a file', () => {
     await written('test.filtered', 1)
     const { rows, text } = await exported('--type test.filtered')
     expect(await verify(text)).toMatchObject({ status: 10, code: 'audit_broken' })
-    expect(await verify(text, '--filtered')).toMatchObject({ status: 0, rows: rows.length, gaps: 1, from_beginning: false })
+    expect(await verify(text, '--filtered')).toMatchObject({
+      status: 0,
+      rows: rows.length,
+      gaps: 1,
+      from_beginning: false,
+    })
     expect(await verify(changed(text, 1, withField('actor', 'operator')), '--filtered')).toMatchObject({ status: 10 })
   })
 
   test('what is no export is refused, naming the line', async () => {
     const { text } = await exported()
-    for (const wrong of ['{}\n', 'a,b\n1,2\n', '{"seq":\n', `${lines(text)[0]}\n{"seq":"1"}\n`, `${lines(text)[0]}\nnothing\n`]) {
+    for (const wrong of [
+      '{}\n',
+      'a,b\n1,2\n',
+      '{"seq":\n',
+      `${lines(text)[0]}\n{"seq":"1"}\n`,
+      `${lines(text)[0]}\nnothing\n`,
+    ]) {
       const { code, message, status } = await verify(wrong)
       expect([wrong, status, code]).toEqual([wrong, 10, 'not_an_export'])
       expect(message).toMatch(/^Line \d+ is not a row/)
@@ -248,9 +260,13 @@ describe('audit verify, of the installation', () => {
       headers: as.bearer(user.tokens.access_token),
     })
     expect(refused.status).toBe(403)
-    const { body } = await call(instance.system.url.auth, `GET /admin/audit/chain?type=x&cursor=${page.body.next_cursor}`, {
-      headers: as.operator,
-    })
+    const { body } = await call(
+      instance.system.url.auth,
+      `GET /admin/audit/chain?type=x&cursor=${page.body.next_cursor}`,
+      {
+        headers: as.operator,
+      },
+    )
     expect(body.code).toBe('validation_failed')
   })
 })

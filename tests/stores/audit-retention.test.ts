@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { openAuthStore } from '../../db/auth/store.ts'
-import { ChainCheck, type ChainedRow } from '../../db/schema/audit-chain.ts'
+import type { ChainedRow } from '../../db/schema/audit-chain.ts'
+import { ChainCheck } from '../../db/schema/audit-check.ts'
 import { AuditRetention } from '../../services/auth/audit/retention.ts'
 import type { AuthStore, ChainedEvent } from '../../services/auth/store/index.ts'
 import { systemRandom } from '../../services/kit/random.ts'
@@ -30,9 +31,10 @@ async function chainOf(store: AuthStore): Promise<{ rows: ChainedEvent[]; fault:
   }
 }
 
-function chained({ actor, at, detail, id, ip, prevHash, requestId, seq, type, userId }: ChainedEvent): ChainedRow {
-  const hash = prevHash === null ? null : Buffer.from(prevHash, 'hex')
-  return [seq, id, at, type, userId, actor, ip, requestId, JSON.stringify(detail), hash]
+function chained(event: ChainedEvent): ChainedRow {
+  const { actor, at, detail, detailSeal, id, ip, originSeal, prevHash, requestId, rowHash, seq, type, userId } = event
+  const hashes = [prevHash, originSeal, detailSeal, rowHash].map((hex) => hex && Buffer.from(hex, 'hex'))
+  return [seq, id, at, type, userId, actor, ip, requestId, JSON.stringify(detail), ...hashes]
 }
 
 function retentionOf(store: AuthStore, now: () => number, retention: number | undefined = 30 * DAY) {
@@ -47,7 +49,7 @@ async function add(store: AuthStore, at: number, count: number): Promise<void> {
   for (let n = 0; n < count; n += 50)
     await Promise.all(
       Array.from({ length: Math.min(50, count - n) }, (_, index) =>
-        store.addAuditEvent(event({ at: at + (n + index) * 1000 })),
+        store.addAuditEvent({ ...event(), at: at + (n + index) * 1000 }),
       ),
     )
 }
@@ -78,7 +80,12 @@ describe.each(both)('AUDIT_RETENTION on %s', (_, store) => {
       {
         type: 'audit.trimmed',
         actor: 'auth',
-        detail: { rows: MANY, until: '2026-05-02T12:00:00.000Z', seq: (last?.seq ?? 0) - 1, hash: last?.prevHash ?? '' },
+        detail: {
+          rows: MANY,
+          until: '2026-05-02T12:00:00.000Z',
+          seq: (last?.seq ?? 0) - 1,
+          hash: last?.prevHash ?? '',
+        },
       },
     ])
   })

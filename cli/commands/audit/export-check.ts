@@ -1,4 +1,6 @@
-import { type ChainLink, describeRow, TrimmedBeginning } from '../../../db/schema/audit-chain.ts'
+import { type ChainLink, describeRow } from '../../../db/schema/audit-chain.ts'
+import { TrimmedBeginning } from '../../../db/schema/audit-check.ts'
+import { ErasedRows } from '../../../db/schema/audit-erasure.ts'
 import { chainedRow, type ExportedRow, linkOfRow } from './exported-row.ts'
 
 /** Checks the rows of an exported file, without the installation that it is from. */
@@ -10,6 +12,7 @@ export class ExportCheck {
   last: ExportedRow | undefined
   private link: ChainLink | undefined
   private readonly beginning = new TrimmedBeginning()
+  private readonly erased = new ErasedRows()
 
   /** @param isFiltered whether rows may be left out */
   constructor(private readonly isFiltered: boolean) {}
@@ -31,9 +34,16 @@ export class ExportCheck {
     return this.rows > 0 && this.beginning.isExplained
   }
 
+  /** How many rows have parts that were erased. */
+  get erasedRows(): number {
+    return this.erased.count
+  }
+
   private faultAt(row: ExportedRow): string | undefined {
     const described = describeRow(chainedRow(row))
     if (linkOfRow(row).hash !== row.hash) return `${capital(described)} was altered: it does not have its hash`
+    if (this.erased.add(chainedRow(row)) === 'unsound')
+      return `The chain does not cover ${described}: a part of it was erased, and then altered`
     const { link } = this
     if (!link) return undefined
     if (row.seq <= link.seq) return `${capital(described)} is not in its place: the rows before it come later`

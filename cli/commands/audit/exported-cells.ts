@@ -1,5 +1,4 @@
-import type { Cell } from '../users/import/text/csv-rows.ts'
-import { csvCell } from '../users/import/text/csv-rows.ts'
+import { type Cell, csvCell } from '../users/import/text/csv-rows.ts'
 import { EXPORTED_COLUMNS, type ExportedRow, NULLABLE } from './exported-row.ts'
 
 /** The first characters of a cell that a spreadsheet would run as a formula (OWASP, CSV injection). */

@@ -49,7 +49,7 @@ function parsed(text: string): unknown {
 const TYPES: [type: RegExp, ...names: (keyof ExportedRow)[]][] = [
   [/^number$/, 'seq'],
   [/^string$/, 'id', 'at', 'type', 'actor', 'hash'],
-  [/^(string|null)$/, 'user_id', 'ip', 'request_id', 'prev_hash'],
+  [/^(string|null)$/, 'user_id', 'ip', 'request_id', 'prev_hash', 'origin_seal', 'detail_seal', 'row_hash'],
   [/^object$/, 'detail'],
 ]
 

@@ -14,6 +14,11 @@ export interface ChainRow {
   detail: unknown
   /** The hash of the row before it, in hex. */
   prev_hash: string | null
+  /** In hex: the salts of the digests of the origin and the detail, or the digests of parts that were erased. */
+  origin_seal: string | null
+  detail_seal: string | null
+  /** The hash of a row without seals of which a part was erased, in hex. */
+  row_hash: string | null
 }
 
 /** A row of an export: with its own hash, which the next row has as `prev_hash`. */
@@ -33,27 +38,21 @@ export const EXPORTED_COLUMNS = [
   'id',
   'seq',
   'prev_hash',
+  'origin_seal',
+  'detail_seal',
+  'row_hash',
   'hash',
 ] as const satisfies readonly (keyof ExportedRow)[]
 
 /** The columns whose empty cell means null. */
-export const NULLABLE = ['user_id', 'ip', 'request_id', 'prev_hash']
+export const NULLABLE = ['user_id', 'ip', 'request_id', 'prev_hash', 'origin_seal', 'detail_seal', 'row_hash']
 
 /** A row as the chain covers it. */
-export function chainedRow({
-  actor,
-  at,
-  detail,
-  id,
-  ip,
-  prev_hash,
-  request_id,
-  seq,
-  type,
-  user_id,
-}: ChainRow): ChainedRow {
-  const prevHash = prev_hash === null ? null : Buffer.from(prev_hash, 'hex')
-  return [seq, id, Date.parse(at), type, user_id, actor, ip, request_id, JSON.stringify(detail), prevHash]
+export function chainedRow(row: ChainRow): ChainedRow {
+  const { actor, at, detail, detail_seal, id, ip, origin_seal, prev_hash, request_id, row_hash, seq, type, user_id } =
+    row
+  const hashes = [prev_hash, origin_seal, detail_seal, row_hash].map((hex) => hex && Buffer.from(hex, 'hex'))
+  return [seq, id, Date.parse(at), type, user_id, actor, ip, request_id, JSON.stringify(detail), ...hashes]
 }
 
 /** The link of a row: its number and its hash. */

@@ -1,4 +1,5 @@
-import { ChainCheck } from '../../../db/schema/audit-chain.ts'
+import type { ChainLink } from '../../../db/schema/audit-chain.ts'
+import { ChainCheck } from '../../../db/schema/audit-check.ts'
 import { usage } from '../../exit.ts'
 import { Progress } from '../../terminal/progress.ts'
 import type { Tool } from '../../tool/command.ts'
@@ -39,10 +40,10 @@ export async function verifyAudit(tool: Tool, options: VerifyOptions, file?: str
 
 async function verifyInstallation(tool: Tool, recorded: RecordedHead, progress: Progress) {
   const check = new ChainCheck()
-  let last: Awaited<ReturnType<ReturnType<typeof chainPages>['next']>>['value']
+  let newest: ChainLink | null = null
   let count = 0
   for await (const page of chainPages(tool)) {
-    last = page
+    newest = page.head
     for (const row of page.rows) {
       const fault = check.add(chainedRow(row))?.fault
       if (fault !== undefined) throw brokenChain(fault, 'ch202 backup verify')
@@ -51,9 +52,9 @@ async function verifyInstallation(tool: Tool, recorded: RecordedHead, progress: 
     count += page.rows.length
     progress.update(count)
   }
-  const { fault, head, rows } = check.end(last?.head ?? undefined)
+  const { erased = 0, fault, head, rows } = check.end(newest ?? undefined)
   if (fault !== undefined) throw brokenChain(fault, 'ch202 backup verify')
-  return { rows, head }
+  return { rows, head, erased }
 }
 
 async function verifyFile(name: string, options: VerifyOptions, recorded: RecordedHead, progress: Progress) {
@@ -66,13 +67,14 @@ async function verifyFile(name: string, options: VerifyOptions, recorded: Record
     recorded.compare(row.hash)
     progress.update(check.rows, input.part === undefined ? {} : { part: input.part })
   }
-  const { first, gaps, isFromBeginning, last, rows } = check
+  const { erasedRows, first, gaps, isFromBeginning, last, rows } = check
   return {
     rows,
     head: last?.hash ?? null,
     from: first?.at ?? null,
     to: last?.at ?? null,
     from_beginning: isFromBeginning,
+    erased: erasedRows,
     ...(filtered ? { gaps } : {}),
   }
 }

@@ -14,7 +14,8 @@ const REMOVED_WITHIN = 2 * DAY
 export const auditChecks: Check[] = [
   {
     id: 'audit.chain',
-    describes: 'no row of the audit log was changed, removed or inserted; how long rows are kept, with `AUDIT_RETENTION`',
+    describes:
+      'no row of the audit log was changed, removed or inserted; how long rows are kept, with `AUDIT_RETENTION`',
     run: withDatabase('auth', async (auth, { config, databaseUrl, now }) => {
       const chain = await auth.auditChain()
       if (!chain)

@@ -11,6 +11,7 @@ import factors from './auth/0010_factors.sql' with { type: 'text' }
 import clients from './auth/0011_clients.sql' with { type: 'text' }
 import grants from './auth/0012_grants.sql' with { type: 'text' }
 import auditRetention from './auth/0013_audit_retention.sql' with { type: 'text' }
+import erasures from './auth/0014_erasures.sql' with { type: 'text' }
 import { chainAudit } from './chain-audit.ts'
 import { foldAccounts } from './fold-rows.ts'
 import type { Migration } from './migration.ts'
@@ -21,6 +22,7 @@ export const MAILS = '0005_mails'
 export const FACTORS = '0010_factors'
 export const CLIENTS = '0011_clients'
 export const GRANTS = '0012_grants'
+export const ERASURES = '0014_erasures'
 export const ACCOUNT_SEARCH = '0006_account_search'
 
 /** The migrations, in the order in which they are applied. They are part of the compiled tool. */
@@ -38,4 +40,5 @@ export const authMigrations: readonly Migration[] = [
   { name: CLIENTS, sql: clients },
   { name: GRANTS, sql: grants },
   { name: '0013_audit_retention', sql: auditRetention },
+  { name: ERASURES, sql: erasures },
 ]

@@ -26,6 +26,7 @@ export async function listChain({ store }: AuditContext, query: ChainQuery) {
   return { items, next_cursor, head }
 }
 
-function chainedRead({ prevHash, seq, ...event }: ChainedEvent) {
-  return { seq, ...eventRead(event), prev_hash: prevHash }
+function chainedRead({ detailSeal, originSeal, prevHash, rowHash, seq, ...event }: ChainedEvent) {
+  const seals = { origin_seal: originSeal, detail_seal: detailSeal, row_hash: rowHash }
+  return { seq, ...eventRead(event), prev_hash: prevHash, ...seals }
 }

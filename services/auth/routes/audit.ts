@@ -62,7 +62,8 @@ export function auditRoutes(context: AuthServices, guarded: ReturnType<typeof gu
         },
         'user_not_found',
       ),
-    })    .get('/admin/audit/chain', ({ query }) => listChain(context, query), {
+    })
+    .get('/admin/audit/chain', ({ query }) => listChain(context, query), {
       auth: ['operator', 'scope:audit:read'],
       query: auditChainQuery,
       response: auditChain,

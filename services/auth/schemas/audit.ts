@@ -45,6 +45,11 @@ export const auditPage = page(strict(auditFields))
 
 const HASH = '6badf674cc56ca5884f84a81c40447b7c1a4d3cf2f0b7c5e0b1ce9a3f0d2b4e6'
 const hash = (description: string) => t.String({ description, examples: [HASH] })
+const seal = (parts: string) =>
+  t.Nullable(t.String(), {
+    description: `The salt of the digest of ${parts}, in hex; the digest itself if they were erased; null in entries of earlier versions`,
+    examples: ['c0ffee5f0d3b4e6a9d5b3f6a1b2c4d5e'],
+  })
 const seq = (description: string) => described(integer(), description, 1)
 
 export const auditChain = strict({
@@ -53,6 +58,9 @@ export const auditChain = strict({
       ...auditFields,
       seq: seq('The number of the entry in the chain'),
       prev_hash: t.Nullable(hash('The hash of the entry before, in hex; null in an altered entry')),
+      origin_seal: seal('`ip` and `request_id`'),
+      detail_seal: seal('`detail`'),
+      row_hash: t.Nullable(hash('The hash of an entry without seals of which a part was erased, in hex')),
     }),
     { description: 'The entries, in the order of the chain' },
   ),

@@ -19,6 +19,11 @@ export interface ChainedEvent extends AuditEvent {
   seq: number
   /** The hash of the row before it, in hex; null in an altered row. */
   prevHash: string | null
+  /** In hex: the salts of the digests of the origin and the detail, or the digests of parts that were erased. Null: no seal. */
+  originSeal: string | null
+  detailSeal: string | null
+  /** The hash of a row without seals of which a part was erased, in hex. */
+  rowHash: string | null
 }
 
 /** A part of the chain. */

@@ -6,6 +6,7 @@ import type { ChallengeStore, DeviceStore } from './challenges.ts'
 import type { ClientLogoutStore } from './client-logouts.ts'
 import type { ClientStore } from './clients.ts'
 import type { DeliveryStore } from './deliveries.ts'
+import type { ErasureStore } from './erasures.ts'
 import type { EventStore } from './events.ts'
 import type { FactorStore } from './factors.ts'
 import type { FactStore } from './facts.ts'
@@ -51,6 +52,7 @@ export type {
   DeliveryStatus,
   DeliveryStore,
 } from './deliveries.ts'
+export type { Erasure, ErasureStore, Remains } from './erasures.ts'
 export type { EventStore } from './events.ts'
 export type {
   Enrolment,
@@ -105,6 +107,7 @@ export interface AuthStore
     ClientStore,
     DeliveryStore,
     DeviceStore,
+    ErasureStore,
     EventStore,
     FactorStore,
     FactStore,
