@@ -1,6 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { logIn, registerUser } from '../support/actors.ts'
 import { as, call } from '../support/http.ts'
@@ -41,10 +41,16 @@ async function exported(options = ''): Promise<{ text: string; rows: ExportedRow
   }
 }
 
+function fileWith(text: string): string {
+  const directory = folder.fresh()
+  mkdirSync(directory)
+  writeFileSync(join(directory, 'audit'), text)
+  return join(directory, 'audit')
+}
+
 /** Verifies a text as an exported file. @returns the exit status, and the answer or the failure */
 async function verify(text: string, flags = '') {
-  const path = join(folder.fresh(), 'file')
-  writeFileSync(path, text)
+  const path = fileWith(text)
   const { status, stdout } = await run(`audit verify ${path} ${flags} -o json`)
   const { error, ...answer } = JSON.parse(stdout)
   return { status, ...answer, code: error?.code, message: error?.message ?? '' }
@@ -273,8 +279,7 @@ describe('audit verify, of the installation', () => {
 
 test('an exported file needs no running service to be verified', async () => {
   const { text } = await exported()
-  const path = join(folder.fresh(), 'audit.jsonl')
-  writeFileSync(path, text)
+  const path = fileWith(text)
   const { status } = await run(`audit verify ${path} --url http://127.0.0.1:9`)
   expect([status, readFileSync(path, 'utf8') === text]).toEqual([0, true])
 })

@@ -31,8 +31,7 @@ describe('users erase', () => {
     expect(rows.map(({ type }) => type)).toContain('erasure.completed')
     expect(rows.find(({ type }) => type === 'login.failed')).toMatchObject({ ip: null, detail: { erased: true } })
     const verified = await json('audit verify')
-    expect(verified.answer).toMatchObject({ ok: true, erased: expect.any(Number) })
-    expect(verified.answer.erased).toBeGreaterThan(0)
+    expect([verified.answer.ok, verified.answer.erased > 0]).toEqual([true, true])
   })
 
   test('names what it cannot reach', async () => {

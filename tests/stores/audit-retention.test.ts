@@ -37,7 +37,8 @@ function chained(event: ChainedEvent): ChainedRow {
   return [seq, id, at, type, userId, actor, ip, requestId, JSON.stringify(detail), ...hashes]
 }
 
-function retentionOf(store: AuthStore, now: () => number, retention: number | undefined = 30 * DAY) {
+function retentionOf(store: AuthStore, now: () => number, days: number | 'forever' = 30) {
+  const retention = days === 'forever' ? undefined : days * DAY
   const errors: object[] = []
   const log = { error: (line: object) => errors.push(line) } as never
   const clock = { now, monotonic: now }
@@ -72,7 +73,8 @@ describe.each(both)('AUDIT_RETENTION on %s', (_, store) => {
     }
     const { errors, retention } = retentionOf(watched, () => NOW)
     await retention.tidy()
-    expect([errors, steps]).toEqual([[], 3])
+    // The first one looks for what an interrupted removal has left.
+    expect([errors, steps]).toEqual([[], 4])
     const { fault, rows } = await chainOf(store)
     expect(fault).toBeUndefined()
     expect(rows.map(({ id }) => id).slice(0, 3)).toEqual(before.rows.slice(MANY).map(({ id }) => id))
@@ -99,7 +101,7 @@ describe.each(both)('AUDIT_RETENTION on %s', (_, store) => {
     now += DAY / 2
     await retention.tidy()
     expect(await count()).toBe(before)
-    await retentionOf(store, () => NOW + 3650 * DAY, undefined).retention.tidy()
+    await retentionOf(store, () => NOW + 3650 * DAY, 'forever').retention.tidy()
     expect(await count()).toBe(before)
   })
 
@@ -107,19 +109,21 @@ describe.each(both)('AUDIT_RETENTION on %s', (_, store) => {
     await add(store, NOW + 20 * DAY, 1200)
     await add(store, NOW + 40 * DAY, 1)
     const now = NOW + 60 * DAY
+    let calls = 0
     const failing: AuthStore = {
       ...store,
       removeTrimmedAudit: async () => {
         await store.removeTrimmedAudit()
-        throw new Error('interrupted')
+        if (++calls === 2) throw new Error('interrupted')
+        return false
       },
     }
     const { errors, retention } = retentionOf(failing, () => now)
     await retention.tidy()
     expect(errors.length).toBe(1)
     const half = await chainOf(store)
-    expect([half.fault, half.rows[0]?.at]).toEqual([undefined, expect.any(Number)])
-    expect(half.rows.length).toBeGreaterThan(200)
+    // One batch of the rows is gone.
+    expect([half.fault, half.rows.filter(({ at }) => at < now - 30 * DAY).length]).toEqual([undefined, 204])
     await retentionOf(store, () => now).retention.tidy()
     const { fault, rows } = await chainOf(store)
     expect([fault, rows.filter(({ at }) => at < now - 30 * DAY).length]).toEqual([undefined, 0])

@@ -1,5 +1,8 @@
 import { type AuditEvent, USER_ERASED } from '../../kit/outbox/audit.ts'
 
+/** The type of the row that says that an erasure is complete. */
+export const ERASURE_COMPLETED = 'erasure.completed'
+
 /** The parts of a row of the audit: where the request came from (ip, request id), and the detail. */
 export interface Parts {
   origin: boolean
@@ -17,7 +20,7 @@ export function partsAbout(
   { actor, type, userId }: Pick<AuditEvent, 'actor' | 'type' | 'userId'>,
   erased: string,
 ): Parts {
-  const isAbout = userId === erased && type !== USER_ERASED
+  const isAbout = userId === erased && type !== USER_ERASED && type !== ERASURE_COMPLETED
   const isBy = actor === `user:${erased}`
   return { origin: isBy || (isAbout && !OTHERS.test(actor)), detail: isAbout }
 }

@@ -45,15 +45,21 @@ export class AuditRetention {
   private async remove(now: number, before: number): Promise<void> {
     const { log, store } = this.options
     try {
-      await store.trimAudit(before, now, ({ hash, rows, seq }) =>
+      // What an interrupted removal has left.
+      await this.removeTrimmed()
+      const hasMore = await store.trimAudit(before, now, ({ hash, rows, seq }) =>
         auditEvent(this.options, AUTH_ITSELF, 'audit.trimmed', null, { rows, until: timestamp(before), seq, hash }),
       )
-      // Nothing is removed before the row that says so has its place in the chain.
-      await store.chainAudit()
-      while (!this.isStopping && (await store.removeTrimmedAudit()));
+      if (hasMore) await this.removeTrimmed()
       this.latest = now
     } catch (error) {
       log.error({ event: 'audit.not_trimmed', err: error })
     }
+  }
+  /** Removes the rows that may be removed. The row that says so is chained before. */
+  private async removeTrimmed(): Promise<void> {
+    const { store } = this.options
+    await store.chainAudit()
+    while (!this.isStopping && (await store.removeTrimmedAudit()));
   }
 }

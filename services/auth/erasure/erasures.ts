@@ -2,6 +2,7 @@ import { type Clock, DAY, MINUTE } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import { emailKey } from '../../kit/schema/email.ts'
 import { withTimeout } from '../../kit/timeout.ts'
+import { ERASURE_COMPLETED } from '../audit/erasure-rules.ts'
 import { AUTH_ITSELF, type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import { nameKey } from '../login/identifier.ts'
 import type { RefusedLogins } from '../login/refused-logins.ts'
@@ -93,7 +94,7 @@ export class Erasures {
       step = await store.eraseAudit(userId, remains)
     }
     await store.completeErasure(userId, clock.now(), (rows) =>
-      auditEvent(this.options, AUTH_ITSELF, 'erasure.completed', userId, { rows }),
+      auditEvent(this.options, AUTH_ITSELF, ERASURE_COMPLETED, userId, { rows }),
     )
   }
 }
