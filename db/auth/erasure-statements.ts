@@ -29,7 +29,7 @@ const OF_USER = [
   'finished_mails',
 ]
 
-/** What names someone else, or nobody yet: mails and codes to an address. */
+/** Mails and codes to an address, which name no user. */
 const BY_ADDRESS = [
   ['challenges', 'address'],
   ['mail_requests', 'email'],
@@ -80,7 +80,7 @@ export const DATA = {
 }
 
 export const AUDIT = {
-  /** The number of the last row that a step looks at; null: there is none. */
+  /** The number of the last row that a step looks at; null without one. */
   end: text<{ seq: number | null }>(
     `SELECT max(seq) AS seq FROM (SELECT seq FROM audit WHERE seq > $after ORDER BY seq LIMIT ${STEP}) AS step`,
   ),

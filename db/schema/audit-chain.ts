@@ -8,7 +8,7 @@ import { hash, randomBytes } from 'node:crypto'
 /** The columns from which a row's hash is computed, in this order. */
 export const CHAINED_COLUMNS =
   'seq, id, at, type, user_id, actor, ip, request_id, detail, prev_hash, origin_seal, detail_seal, row_hash'
-/** Those of a database from before parts of a row could be erased. */
+/** The columns of a database from before parts of a row could be erased. */
 export const UNSEALED_COLUMNS = 'seq, id, at, type, user_id, actor, ip, request_id, detail, prev_hash'
 /** The name of the fact that holds the head of the chain. */
 export const CHAIN_HEAD = 'audit_head'

@@ -12,7 +12,7 @@ interface Parts {
   detail: boolean
 }
 
-/** What an erasure writes into a row. Seals and hashes are in hex. */
+/** The columns that an erasure writes into a row. Seals and hashes are in hex. */
 export interface ErasedColumns {
   ip: unknown
   requestId: unknown

@@ -175,10 +175,10 @@ describe('audit verify, of a file', () => {
       ['added', (line) => [line, other], JSON.parse(other).id],
       ['twice', (line) => [line, line], id],
     ]
-    for (const [what, change, named] of cases) {
+    for (const [what, change, rowId] of cases) {
       const result = await verify(changed(text, at, change))
       expect([what, result.status, result.ok, result.code]).toEqual([what, 10, false, 'audit_broken'])
-      expect([what, result.message]).toEqual([what, expect.stringContaining(named)])
+      expect([what, result.message]).toEqual([what, expect.stringContaining(rowId)])
     }
   })
 

@@ -68,7 +68,7 @@ describe('several nodes on one PostgreSQL', () => {
     const copy = openDatabase(join(folder, `${crypto.randomUUID()}.sqlite`), 'auth', authMigrations)
     try {
       const rows = await sql.unsafe('SELECT * FROM auth.audit ORDER BY seq').values()
-      const insert = copy.raw.query('INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+      const insert = copy.raw.query('INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
       for (const [seq, rowId, at, ...row] of rows) insert.run(Number(seq), rowId, Number(at), ...row)
       const [fact] = await sql.unsafe('SELECT value FROM auth.facts WHERE name = $1', [CHAIN_HEAD])
       copy.raw.query('UPDATE facts SET value = ? WHERE name = ?').run(fact?.value ?? '', CHAIN_HEAD)

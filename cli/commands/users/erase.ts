@@ -71,7 +71,7 @@ async function completionAfter(api: Api, id: string, before: string | undefined)
   }
 }
 
-/** The last row of the audit that says that the data of a user is erased; null if there is none. */
+/** The last row of the audit that says that the data of a user is erased; null without one. */
 async function completion(api: Api, id: string) {
   const query = { user_id: id, type: 'erasure.completed', size: '1' }
   const { items } = await api.auth((auth) => auth.admin.audit.get({ query }))

@@ -22,7 +22,6 @@ export const MAILS = '0005_mails'
 export const FACTORS = '0010_factors'
 export const CLIENTS = '0011_clients'
 export const GRANTS = '0012_grants'
-export const ERASURES = '0014_erasures'
 export const ACCOUNT_SEARCH = '0006_account_search'
 
 /** The migrations, in the order in which they are applied. They are part of the compiled tool. */
@@ -40,5 +39,5 @@ export const authMigrations: readonly Migration[] = [
   { name: CLIENTS, sql: clients },
   { name: GRANTS, sql: grants },
   { name: '0013_audit_retention', sql: auditRetention },
-  { name: ERASURES, sql: erasures },
+  { name: '0014_erasures', sql: erasures },
 ]

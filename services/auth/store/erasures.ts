@@ -9,10 +9,10 @@ export interface Erasure {
   keys: string[]
 }
 
-/** What is left of a row without seals: its number in the chain, and a digest. */
+/** The record of a row without seals of which parts are erased: its number in the chain, and a digest. */
 export type Remains = [seq: number, digest: string]
 
-/** What auth stores of deleted users beyond their account. */
+/** Erases what auth stores of deleted users beyond their account. */
 export interface ErasureStore {
   /** Records an erasure, which is to be done from its beginning. Times are milliseconds since the epoch. */
   beginErasure(erasure: Erasure, now: number): Promise<void>
