@@ -68,7 +68,7 @@ export function auditRoutes(context: AuthServices, guarded: ReturnType<typeof gu
       query: auditChainQuery,
       response: auditChain,
       detail: operation('admin', {
-        summary: 'Read the chain of the audit',
+        summary: 'List the chain of the audit',
         description:
           'The entries in the order of the chain, each with the hash of the one before, and the head: an export that can be verified.',
       }),
