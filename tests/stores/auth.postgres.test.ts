@@ -124,7 +124,7 @@ describe('several nodes on one PostgreSQL', () => {
         all.map((added) => (node) => node.addAuditEvent(added)),
       )
       await nodes[0].chainAudit()
-      expect(await examineCopy(url)).toEqual({ rows: 61, head: expect.any(String) })
+      expect(await examineCopy(url)).toEqual({ rows: 61, head: expect.any(String), oldest: expect.any(Number) })
       const { rows } = await nodes[0].listAuditEvents({}, { size: 100, page: 1 })
       expect(rows.map((row) => row.id).toSorted()).toEqual([repeated, ...events].map((row) => row.id).toSorted())
     }))
