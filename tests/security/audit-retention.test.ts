@@ -3,7 +3,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { eventually } from '../support/eventually.ts'
-import { as, call } from '../support/http.ts'
+import { as, awaitReadiness, call } from '../support/http.ts'
 import { movingClock } from '../support/moving-clock.ts'
 import { inProcess } from '../support/system.ts'
 import { ownSettings, runTool, temporary } from '../support/tool.ts'
@@ -28,6 +28,8 @@ describe('check 40: AUDIT_RETENTION', () => {
       expect((await call(system.url.auth, 'POST /auth/audit', { headers: as.internal, body })).status).toBe(204)
     }
     try {
+      // The start itself looks for old rows.
+      await awaitReadiness(system)
       await add('test.old')
       clock.pass(25 * DAY)
       await add('test.young')
