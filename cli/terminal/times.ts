@@ -20,12 +20,24 @@ export const SINCE = 'only since this time (2026-11-20T10:00:00Z), or since this
  * @throws InvalidArgumentError for anything else
  */
 export function since(text: string): string {
+  return timeIn(text, '--since')
+}
+
+/** Help text for `--until`. */
+export const UNTIL = 'only before this time, or before this long ago'
+
+/** Parses `--until`, as `since` does. @throws InvalidArgumentError for anything else */
+export function until(text: string): string {
+  return timeIn(text, '--until')
+}
+
+function timeIn(text: string, flag: string): string {
   const ago = durationIn(text)
   const at = ago !== undefined ? Date.now() - ago : TIME.test(text) ? Date.parse(text) : Number.NaN
   // A huge duration would lead before the earliest date.
   if (Number.isNaN(new Date(at).getTime()))
     throw new InvalidArgumentError(
-      '--since takes a duration such as 10m or 2d, or a time such as 2026-11-20T10:00:00Z.',
+      `${flag} takes a duration such as 10m or 2d, or a time such as 2026-11-20T10:00:00Z.`,
     )
   return new Date(at).toISOString()
 }

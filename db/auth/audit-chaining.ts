@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { type Body, type Engine, type Transaction, text } from '../engine.ts'
-import { CHAIN_HEAD, type ChainedRow, headText, linkOf, parseHead } from '../schema/audit-chain.ts'
+import { CHAIN_HEAD, type ChainedRow, headText, linkOf, newSeal, parseHead } from '../schema/audit-chain.ts'
 import { storableText } from '../storable-text.ts'
 import { BATCH } from '../write-in-batches.ts'
 
@@ -42,14 +42,18 @@ const statements = {
   /** Moves rows to the end of the chain, and removes those without a number. */
   chain: shared<{ moved: number }>(`
     WITH list AS MATERIALIZED (
-      SELECT CAST(value->>0 AS bigint) AS place, CAST(value->>1 AS bigint) AS seq, decode(value->>2, 'hex') AS prev_hash
+      SELECT CAST(value->>0 AS bigint) AS place, CAST(value->>1 AS bigint) AS seq, decode(value->>2, 'hex') AS prev_hash,
+        decode(value->>3, 'hex') AS origin_seal, decode(value->>4, 'hex') AS detail_seal
       FROM jsonb_array_elements(CAST($links AS text)::jsonb)),
     removed AS (
       DELETE FROM unchained_audit USING list WHERE unchained_audit.place = list.place
-      RETURNING list.seq, id, at, type, user_id, actor, ip, request_id, detail, list.prev_hash),
+      RETURNING list.seq, id, at, type, user_id, actor, ip, request_id, detail, list.prev_hash, list.origin_seal,
+        list.detail_seal),
     added AS (
-      INSERT INTO audit (seq, id, at, type, user_id, actor, ip, request_id, detail, prev_hash)
-      SELECT seq, id, at, type, user_id, actor, ip, request_id, detail, prev_hash FROM removed WHERE seq IS NOT NULL
+      INSERT INTO audit
+        (seq, id, at, type, user_id, actor, ip, request_id, detail, prev_hash, origin_seal, detail_seal)
+      SELECT seq, id, at, type, user_id, actor, ip, request_id, detail, prev_hash, origin_seal, detail_seal
+      FROM removed WHERE seq IS NOT NULL
       RETURNING 1),
     head AS (UPDATE facts SET value = $head WHERE name = '${CHAIN_HEAD}')
     SELECT count(*) AS moved FROM added`),
@@ -95,15 +99,16 @@ function linksOf(rows: readonly UnchainedRow[], end: string | undefined) {
   let seq = Math.max(last?.seq ?? 0, rows[0]?.lastSeq ?? 0)
   let hash = last?.hash ?? ''
   const ids = new Set<string>()
-  const links: [place: number, seq: number | null, prevHash: string][] = []
+  const links: [place: number, seq: number | null, prevHash: string, originSeal: string, detailSeal: string][] = []
   for (const { actor, at, chained, detail, id, ip, place, requestId, type, userId } of rows) {
     if (chained !== null || ids.has(id)) {
-      links.push([place, null, ''])
+      links.push([place, null, '', '', ''])
       continue
     }
     ids.add(id)
-    links.push([place, ++seq, hash])
-    const row: ChainedRow = [seq, id, at, type, userId, actor, ip, requestId, detail, hash]
+    const seals = [newSeal(), newSeal()] as const
+    links.push([place, ++seq, hash, seals[0].toString('hex'), seals[1].toString('hex')])
+    const row: ChainedRow = [seq, id, at, type, userId, actor, ip, requestId, detail, hash, ...seals]
     hash = linkOf(row, hash).hash
   }
   // Without a new row the head stays, also an altered one.

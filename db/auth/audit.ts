@@ -1,18 +1,27 @@
 import { and, asc, desc, eq, getTableColumns, gt, gte, inArray, lt, sql } from 'drizzle-orm'
-import type { AuditFilter, AuthStore } from '../../services/auth/store/index.ts'
+import type { AuditFilter, AuthStore, ChainedEvent, ChainPart } from '../../services/auth/store/index.ts'
 import { DatabaseUnavailable } from '../../services/kit/database-unavailable.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { type Body, built, dynamic, type Engine, type Transaction, text } from '../engine.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
-import { CHAIN_HEAD, CHAINED_COLUMNS, type ChainedRow, headText, linkOf } from '../schema/audit-chain.ts'
+import {
+  CHAIN_HEAD,
+  CHAINED_COLUMNS,
+  type ChainedRow,
+  headText,
+  linkOf,
+  newSeal,
+  parseHead,
+} from '../schema/audit-chain.ts'
 import { audit } from '../schema/auth.ts'
 import { addUnchained, auditChaining } from './audit-chaining.ts'
+import { auditTrimming } from './audit-trimming.ts'
 import { COUNT, countOf } from './count.ts'
 
 export type Audit = ReturnType<typeof auditStore>
 
-const { prevHash, ...COLUMNS } = getTableColumns(audit)
+const { detailSeal, originSeal, prevHash, rowHash, ...COLUMNS } = getTableColumns(audit)
 const NAMES = CHAINED_COLUMNS.split(', ')
 
 const statements = {
@@ -22,13 +31,14 @@ const statements = {
    * which marks the place of the break.
    */
   add: text<Record<string, ChainedRow[number]>>(`
-    INSERT INTO audit (id, at, type, user_id, actor, ip, request_id, detail, prev_hash)
-    VALUES ($id, $at, $type, $userId, $actor, $ip, $requestId, $detail,
+    INSERT INTO audit (id, at, type, user_id, actor, ip, request_id, detail, origin_seal, detail_seal, prev_hash)
+    VALUES ($id, $at, $type, $userId, $actor, $ip, $requestId, $detail, $originSeal, $detailSeal,
       coalesce((SELECT unhex(substr(value, -64)) FROM facts WHERE name = '${CHAIN_HEAD}'), x''))
     ON CONFLICT DO NOTHING RETURNING ${CHAINED_COLUMNS}`),
   setHead: text(`
     INSERT INTO facts (name, value) VALUES ('${CHAIN_HEAD}', $head)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value`),
+  head: text<{ value: string }>(`SELECT value FROM facts WHERE name = '${CHAIN_HEAD}'`),
   place: built((db) =>
     db
       .select({ seq: audit.seq })
@@ -85,6 +95,7 @@ export function auditStore(engine: Engine) {
     },
     addAuditEvent: add,
     chainAudit,
+    ...auditTrimming(engine, writeEvents),
     async listAuditEvents(
       filter: AuditFilter,
       request: PageRequest,
@@ -106,6 +117,26 @@ export function auditStore(engine: Engine) {
       )
       return { ...slice, rows: slice.rows.map(({ seq, ...event }) => event) }
     },
+    async auditChain(filter: AuditFilter, after: number | null, size: number): Promise<ChainPart> {
+      await chainIfWritable()
+      const where = and(matching(filter), after === null ? undefined : gt(audit.seq, after))
+      const part = dynamic((db) =>
+        db
+          .select()
+          .from(audit)
+          .where(where)
+          .orderBy(asc(audit.seq))
+          .limit(size + 1),
+      )
+      // In one moment: the last part of the chain ends at the head that comes with it.
+      return await engine.read(function* (tx) {
+        const rows = yield* tx.all(part)
+        const head = parseHead((yield* tx.get(statements.head))?.value) ?? null
+        const page = rows.slice(0, size)
+        const next = rows.length > size ? (page.at(-1)?.seq ?? null) : null
+        return { rows: page.map(chainedEvent), next, head }
+      })
+    },
     async placeOfAuditEvent(id: string) {
       await chainIfWritable()
       const row = await engine.get(statements.place, { id })
@@ -117,18 +148,37 @@ export function auditStore(engine: Engine) {
 /** Adds events to the end of the chain, on SQLite. Reads the head for each event, because a rollback also rolls back the head. */
 function* chainEach(tx: Transaction, events: readonly AuditEvent[]): Body<void> {
   for (const { actor, at, detail, id, ip, requestId, type, userId } of events) {
-    const columns = { id, at, type, userId, actor, ip, requestId, detail: JSON.stringify(detail) }
+    const seals = { originSeal: newSeal(), detailSeal: newSeal() }
+    const columns = { id, at, type, userId, actor, ip, requestId, detail: JSON.stringify(detail), ...seals }
     const row = yield* tx.get(statements.add, columns)
     if (row) yield* tx.run(statements.setHead, { head: headText(linkOf(NAMES.map((name) => row[name]) as ChainedRow)) })
   }
 }
 
-function matching({ requestId, since, type, types, userId }: AuditFilter) {
+function chainedEvent({
+  detailSeal,
+  originSeal,
+  prevHash,
+  rowHash,
+  ...event
+}: typeof audit.$inferSelect): ChainedEvent {
+  const hexOf = (bytes: Uint8Array | null) => bytes && Buffer.from(bytes).toString('hex')
+  return {
+    ...event,
+    prevHash: hexOf(prevHash),
+    originSeal: hexOf(originSeal),
+    detailSeal: hexOf(detailSeal),
+    rowHash: hexOf(rowHash),
+  }
+}
+
+function matching({ requestId, since, type, types, until, userId }: AuditFilter) {
   return and(
     userId === undefined ? undefined : eq(audit.userId, userId),
     type === undefined ? undefined : eq(audit.type, type),
     types === undefined ? undefined : inArray(audit.type, [...types]),
     since === undefined ? undefined : gte(audit.at, since),
+    until === undefined ? undefined : lt(audit.at, until),
     requestId === undefined ? undefined : eq(audit.requestId, requestId),
   )
 }

@@ -15,6 +15,7 @@ import { challengeStore } from './challenges.ts'
 import { clientLogoutStore } from './client-logouts.ts'
 import { clientStore } from './clients.ts'
 import { deliveryStore } from './deliveries.ts'
+import { erasureStore } from './erasures.ts'
 import { eventStore } from './events.ts'
 import { factorStore } from './factors.ts'
 import { factStore } from './facts.ts'
@@ -65,6 +66,7 @@ async function authStore(engine: Engine, { amqp }: AuthStoreOptions): Promise<Au
     ...challengeStore(engine, { audit, events }),
     ...clientStore(engine, { audit, feed }),
     ...logouts,
+    ...erasureStore(engine, { audit }),
     ...grantStore(engine, { audit, feed, logouts }),
     ...mailRequestStore(engine),
     ...finishedMailStore(engine, audit),

@@ -1,4 +1,5 @@
-import { CHAIN_HEAD, CHAINED_COLUMNS, ChainCheck, parseHead } from '../schema/audit-chain.ts'
+import { CHAIN_HEAD, CHAINED_COLUMNS, parseHead } from '../schema/audit-chain.ts'
+import { ChainCheck } from '../schema/audit-check.ts'
 import type { DatabaseFile } from '../sqlite/database-file.ts'
 import { fromDatabase, intoDatabase } from './postgres.ts'
 import {

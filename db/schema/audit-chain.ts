@@ -1,17 +1,22 @@
-import { hash } from 'node:crypto'
+import { hash, randomBytes } from 'node:crypto'
 
 /**
  * The rows of the audit form a chain: each holds the hash of the row before it, the first one 32 zero bytes, and a fact
  * names the last row and its hash. So nobody can alter, remove or insert a row without rewriting all rows after it.
  */
 
-/** The columns that a row's hash covers, in this order. */
-export const CHAINED_COLUMNS = 'seq, id, at, type, user_id, actor, ip, request_id, detail, prev_hash'
+/** The columns from which a row's hash is computed, in this order. */
+export const CHAINED_COLUMNS =
+  'seq, id, at, type, user_id, actor, ip, request_id, detail, prev_hash, origin_seal, detail_seal, row_hash'
+/** The columns of a database from before parts of a row could be erased. */
+export const UNSEALED_COLUMNS = 'seq, id, at, type, user_id, actor, ip, request_id, detail, prev_hash'
 /** The name of the fact that holds the head of the chain. */
 export const CHAIN_HEAD = 'audit_head'
+/** The name of the fact that holds the last row that may be removed. */
+export const TRIMMED = 'audit_trimmed'
 export const NO_HASH = '0'.repeat(64)
 
-/** The chained columns of a row, as the database holds them. */
+/** The chained columns of a row, as the database holds them. The last three are missing in a database without them. */
 export type ChainedRow = [seq: number, id: string, at: number, ...(string | number | Uint8Array | null)[]]
 
 export interface ChainLink {
@@ -22,15 +27,43 @@ export interface ChainLink {
 
 /**
  * Makes the link of a row: its number and its hash. Hashes the row as it is stored, not as it was written: a character
- * that the database drops would break the chain.
+ * that the database drops would break the chain. The hash covers digests of the parts that can be erased. That of a row
+ * without seals covers the parts themselves.
  */
 export function linkOf(row: ChainedRow, prevHash = prevHashOf(row)): ChainLink {
-  return { seq: row[0], hash: hash('sha256', JSON.stringify([...row.slice(0, -1), prevHash])) }
+  const [seq, id, at, type, userId, actor, ip, requestId, detail] = row
+  const [originSeal, detailSeal, rowHash] = row.slice(10)
+  if (rowHash instanceof Uint8Array) return { seq, hash: hexOf(rowHash) }
+  if (!(originSeal instanceof Uint8Array && detailSeal instanceof Uint8Array))
+    return { seq, hash: hash('sha256', JSON.stringify([...row.slice(0, 9), prevHash])) }
+  const digests = [digestOf(originSeal, [ip, requestId]), digestOf(detailSeal, detail)]
+  return { seq, hash: hash('sha256', JSON.stringify([seq, id, at, type, userId, actor, ...digests, prevHash])) }
 }
 
 export function prevHashOf(row: ChainedRow): string | null {
-  const prevHash = row.at(-1)
-  return prevHash instanceof Uint8Array ? Buffer.from(prevHash).toString('hex') : null
+  const prevHash = row[9]
+  return prevHash instanceof Uint8Array ? hexOf(prevHash) : null
+}
+
+/** The length of the seal of a part that is there, in bytes: enough that nobody can try all values of the part. */
+const SALT_LENGTH = 16
+
+/** Makes the seal of a part of a new row. */
+export function newSeal(): Buffer {
+  return randomBytes(SALT_LENGTH)
+}
+
+/** The digest of a part of a row: computed with the salt in its seal, or the seal itself if the part was erased. */
+export function digestOf(seal: Uint8Array, part: unknown): string {
+  return isSalt(seal) ? hash('sha256', JSON.stringify([hexOf(seal), part])) : hexOf(seal)
+}
+
+export function isSalt(seal: unknown): boolean {
+  return seal instanceof Uint8Array && seal.length === SALT_LENGTH
+}
+
+export function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex')
 }
 
 /** The text of the fact that holds the head. */
@@ -44,61 +77,8 @@ export function parseHead(text: string | undefined): ChainLink | undefined {
   return seq === undefined ? undefined : { seq: Number(seq), hash }
 }
 
-export interface ChainReport {
-  rows: number
-  /** The hash of the last row, in hex. */
-  head: string
-  /** A sentence about the first break of the chain; absent when the chain is intact. */
-  fault?: string
-}
-
-/** Checks every link of the chain, row by row, on any kind of database. */
-export class ChainCheck {
-  private last: ChainLink = { seq: 0, hash: NO_HASH }
-  private lastRow: ChainedRow | undefined
-  private rows = 0
-
-  /** @param head what the fact says; undefined when it is missing or altered */
-  constructor(private readonly head: ChainLink | undefined) {}
-
-  /** Checks the next row in the order of the chain. @returns the report when the chain breaks here */
-  add(row: ChainedRow): ChainReport | undefined {
-    const fault = this.faultAt(row)
-    if (fault !== undefined) return this.report(fault)
-    this.last = linkOf(row)
-    this.lastRow = row
-    this.rows++
-    return undefined
-  }
-
-  /** Checks, after the last row, that the head is its. */
-  end(): ChainReport {
-    return this.report(this.faultAtEnd())
-  }
-
-  private report(fault: string | undefined): ChainReport {
-    return { rows: this.rows, head: this.last.hash, ...(fault === undefined ? {} : { fault }) }
-  }
-
-  private faultAt(row: ChainedRow): string | undefined {
-    if (prevHashOf(row) !== this.last.hash)
-      return `The chain breaks at ${describeRow(row)}: this row or one before it was altered, removed or inserted`
-    if (this.head && row[0] > this.head.seq)
-      return `The chain ends before ${describeRow(row)}: this row was inserted, or the head was altered`
-    return undefined
-  }
-
-  private faultAtEnd(): string | undefined {
-    const { head, last, lastRow } = this
-    const end = lastRow ? describeRow(lastRow) : 'its beginning'
-    if (!head) return `The head of the chain, after ${end}, was removed or altered`
-    if (head.seq > last.seq) return `The chain ends too early, at ${end}: the rows after it were removed`
-    if (head.hash !== last.hash) return `The chain breaks at ${end}, the last row: this row or the head was altered`
-    return undefined
-  }
-}
-
-function describeRow([, id, at]: ChainedRow): string {
+/** Names a row in a report, by its id and its time. */
+export function describeRow([, id, at]: ChainedRow): string {
   const time = new Date(at)
   return `the row ${id} of ${Number.isNaN(time.getTime()) ? at : time.toISOString()}`
 }

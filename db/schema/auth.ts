@@ -274,6 +274,28 @@ export const audit = sqliteTable('audit', {
   detail: text('detail', { mode: 'json' }).$type<Record<string, unknown>>().notNull(),
   /** The hash of the previous row (`audit-chain.ts`). */
   prevHash: blob('prev_hash', { mode: 'buffer' }),
+  /** The salts of the digests of the origin and the detail, or the digests of parts that were erased. */
+  originSeal: blob('origin_seal', { mode: 'buffer' }),
+  detailSeal: blob('detail_seal', { mode: 'buffer' }),
+  /** The hash of a row without seals of which a part was erased. */
+  rowHash: blob('row_hash', { mode: 'buffer' }),
+})
+
+/** Users whose data is erased. The emails and keys are empty once that is complete. */
+export const erasures = sqliteTable('erasures', {
+  userId: text('user_id').primaryKey(),
+  begunAt: integer('begun_at').notNull(),
+  /** Emails as they are compared. */
+  emails: text('emails', { mode: 'json' }).$type<string[]>().notNull(),
+  /** The keys under which limits count the user's names. */
+  keys: text('keys', { mode: 'json' }).$type<string[]>().notNull(),
+  /** The last row of the audit that was looked at. */
+  auditSeq: integer('audit_seq').notNull().default(0),
+  /** The last row of the audit whose remains another row records. */
+  recordedSeq: integer('recorded_seq').notNull().default(0),
+  /** How many rows of the audit were erased. */
+  erasedRows: integer('erased_rows').notNull().default(0),
+  doneAt: integer('done_at'),
 })
 
 /** Single values, by name. */

@@ -1,5 +1,6 @@
 import type { Database } from 'bun:sqlite'
-import { CHAIN_HEAD, ChainCheck, type ChainReport, parseHead } from '../schema/audit-chain.ts'
+import { CHAIN_HEAD, parseHead } from '../schema/audit-chain.ts'
+import { ChainCheck, type ChainReport } from '../schema/audit-check.ts'
 import { auditRows } from './migrations/chain-audit.ts'
 
 /**

@@ -20,6 +20,8 @@ const BUSY_FIRST_WAIT = 5
 const BUSY_LONGEST_WAIT = 100
 /** Milliseconds after which writes fail because another process still holds the lock. */
 const BUSY_PATIENCE = 2000
+/** Milliseconds after which the write-ahead log has nothing left of what was deleted: until then it may have old pages. */
+const LOG_EMPTIED_EVERY = 20_000
 
 interface Job {
   run(tx: Transaction): void
@@ -43,6 +45,7 @@ export class Sqlite implements Engine {
   private queue: Job[] = []
   private scheduled = false
   private closed = false
+  private readonly emptying: ReturnType<typeof setInterval>
   private readonly snapshot: SharedSnapshot
 
   constructor(
@@ -51,6 +54,8 @@ export class Sqlite implements Engine {
   ) {
     this.snapshot = new SharedSnapshot(raw)
     this.statements = new PreparedStatements(raw)
+    this.emptying = setInterval(() => this.emptyLog(), LOG_EMPTIED_EVERY)
+    this.emptying.unref()
   }
 
   async get<Row>(statement: Statement<Row>, values: Values = {}): Promise<Row | undefined> {
@@ -173,15 +178,21 @@ export class Sqlite implements Engine {
   closeNow(): void {
     if (this.closed) return
     this.flush()
-    this.snapshot.endSnapshot()
     this.closed = true
+    clearInterval(this.emptying)
     for (const { settle } of this.queue.splice(0)) settle(new DatabaseError(`${this.path} is closed`))
+    this.emptyLog()
+    this.raw.close()
+  }
+
+  /** Writes the write-ahead log into the file and empties it, unless another process reads from it. */
+  private emptyLog(): void {
+    this.snapshot.endSnapshot()
     try {
       this.raw.run('PRAGMA wal_checkpoint(TRUNCATE)')
     } catch {
       // The disk is full or fails: the next start reads the write-ahead log.
     }
-    this.raw.close()
   }
 
   private schedule(): void {

@@ -86,6 +86,8 @@ function configure(raw: Database): void {
   raw.run('PRAGMA synchronous = FULL')
   raw.run('PRAGMA foreign_keys = ON')
   raw.run('PRAGMA trusted_schema = OFF')
+  // Overwrites what is deleted or changed, so that the file has nothing left of it.
+  raw.run('PRAGMA secure_delete = ON')
   // Makes a damaged page an error when it is read, instead of wrong data.
   raw.run('PRAGMA cell_size_check = ON')
   raw.run('PRAGMA temp_store = MEMORY')

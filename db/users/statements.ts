@@ -50,6 +50,12 @@ export const STATEMENTS = {
   byIds: usersAmong(users.id, 'ids'),
   byEmails: usersAmong(users.emailKey, 'keys'),
   byUsernames: usersAmong(users.username, 'usernames'),
+  reservedFor: built((db) =>
+    db
+      .select({ emailKey: reservedEmails.emailKey })
+      .from(reservedEmails)
+      .where(eq(reservedEmails.userId, placeholder('id'))),
+  ),
   deletedAmong: built((db, dialect) =>
     db
       .select()

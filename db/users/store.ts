@@ -85,6 +85,12 @@ function usersStore(engine: Engine): UsersStore {
       await engine.write((tx) => outbox.addNotices(tx, [notice]))
     },
 
+    async addNotices(notices) {
+      await engine.write((tx) => outbox.addNotices(tx, notices))
+    },
+    wasDeleted: async (id) => (await engine.all(statements.deletedAmong, { ids: JSON.stringify([id]) })).length > 0,
+    reservedEmails: async (id) => (await engine.all(statements.reservedFor, { id })).map((row) => row.emailKey),
+
     userById: (id) => userById.get(id),
     userByEmail: async (email) => presentOrNull(await engine.get(statements.byEmail, { key: emailKey(email) })),
     userByUsername: async (username) => presentOrNull(await engine.get(statements.byUsername, { username })),

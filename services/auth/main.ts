@@ -16,7 +16,9 @@ import { Revocations } from '../kit/tokens/revocations.ts'
 import { Codes, Sealing } from '../kit/tokens/sealing.ts'
 import { CacheStatistics } from './accounts/statistics.ts'
 import { AuditChaining } from './audit/chaining.ts'
+import { AuditRetention } from './audit/retention.ts'
 import { composeMail } from './challenges/compose.ts'
+import { Erasures } from './erasure/erasures.ts'
 import { resealTotps } from './factors/reseal.ts'
 import { authRoutes, FORM_PATHS, READ_PATHS } from './index.ts'
 import { KeyRing } from './keys/ring.ts'
@@ -91,10 +93,11 @@ export async function authService(
     compose: (request) => composeMail({ ...context, texts }, request),
   })
   const services = await openServices(runtime, { store, nodes, users, log, mails, counters })
-  const { context, dispatcher, feed, heartbeat, revocations, rotation } = services
+  const { context, dispatcher, erasures, feed, heartbeat, revocations, rotation } = services
   const { keyRing } = context
   const backChannel = new BackChannel({ store, nodes, clock, random, log, keyRing, issuer: context.issuer, config })
   const chaining = new AuditChaining({ store, nodes, log })
+  const retention = new AuditRetention({ store, clock, random, log, retention: config.auditRetention })
   const { internalKeys, metricsKeys, mfa, operatorKeys, supportRole } = config
   let catchingUp: Promise<void> | undefined
   const guarded = guard({
@@ -149,6 +152,8 @@ export async function authService(
             store.forgetMails(now - MAILS_KEPT),
             dispatcher.tidy(),
             backChannel.tidy(),
+            retention.tidy(),
+            erasures.tidy(),
           ]
         : []),
     ]).catch((error) => log.error({ event: 'tidy.failed', err: error }))
@@ -175,7 +180,7 @@ export async function authService(
       backChannel.start()
       // Only a further value of CH202_SECRET can have sealed some of them.
       if (config.secrets.length > 1) await resealTotps(context)
-      await nodes.claim(TIDY)
+      if (await nodes.claim(TIDY)) void erasures.tidy().then(() => retention.tidy())
       rotation.start()
       tidying = setInterval(tidy, TIDY_EVERY)
       readiness.begin()
@@ -189,7 +194,7 @@ export async function authService(
       heartbeat.stop()
       await rotation.stop()
       await feed.subscription?.stop()
-      await Promise.all([mails.stop(), dispatcher.stop(), backChannel.stop()])
+      await Promise.all([mails.stop(), dispatcher.stop(), backChannel.stop(), retention.stop(), erasures.stop()])
       await chaining.stop()
       await nodes.stop()
       sender.close()
@@ -259,6 +264,8 @@ async function openServices(
     count: counters.delivery,
   })
   const rotation = new KeyRotation({ clock, config, feed, keyRing, log, nodes, random, store, tokens: local })
+  const limits = new LoginLimits(store, clock, config.hashQueue, config.rateLimit)
+  const erasures = new Erasures({ store, clock, random, log, refused: limits.refused })
   const heartbeat = new GraceHeartbeat(store, clock, log, config.refreshReuseGrace)
   const context: AuthServices = {
     store,
@@ -278,7 +285,8 @@ async function openServices(
     passkeyCodes: new Codes(config.secrets, 'passkey challenges'),
     mails,
     notices: new Notices(mails, clock, random),
-    limits: new LoginLimits(store, clock, config.hashQueue, config.rateLimit),
+    limits,
+    erasures,
     heartbeat,
     cacheStatistics: new CacheStatistics(),
     countLogin: counters.login,
@@ -288,7 +296,7 @@ async function openServices(
     tokenEndpoint: serverMetadata({ config, issuer }).token_endpoint,
     clientKeys: new ClientKeys(clock, { privateHosts: config.oauthPrivateHosts }),
   }
-  return { context, dispatcher, feed, heartbeat, revocations, rotation }
+  return { context, dispatcher, erasures, feed, heartbeat, revocations, rotation }
 }
 
 /**

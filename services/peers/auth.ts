@@ -41,6 +41,15 @@ export function authClient(link: Link): AuthClient {
       await Promise.all(batchesOf(users).map((batch) => notify(() => auth.sync.passwords.post({ users: batch }))))
     },
     userDeleted: (user_id) => notify(() => auth.sync['user-deleted'].post({ user_id }), AWAITED),
+    async userErased({ emails, userId, usernames }) {
+      const body = { user_id: userId, emails, usernames }
+      await repeated(async () => {
+        const call = auth.sync['user-erased'].post(body)
+        // As for a mail: this notice waits until auth has the route.
+        if (await hasStatus(call, 404)) throw new Problem('not_found')
+        await acknowledged(call, 'auth_unavailable')
+      }, OTHERS)
+    },
     async emailChanged({ at, byProof, id, ip, locale, newEmail, oldEmail, requestId, userId, verified }) {
       const common = { id, user_id: userId, old_email: oldEmail, at: timestamp(at), request_id: requestId }
       const more = defined({ new_email: newEmail, verified, by_proof: byProof, ip, locale })

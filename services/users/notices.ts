@@ -1,7 +1,7 @@
 import { actsForOperators } from '../kit/access/clients.ts'
 import { type Caller, USER_AGENT_MAX } from '../kit/caller.ts'
 import type { Locale } from '../kit/locale.ts'
-import { type AuditEvent, actorOf, auditNotice } from '../kit/outbox/audit.ts'
+import { type AuditEvent, actorOf, auditNotice, USER_ERASED } from '../kit/outbox/audit.ts'
 import { eventNotice, newEvent } from '../kit/outbox/events.ts'
 import type { NewNotice } from '../kit/outbox/outbox.ts'
 import { emailKey } from '../kit/schema/email.ts'
@@ -9,7 +9,7 @@ import { type EventData, USER_FIELDS } from '../kit/schema/events.ts'
 import type { UserRead } from '../kit/schema/user.ts'
 import type { AuditRow, Change } from './change.ts'
 import type { EventContext, RecordContext } from './context.ts'
-import type { AccountMail, EmailChange } from './peers.ts'
+import type { AccountMail, EmailChange, UserErasure } from './peers.ts'
 import { userRead } from './present.ts'
 import type { User } from './store.ts'
 
@@ -100,6 +100,15 @@ export function removalNotices(
     ...deletionNotices(user.id, subscribers, context.clock.now()),
     ...event,
     auditRowNotice(context, caller, user.id, ['user.deleted', {}]),
+  ]
+}
+
+/** All notices of an erasure, which follow those of the deletion. Auth gets the names, which nobody stores any more. */
+export function erasureNotices(context: RecordContext, erasure: UserErasure, caller: Caller): NewNotice[] {
+  const { userId } = erasure
+  return [
+    auditRowNotice(context, caller, userId, [USER_ERASED, {}]),
+    { target: 'auth', kind: 'erased', subject: userId, payload: { ...erasure } },
   ]
 }
 

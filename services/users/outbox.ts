@@ -1,7 +1,7 @@
 import { auditEventOf } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import type { BatchSender, Notice, Outbox } from '../kit/outbox/outbox.ts'
-import type { AccountMail, AuthPeer, DeletionListener, EmailChange } from './peers.ts'
+import type { AccountMail, AuthPeer, DeletionListener, EmailChange, UserErasure } from './peers.ts'
 import { syncedUser } from './present.ts'
 import type { UsersStore } from './store.ts'
 
@@ -21,6 +21,7 @@ export function sendToAuth(store: Pick<UsersStore, 'userById'>, auth: AuthPeer) 
     if (notice.kind === 'email_changed') return auth.emailChanged(notice.payload as unknown as EmailChange)
     if (notice.kind === 'account_mail') return auth.accountMail(notice.payload as unknown as AccountMail)
     if (notice.kind === 'deleted') return auth.userDeleted(notice.subject)
+    if (notice.kind === 'erased') return auth.userErased(notice.payload as unknown as UserErasure)
     const user = await store.userById(notice.subject)
     // A user deleted in the meantime has a notice of deletion behind this one.
     if (user) await auth.syncUser(syncedUser(user))

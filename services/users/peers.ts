@@ -53,12 +53,22 @@ export interface AccountMail {
   requestId: string | null
 }
 
+/** A user whose data is erased, with their names until now. */
+export interface UserErasure {
+  userId: string
+  /** None if the user was deleted before. */
+  emails: string[]
+  usernames: string[]
+}
+
 /** Calls to auth. Each call resolves once auth has stored it, and may be repeated. */
 export interface AuthPeer {
   syncUser(user: SyncedUser): Promise<void>
   /** Takes any number. If it fails, auth may have stored some of them. */
   syncUsers(users: SyncedUser[]): Promise<void>
   userDeleted(userId: string): Promise<void>
+  /** Auth erases what it stores of a deleted user. @throws Problem `not_found` if auth is of the version before, which cannot */
+  userErased(erasure: UserErasure): Promise<void>
   /** Auth mails the previous address, and the new one unless it is proved. */
   emailChanged(change: EmailChange): Promise<void>
   /** Auth mails the user. @throws Problem `not_found` if auth is of the version before, which has no such mails */

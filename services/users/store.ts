@@ -97,6 +97,12 @@ export interface UsersStore extends OutboxStore, LimitStore, NodeStore {
     withoutRoles?: readonly string[],
   ): Promise<'removed' | 'not_found' | 'last_admin' | 'kept'>
   addNotice(notice: NewNotice): Promise<void>
+  /** Adds notices in one transaction. */
+  addNotices(notices: readonly NewNotice[]): Promise<void>
+  /** Whether a user had this id and was deleted. */
+  wasDeleted(id: string): Promise<boolean>
+  /** The earlier emails that are reserved for a user, as they are compared. */
+  reservedEmails(userId: string): Promise<string[]>
 
   userById(id: string): Promise<User | null>
   /** Compares without case. */

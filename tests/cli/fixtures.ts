@@ -35,6 +35,7 @@ export const BEFORE: readonly [example: RegExp, line: string][] = [
     'ch202 clients create an-app-of-the-tests --redirect-uri https://app.example.org/callback',
   ],
   [/\bbackup (verify --remote|push|pull)\b/, 'ch202 backup create -q && ch202 backup push -q'],
+  [/\baudit verify audit\.jsonl\b/, 'ch202 audit export > audit.jsonl'],
   [/\bwebhooks (delete|enable|disable)\b/, 'ch202 webhooks create http://127.0.0.1:9/hook'],
 ]
 

@@ -155,7 +155,7 @@ test('move copies an installation to PostgreSQL and back: every row, and the num
   const forth = await runTool(['move', '--to', url], { env: ownSettings(source) })
   expect([forth.status, forth.stdout]).toEqual([
     0,
-    expect.stringMatching(/^auth +26 +(\d+) +\1\nusers +6 +(\d+) +\2\n/),
+    expect.stringMatching(/^auth +27 +(\d+) +\1\nusers +6 +(\d+) +\2\n/),
   ])
   expect(forth.stderr).toContain('The source is unchanged')
   expect(contents(source)).toEqual(contents(original))

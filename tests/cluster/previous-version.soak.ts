@@ -12,8 +12,8 @@ import { newSystemDatabase, type SystemDatabase } from '../support/system-databa
 import { ROOT, runTool, temporary } from '../support/tool.ts'
 
 /** The last commit without the newest migration: move both on when one is added. */
-const PREVIOUS = process.env.SOAK_PREVIOUS ?? 'bbad886874230545f12c876c9ada25a9e9db8e48'
-const NEWEST = '0007_grants'
+const PREVIOUS = process.env.SOAK_PREVIOUS ?? 'efe0516910f0eafe42afb03ddf445e2eee98585d'
+const NEWEST = '0008_erasures'
 
 const folder = temporary('previous')
 afterAll(() => folder.remove())

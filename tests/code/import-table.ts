@@ -61,7 +61,7 @@ const kitRules: ImportRule[] = KIT_LAYERS.flatMap((folders, layer) =>
 
 /** Rules without input or output that a store calls inside its transaction. */
 const pureRules = (name: string) =>
-  `services/${name}/{sessions/{rotation,ending},accounts/sync-rules,challenges/only-one,dependencies,last-admin,reservations}.ts`
+  `services/${name}/{sessions/{rotation,ending},accounts/sync-rules,audit/erasure-rules,challenges/only-one,dependencies,last-admin,reservations}.ts`
 
 /** The public API as pages call it. Pages have no other way to a service. */
 const API_OF_PAGES = 'services/peers/pages.ts'
@@ -131,7 +131,7 @@ const databaseRules: ImportRule[] = [
       `db/${name}/**`,
       'db/*.ts',
       `db/schema/${name}.ts`,
-      'db/schema/{audit-chain,login-attempts,refused-logins,unchained-audit}.ts',
+      'db/schema/{audit-chain,audit-erasure,login-attempts,refused-logins,unchained-audit}.ts',
       pureRules(name),
       ...PLAIN_KIT,
       ...QUERIES,

@@ -230,6 +230,7 @@ const HIDDEN = [
   ...['webhook.created', 'webhook.deleted', 'webhook.enabled', 'webhook.disabled', 'webhook.replayed'],
   ...['module.created', 'module.updated', 'module.deleted', 'mail.retried', 'mail.test_sent', 'instance.restored'],
   ...['users.created', 'users.imported', 'users.exported', 'password.rehashed', 'user.deleted'],
+  ...['user.erased', 'erasure.completed', 'erasure.remains', 'audit.trimmed'],
   ...['session.all_revoked', 'session.ended_by_deletion'],
   ...['client.created', 'client.updated', 'client.deleted', 'client.secret_rotated', 'client.token_revoked'],
   ...['client.logout_acknowledged', 'client.logout_failed'],

@@ -39,6 +39,7 @@ const RECENT: Row[] = [
   ['your own email, as an administrator', 'admin', self, other],
   ['your own roles, as an administrator', 'admin', self, () => ({ roles: ['ADMIN', 'STAFF'] })],
   ['deleting yourself, as an administrator', 'admin', ({ admin }) => `DELETE /api/v1/users/${admin.id}`],
+  ['erasing a user', 'admin', ({ owner }) => `POST /api/v1/users/${owner.id}/erase`],
   [
     'the password of a user',
     'admin',

@@ -25,7 +25,7 @@ type Role = 'own' | 'other' | 'admin'
 
 /** Operations that change or delete users: an actor named in one must be created again. */
 const ENDS_USERS =
-  /^(DELETE|PUT|PATCH) .*\/users?\/\{|\/(set-password|change-password|password|password-reset-confirm)$|\/auth\/sync\/|\/users\/import$/
+  /^(DELETE|PUT|PATCH) .*\/users?\/\{|\/(set-password|erase|change-password|password|password-reset-confirm)$|\/auth\/sync\/|\/users\/import$/
 const ENDS_MODULES = /^DELETE .*\/modules\//
 
 let counter = 0

@@ -106,6 +106,7 @@ const CODES: Record<string, string> = {
   'DELETE /api/v1/users/{user_id}': 'user_not_found reauthentication_required last_admin',
   'POST /api/v1/users/{user_id}/change-password': 'invalid_credentials weak_password',
   'POST /api/v1/users/{user_id}/set-password': 'user_not_found reauthentication_required weak_password',
+  'POST /api/v1/users/{user_id}/erase': 'user_not_found reauthentication_required last_admin',
   'GET /api/v1/users/{user_id}/password-hash': 'user_not_found',
   'POST /api/v1/users/{user_id}/password': 'user_not_found',
   'POST /api/v1/users/{user_id}/password-changed': 'user_not_found',

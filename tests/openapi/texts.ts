@@ -2,7 +2,7 @@ import { type OpenApiDocument, operationsOf } from './document.ts'
 
 /** The verbs that a summary may begin with. A new one is added here. */
 const VERBS = new Set(
-  `Accept Add Authenticate Cancel Change Check Complete Confirm Create Delete Disable Drop Enable End Export Get Import Introspect
+  `Accept Add Authenticate Cancel Change Check Complete Confirm Create Delete Disable Drop Enable End Erase Export Get Import Introspect
    Invite List Log Mail Mark Notify Poll Publish Queue Record Refresh Register Remove Replace Replay Request Revoke Rotate Send Set Store Synchronize Undo
    Update Validate Verify`.split(/\s+/),
 )

@@ -92,7 +92,8 @@ describe('check 40: the doctor detects changes to the file', () => {
   const set = (what: string, seq: number) => `UPDATE audit SET ${what} WHERE seq = ${seq}`
   const remove = (where: string) => `DELETE FROM audit WHERE ${where}`
   const insert = (seq: string, prev: string) =>
-    `INSERT INTO audit SELECT ${seq}, 'x', at, type, user_id, actor, ip, request_id, detail, ${prev} FROM audit WHERE seq = 3`
+    `INSERT INTO audit SELECT ${seq}, 'x', at, type, user_id, actor, ip, request_id, detail, ${prev}, origin_seal, detail_seal,
+      row_hash FROM audit WHERE seq = 3`
   const head = (value: string) => `UPDATE facts SET value = ${value} WHERE name = 'audit_head'`
   const columns =
     "at = at + 1,type = 'x.y',user_id = 'u',actor = 'operator',ip = NULL,request_id = 'x',detail = '{}',id = 'x'"

@@ -79,6 +79,7 @@ describe('check 40: each change by an operator leaves a row with time, actor, ad
     'DELETE /api/v1/admin/keys/{kid}': ['key.removed', 'key.rotated'],
     'DELETE /api/v1/admin/users/{user_id}/factors': ['factors.reset', 'session.revoked'],
     'PUT /api/v1/users/{user_id}': ['user.roles_changed', 'user.updated'],
+    'POST /api/v1/users/{user_id}/erase': ['user.deleted', 'user.erased'],
   }
 
   test('each documented operation that an operator may call, with the key and by an admin', async () => {
@@ -357,6 +358,7 @@ const DEEDS: Deed[] = [
   ofUser('user.disabled', 'users', USER, ({ id }) => `PATCH /users/${id}`, setTo({ status: 'disabled' })),
   ofUser('user.updated', 'users', USER, ({ id }) => `PATCH /users/${id}`, setTo({ name: 'Another' })),
   ofUser('user.deleted', 'users', USER, ({ id }) => `DELETE /users/${id}`, operator),
+  ofUser('user.erased', 'users', USER, ({ id }) => `POST /users/${id}/erase`, operator),
   ofUser('password.set', 'users', USER, ({ id }) => `POST /users/${id}/set-password`, setTo({ new_password: NEW })),
   ofUser(
     'password.changed',

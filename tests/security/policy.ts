@@ -89,6 +89,7 @@ const VERSIONED = `
   DELETE /users/{user_id}                          401 404 204 204 204 403 403 users:write
   POST   /users/{user_id}/change-password          401 404 204 404 403 403 404 -
   POST   /users/{user_id}/set-password             401 403 403 204 204 403 403 -
+  POST   /users/{user_id}/erase                    401 403 403 202 202 403 403 -
   POST   /users/verify-credentials                 401 403 403 403 403 200 403 -
   GET    /users/{user_id}/password-hash            401 403 403 403 403 200 403 -
   POST   /users/{user_id}/password                 401 403 403 403 403 204 403 -
@@ -101,6 +102,7 @@ const VERSIONED = `
   POST   /auth/sync/password                       401 403 403 403 403 204 403 -
   POST   /auth/sync/passwords                      401 403 403 403 403 204 403 -
   POST   /auth/sync/user-deleted                   401 403 403 403 403 204 403 -
+  POST   /auth/sync/user-erased                    401 403 403 403 403 204 403 -
   POST   /auth/sync/email-changed                  401 403 403 403 403 204 403 -
   POST   /auth/sync/account-mail                   401 403 403 403 403 204 403 -
   POST   /auth/sync/events                         401 403 403 403 403 204 403 -
@@ -114,6 +116,7 @@ const VERSIONED = `
   POST   /admin/keys/rotate                        401 403 403 201 201 403 403 -
   DELETE /admin/keys/{kid}                         401 403 403 204 204 403 403 -
   GET    /admin/audit                              401 403 403 200 200 403 200 audit:read
+  GET    /admin/audit/chain                        401 403 403 200 200 403 403 audit:read
   POST   /admin/invitations                        401 403 403 201 201 403 201 users:write
   GET    /admin/mails                              401 403 403 200 200 403 200 mails:read
   POST   /admin/mails/{mail_id}/retry              401 403 403 202 202 403 403 -

@@ -46,8 +46,8 @@ const SECRET_FIELDS = [
 const NEUTRAL = [
   'id kid module module_id name description version required_roles requires default_enabled roles status email_verified',
   ...['has_password', ...PROFILE_FIELDS],
-  'page size cursor search role sort after after_id limit with_hashes on_conflict all token_type_hint type since',
-  'request_id address follower epoch created_at updated_at at actor ip detail users if_version password_version',
+  'page size cursor search role sort after after_id limit with_hashes on_conflict all token_type_hint type since until',
+  'request_id address follower epoch created_at updated_at at actor ip detail users emails usernames if_version password_version',
   'sessions_from session_kept all_sessions_from tokens_from factors_from algorithm digits period url types mail_id kind to locale webhook_id webhook delivery',
   'data events now alg new_email cause user_agent verified by_proof by only',
   'client_id client_assertion_type grant_type scope resource first_party redirect_uris post_logout_redirect_uris',

@@ -68,7 +68,7 @@ describe('several nodes on one PostgreSQL', () => {
     const copy = openDatabase(join(folder, `${crypto.randomUUID()}.sqlite`), 'auth', authMigrations)
     try {
       const rows = await sql.unsafe('SELECT * FROM auth.audit ORDER BY seq').values()
-      const insert = copy.raw.query('INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+      const insert = copy.raw.query('INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
       for (const [seq, rowId, at, ...row] of rows) insert.run(Number(seq), rowId, Number(at), ...row)
       const [fact] = await sql.unsafe('SELECT value FROM auth.facts WHERE name = $1', [CHAIN_HEAD])
       copy.raw.query('UPDATE facts SET value = ? WHERE name = ?').run(fact?.value ?? '', CHAIN_HEAD)
@@ -124,7 +124,7 @@ describe('several nodes on one PostgreSQL', () => {
         all.map((added) => (node) => node.addAuditEvent(added)),
       )
       await nodes[0].chainAudit()
-      expect(await examineCopy(url)).toEqual({ rows: 61, head: expect.any(String) })
+      expect(await examineCopy(url)).toEqual({ rows: 61, head: expect.any(String), oldest: expect.any(Number) })
       const { rows } = await nodes[0].listAuditEvents({}, { size: 100, page: 1 })
       expect(rows.map((row) => row.id).toSorted()).toEqual([repeated, ...events].map((row) => row.id).toSorted())
     }))

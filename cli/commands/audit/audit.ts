@@ -1,14 +1,15 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import { EXIT } from '../../exit.ts'
 import type { Row } from '../../terminal/table.ts'
 import { plain, prose, write } from '../../terminal/terminal.ts'
-import { SINCE, since } from '../../terminal/times.ts'
+import { SINCE, since, UNTIL, until } from '../../terminal/times.ts'
 import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 import { flags, type ListOptions, list, listCommand } from '../../tool/lists.ts'
 import { ONE_REF, userOf } from '../../tool/refs.ts'
 import { withoutUndefined } from '../../without-undefined.ts'
 import { explain } from './explain.ts'
 import { tail } from './tail.ts'
+import type { VerifyOptions } from './verify.ts'
 
 const COLUMNS = ['at', 'type', 'ip', 'user_id', 'detail']
 /** Usual widths of columns, to align rows that arrive one by one. */
@@ -44,8 +45,40 @@ export function auditCommand(): Command {
       }),
     )
 
+  withFilters(
+    addCommand(audit, 'export', 'Export the audit log in the order of its chain, so that it can be verified', [
+      'ch202 audit export > audit.jsonl',
+      'ch202 audit export --format csv --since 30d > audit.csv',
+    ]),
+  )
+    .option('--since <time>', SINCE, since)
+    .option('--until <time>', UNTIL, until)
+    .addOption(new Option('--format <format>', 'output format (default: jsonl)').choices(['jsonl', 'csv']))
+    .action(
+      withTool(async (tool, { format, ...filters }: ExportFlags) => {
+        const { exportAudit } = await import('./export.ts')
+        await exportAudit(tool, format, await filterOf(tool, filters))
+      }),
+    )
+
+  addCommand(audit, 'verify', 'Check that no row was changed, removed or inserted', [
+    'ch202 audit verify',
+    'ch202 audit verify audit.jsonl',
+  ])
+    .argument('[file]', 'an exported file, or - for standard input (default: the running installation)')
+    .option('--head <hash>', 'the head that was recorded earlier: it must be in the chain')
+    .option('--filtered', 'the file was exported with filters: rows may be missing')
+    .action(
+      withTool(async (tool, options: VerifyOptions, file?: string) => {
+        const { verifyAudit } = await import('./verify.ts')
+        await verifyAudit(tool, options, file)
+      }),
+    )
+
   return audit
 }
+
+type ExportFlags = Filters & { until?: string; format?: 'jsonl' | 'csv' }
 
 function withFilters(command: Command): Command {
   return command
@@ -59,7 +92,7 @@ interface Filters {
   since?: string
 }
 
-async function filterOf(tool: Tool, { user, ...filters }: Filters) {
+async function filterOf<Others extends object>(tool: Tool, { user, ...filters }: Others & Filters) {
   return user === undefined ? filters : { ...filters, user_id: (await userOf(tool, user)).id }
 }
 

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { group } from '../../tool/command.ts'
 import { addCreate } from './create.ts'
 import { addDelete } from './delete.ts'
+import { addErase } from './erase.ts'
 import { addExport } from './export/command.ts'
 import { addFactors } from './factors.ts'
 import { addGet } from './get.ts'
@@ -21,6 +22,7 @@ export function usersCommand(): Command {
   addDisable(users)
   addEnable(users)
   addDelete(users)
+  addErase(users)
   addSetPassword(users)
   addSendReset(users)
   addFactors(users)

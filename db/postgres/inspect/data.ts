@@ -1,12 +1,6 @@
 import { createHash } from 'node:crypto'
-import {
-  CHAIN_HEAD,
-  CHAINED_COLUMNS,
-  ChainCheck,
-  type ChainedRow,
-  type ChainReport,
-  parseHead,
-} from '../../schema/audit-chain.ts'
+import { CHAIN_HEAD, CHAINED_COLUMNS, type ChainedRow, parseHead, UNSEALED_COLUMNS } from '../../schema/audit-chain.ts'
+import { ChainCheck, type ChainReport } from '../../schema/audit-check.ts'
 import type { DatabaseFile } from '../../sqlite/database-file.ts'
 import type {
   ClientAddress,
@@ -266,9 +260,14 @@ interface UnchainedRows {
 async function walkChain(tx: Executor): Promise<ChainReport> {
   const [fact] = await tx.unsafe('SELECT value FROM auth.facts WHERE name = $1', [CHAIN_HEAD])
   const check = new ChainCheck(parseHead(fact?.value))
+  const [seal] = await tx.unsafe(
+    "SELECT 1 FROM information_schema.columns WHERE table_schema = 'auth' AND table_name = 'audit' AND column_name = 'row_hash'",
+  )
+  // A schema of the previous version has no seals.
+  const columns = seal ? CHAINED_COLUMNS : UNSEALED_COLUMNS
   for (let after = '-9223372036854775808'; ; ) {
     const rows = (await tx
-      .unsafe(`SELECT ${CHAINED_COLUMNS} FROM auth.audit WHERE seq > $1 ORDER BY seq LIMIT ${PAGE}`, [after])
+      .unsafe(`SELECT ${columns} FROM auth.audit WHERE seq > $1 ORDER BY seq LIMIT ${PAGE}`, [after])
       .values()) as unknown[][]
     for (const row of rows) {
       const report = check.add(row.map((value) => (typeof value === 'bigint' ? Number(value) : value)) as ChainedRow)

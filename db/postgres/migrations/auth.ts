@@ -6,6 +6,7 @@ import factors from './auth/0004_factors.sql' with { type: 'text' }
 import unchained from './auth/0005_unchained.sql' with { type: 'text' }
 import clients from './auth/0006_clients.sql' with { type: 'text' }
 import grants from './auth/0007_grants.sql' with { type: 'text' }
+import erasures from './auth/0008_erasures.sql' with { type: 'text' }
 
 /** The migrations, in the order in which they are applied. They are part of the compiled tool. */
 export const authMigrations: readonly PostgresMigration[] = [
@@ -16,4 +17,5 @@ export const authMigrations: readonly PostgresMigration[] = [
   { name: '0005_unchained', sql: unchained },
   { name: '0006_clients', sql: clients },
   { name: '0007_grants', sql: grants },
+  { name: '0008_erasures', sql: erasures },
 ]

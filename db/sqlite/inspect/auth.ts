@@ -1,4 +1,4 @@
-import type { ChainReport } from '../../schema/audit-chain.ts'
+import type { ChainReport } from '../../schema/audit-check.ts'
 import { examineChain } from '../audit-chain.ts'
 import { AUDIT_CHAIN, CLIENTS, EVENTS, FACTORS, GRANTS, MAILS } from '../migrations/auth.ts'
 import type { InspectedDatabase } from './database.ts'

@@ -10,6 +10,8 @@ import challenges from './auth/0009_challenges.sql' with { type: 'text' }
 import factors from './auth/0010_factors.sql' with { type: 'text' }
 import clients from './auth/0011_clients.sql' with { type: 'text' }
 import grants from './auth/0012_grants.sql' with { type: 'text' }
+import auditRetention from './auth/0013_audit_retention.sql' with { type: 'text' }
+import erasures from './auth/0014_erasures.sql' with { type: 'text' }
 import { chainAudit } from './chain-audit.ts'
 import { foldAccounts } from './fold-rows.ts'
 import type { Migration } from './migration.ts'
@@ -36,4 +38,6 @@ export const authMigrations: readonly Migration[] = [
   { name: '0010_factors', sql: factors },
   { name: CLIENTS, sql: clients },
   { name: GRANTS, sql: grants },
+  { name: '0013_audit_retention', sql: auditRetention },
+  { name: '0014_erasures', sql: erasures },
 ]

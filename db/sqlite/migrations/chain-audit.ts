@@ -7,14 +7,16 @@ import {
   headText,
   linkOf,
   NO_HASH,
+  UNSEALED_COLUMNS,
 } from '../../schema/audit-chain.ts'
 
 const PAGE = 1000
 
 /** Every row of the audit, in the order of the chain. */
 export function* auditRows(raw: Database): Generator<ChainedRow> {
+  const isSealed = raw.query("SELECT 1 FROM pragma_table_info('audit') WHERE name = 'row_hash'").get() !== null
   const page = raw.query<unknown, [number]>(
-    `SELECT ${CHAINED_COLUMNS} FROM audit WHERE seq > ? ORDER BY seq LIMIT ${PAGE}`,
+    `SELECT ${isSealed ? CHAINED_COLUMNS : UNSEALED_COLUMNS} FROM audit WHERE seq > ? ORDER BY seq LIMIT ${PAGE}`,
   )
   // An altered file may hold any number.
   for (let after = Number.MIN_SAFE_INTEGER; ; ) {

@@ -8,6 +8,7 @@ import noPassword from './users/0005_no_password.sql' with { type: 'text' }
 import profile from './users/0006_profile.sql' with { type: 'text' }
 import reservedEmails from './users/0007_reserved_emails.sql' with { type: 'text' }
 import factorsFrom from './users/0008_factors_from.sql' with { type: 'text' }
+import secureSearch from './users/0009_secure_search.sql' with { type: 'text' }
 
 /** The migrations, in the order in which they are applied. They are part of the compiled tool. */
 export const usersMigrations: readonly Migration[] = [
@@ -19,4 +20,5 @@ export const usersMigrations: readonly Migration[] = [
   { name: '0006_profile', sql: profile },
   { name: '0007_reserved_emails', sql: reservedEmails },
   { name: '0008_factors_from', sql: factorsFrom },
+  { name: '0009_secure_search', sql: secureSearch },
 ]

@@ -6,7 +6,8 @@ import { invalid, invalidField } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
 import { type AuthorityContext, requireAuthority } from '../assurance/authority.ts'
 import type { AuditBody } from '../schemas/audit.ts'
-import type { AuditFilter, AuditStore } from '../store/index.ts'
+import type { AuditFilter, AuditStore, ErasureStore } from '../store/index.ts'
+import { partsAbout } from './erasure-rules.ts'
 
 export interface AuditContext {
   store: AuditStore
@@ -48,16 +49,25 @@ export async function listAudit(context: AuditListContext, query: AuditQuery, ca
   return pageAnswer(await store.listAuditEvents(filter, forward, 'oldest first'), forward, list, eventRead)
 }
 
-function filterOf({ request_id, since, type, user_id }: AuditQuery): AuditFilter {
+/** The filter of a query of the audit. */
+export function filterOf({
+  request_id,
+  since,
+  type,
+  until,
+  user_id,
+}: Pick<AuditQuery, 'request_id' | 'since' | 'type' | 'user_id'> & { until?: string }): AuditFilter {
   return {
     ...(user_id === undefined ? {} : { userId: user_id.toLowerCase() }),
     ...(type === undefined ? {} : { type }),
     ...(since === undefined ? {} : { since: Date.parse(since) }),
+    ...(until === undefined ? {} : { until: Date.parse(until) }),
     ...(request_id === undefined ? {} : { requestId: request_id }),
   }
 }
 
-function eventRead(event: AuditEvent) {
+/** Presents a row of the audit to an operator. */
+export function eventRead(event: AuditEvent) {
   return {
     id: event.id,
     at: timestamp(event.at),
@@ -70,8 +80,19 @@ function eventRead(event: AuditEvent) {
   }
 }
 
-/** Stores an audit row of another service. Idempotent by `id`. */
-export async function recordEvent({ store }: AuditContext, body: AuditBody): Promise<void> {
+export interface AuditRecordingContext {
+  store: AuditStore & Pick<ErasureStore, 'isErased'>
+}
+
+/** Stores an audit row of another service. Idempotent by `id`. What arrives late about an erased user is left out. */
+export async function recordEvent({ store }: AuditRecordingContext, body: AuditBody): Promise<void> {
   const { id, at, type, user_id, actor, ip, request_id, detail } = body
-  await store.addAuditEvent({ id, at, type, userId: user_id, actor, ip, requestId: request_id, detail })
+  const event = { id, at, type, userId: user_id, actor, ip, requestId: request_id, detail }
+  for (const userId of [user_id, /^user:(.+)$/.exec(actor)?.[1]])
+    if (userId != null && (await store.isErased(userId.toLowerCase()))) {
+      const parts = partsAbout(event, userId)
+      if (parts.origin) Object.assign(event, { ip: null, requestId: null })
+      if (parts.detail) event.detail = { erased: true }
+    }
+  await store.addAuditEvent(event)
 }

@@ -40,7 +40,7 @@ export async function findAccount(
 
 /** Returns the key by which failed logins are counted: the account's id, or a digest of an unknown name. */
 export function failureKey(account: Account | null, identifier: LoginIdentifier): string {
-  return account?.userId ?? unknownLoginKey(identifier)
+  return account?.userId ?? nameKey(identifier.name)
 }
 
 /** Returns the key by which failures from a known device are counted: nobody else can lock its owner out. */
@@ -49,6 +49,6 @@ export function deviceKey(deviceId: string): string {
 }
 
 /** Returns the key of an unknown name: a digest, so that the name itself is never stored. */
-function unknownLoginKey({ name }: LoginIdentifier): string {
+export function nameKey(name: string): string {
   return createHash('sha256').update(emailKey(name)).digest('base64url')
 }

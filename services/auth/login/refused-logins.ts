@@ -33,6 +33,8 @@ export interface RefusedLogins {
   add(error: unknown, refusal: Refusal): Promise<void>
   /** Returns the refused logins that match, newest first. */
   find(which: RefusedBy): Promise<RefusedLogin[]>
+  /** Forgets those of a user, and of their names (`nameKey`), that are in memory. */
+  forget(userId: string, keys: readonly string[]): void
 }
 
 /** The problems that refuse a login before the password is checked. */
@@ -50,6 +52,13 @@ export class LocalRefusedLogins implements RefusedLogins {
     const { entry } = this.recent.use(login.address)
     entry.push(login)
     if (entry.length > PER_ADDRESS_MAX) entry.shift()
+  }
+
+  forget(userId: string, keys: readonly string[]): void {
+    for (const logins of this.recent.entries()) {
+      const others = logins.filter((login) => login.userId !== userId && !keys.includes(login.key))
+      logins.splice(0, logins.length, ...others)
+    }
   }
 
   async find({ by, value }: RefusedBy): Promise<RefusedLogin[]> {
@@ -71,6 +80,10 @@ export class SharedRefusedLogins implements RefusedLogins {
     const position = { number, place: number % PER_ADDRESS_MAX }
     // Without the database the login is refused all the same.
     await this.store.storeRefusedLogin(login, position, displaced).catch(() => undefined)
+  }
+
+  forget(): void {
+    // They are rows of the database, which the erasure removes there.
   }
 
   async find(which: RefusedBy): Promise<RefusedLogin[]> {

@@ -4,8 +4,17 @@ import { operation } from '../../kit/http/openapi/operation.ts'
 import { pageErrors } from '../../kit/schema/page.ts'
 import { listActivity } from '../audit/activity.ts'
 import { auditErrors, listAudit, recordEvent } from '../audit/admin.ts'
+import { listChain } from '../audit/chain.ts'
 import { ofUser } from '../login/caller.ts'
-import { activityPage, activityQuery, auditBody, auditPage, auditQuery } from '../schemas/audit.ts'
+import {
+  activityPage,
+  activityQuery,
+  auditBody,
+  auditChain,
+  auditChainQuery,
+  auditPage,
+  auditQuery,
+} from '../schemas/audit.ts'
 import { noContent } from '../schemas/fields.ts'
 import type { AuthServices } from './auth-services.ts'
 
@@ -53,5 +62,15 @@ export function auditRoutes(context: AuthServices, guarded: ReturnType<typeof gu
         },
         'user_not_found',
       ),
+    })
+    .get('/admin/audit/chain', ({ query }) => listChain(context, query), {
+      auth: ['operator', 'scope:audit:read'],
+      query: auditChainQuery,
+      response: auditChain,
+      detail: operation('admin', {
+        summary: 'List the chain of the audit',
+        description:
+          'The entries in the order of the chain, each with the hash of the one before, and the head: an export that can be verified.',
+      }),
     })
 }

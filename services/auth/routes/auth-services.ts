@@ -1,12 +1,13 @@
 import type { Config } from '../../kit/process/config.ts'
 import type { AccountsContext } from '../accounts/admin.ts'
 import type { CurrentUserContext } from '../accounts/current-user.ts'
-import type { AuditListContext } from '../audit/admin.ts'
+import type { AuditListContext, AuditRecordingContext } from '../audit/admin.ts'
 import type { AccountMailsContext } from '../challenges/account-mails.ts'
 import type { ComposeContext } from '../challenges/compose.ts'
 import type { EmailChangeContext } from '../challenges/email-change.ts'
 import type { InvitationContext } from '../challenges/invitations.ts'
 import type { ResetContext } from '../challenges/password-reset.ts'
+import type { Erasures } from '../erasure/erasures.ts'
 import type { FactorsOfOthersContext } from '../factors/admin.ts'
 import type { KeyRing } from '../keys/ring.ts'
 import type { KeyRotation } from '../keys/rotation.ts'
@@ -35,6 +36,7 @@ import type { IngestContext } from '../webhooks/ingest.ts'
 export type AuthServices = AccountsContext &
   AccountMailsContext &
   AuditListContext &
+  AuditRecordingContext &
   AuthorizeContext &
   ClientsContext &
   CurrentUserContext &
@@ -61,5 +63,6 @@ export type AuthServices = AccountsContext &
     keyRing: KeyRing
     rotation: KeyRotation
     feed: RevocationFeed
+    erasures: Pick<Erasures, 'request'>
     config: Config
   }

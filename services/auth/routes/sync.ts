@@ -11,6 +11,7 @@ import {
   syncBody,
   syncManyBody,
   userDeletedBody,
+  userErasedBody,
 } from '../schemas/sync.ts'
 import { ingestEvents } from '../webhooks/ingest.ts'
 import type { AuthServices } from './auth-services.ts'
@@ -66,6 +67,24 @@ export function syncRoutes(context: AuthServices, guarded: ReturnType<typeof gua
         detail: operation('internal', {
           summary: 'Remove a deleted user from auth',
           description: 'Removes the user from the password cache and ends their sessions.',
+        }),
+      },
+    )
+    .post(
+      '/auth/sync/user-erased',
+      async ({ body, set }) => {
+        const { emails, user_id, usernames } = body
+        await context.erasures.request({ userId: user_id, emails, usernames })
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: userErasedBody,
+        response: noContent,
+        detail: operation('internal', {
+          summary: 'Erase what is left of a deleted user',
+          description:
+            'Erases mails, events, counts, and the personal parts of audit entries. Continues after the answer.',
         }),
       },
     )

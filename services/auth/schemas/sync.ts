@@ -67,6 +67,16 @@ export const syncManyBody = strict({ users: t.Array(syncBody, { description: 'Th
 
 export const userDeletedBody = strict({ user_id: described(uuid(), 'The deleted user') })
 
+const names = (description: string, example: string) =>
+  t.Array(text({ least: 1, most: 320, description: 'One of them', examples: [example] }), { description })
+
+/** A deleted user, with their names until now: what others did under these names is erased too. */
+export const userErasedBody = strict({
+  user_id: described(uuid(), 'The erased user'),
+  emails: names('Their emails; none if they were deleted before', 'ana@example.org'),
+  usernames: names('Their username, if any', 'ana'),
+})
+
 /** A request id is sent on in a header: it has visible ASCII characters alone. */
 const requestId = nullable(
   matching(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 visible ASCII characters', {

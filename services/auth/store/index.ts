@@ -6,6 +6,7 @@ import type { ChallengeStore, DeviceStore } from './challenges.ts'
 import type { ClientLogoutStore } from './client-logouts.ts'
 import type { ClientStore } from './clients.ts'
 import type { DeliveryStore } from './deliveries.ts'
+import type { ErasureStore } from './erasures.ts'
 import type { EventStore } from './events.ts'
 import type { FactorStore } from './factors.ts'
 import type { FactStore } from './facts.ts'
@@ -20,7 +21,7 @@ import type { WebhookStore } from './webhooks.ts'
 
 export { MAIL_KINDS, type MailKind, type MailStatus } from '../../kit/schema/mails.ts'
 export type { Account, AccountStore, CacheSync, SyncedAccount } from './accounts.ts'
-export type { AuditFilter, AuditStore } from './audit.ts'
+export type { AuditFilter, AuditStore, ChainedEvent, ChainPart, TrimmedRows } from './audit.ts'
 export type {
   Challenge,
   ChallengeData,
@@ -52,6 +53,7 @@ export type {
   DeliveryStatus,
   DeliveryStore,
 } from './deliveries.ts'
+export type { Erasure, ErasureStore, Remains } from './erasures.ts'
 export type { EventStore } from './events.ts'
 export type {
   Enrolment,
@@ -107,6 +109,7 @@ export interface AuthStore
     ClientStore,
     DeliveryStore,
     DeviceStore,
+    ErasureStore,
     EventStore,
     FactorStore,
     FactStore,

@@ -15,6 +15,9 @@ export interface AuditEvent {
   detail: Record<string, unknown>
 }
 
+/** The type of the event that says that the data of a user is erased. It stays as it is. */
+export const USER_ERASED = 'user.erased'
+
 /** The caller behind an audit event, or a service that acts by itself. */
 export type Actor = Pick<AuditEvent, 'actor' | 'ip' | 'requestId'>
 

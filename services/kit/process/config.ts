@@ -87,6 +87,8 @@ export interface Config<Name extends string = string> {
   supportEmail: string | undefined
   /** The role of people who help users (see `mayHelp`). Undefined: no role does that. */
   supportRole: string | undefined
+  /** How long rows of the audit are kept. Undefined: forever. */
+  auditRetention: number | undefined
   /** The message broker that also receives events. */
   amqpUrl: string | undefined
   amqpExchange: string
@@ -221,6 +223,7 @@ export function readConfig<Name extends string>(
     brandColor: checkedColor(settings.text('BRAND_COLOR', '#1f6feb'), faults),
     supportEmail: checkedSupportEmail(settings.optional('SUPPORT_EMAIL'), faults),
     supportRole: checkedSupportRole(settings.optional('SUPPORT_ROLE'), faults),
+    auditRetention: settings.durationOrForever('AUDIT_RETENTION', 'forever', DAY),
     amqpUrl: amqpUrl && checkedBroker(amqpUrl, faults),
     amqpExchange: settings.text('AMQP_EXCHANGE', 'ch202'),
     internalKeys: readSecrets('INTERNAL_API_KEY', settings, { production }),

@@ -194,6 +194,10 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
     group: 'Clients and limits',
     text: '`on` or `off`: whether logins, registrations, resets and refreshes are limited',
   },
+  AUDIT_RETENTION: {
+    group: 'Logs',
+    text: 'How long rows of [the audit](audit.md#how-long-rows-are-kept) are kept: `forever`, or a duration of `1d` or more',
+  },
   LOG_LEVEL: {
     group: 'Logs',
     text: 'The least important lines that are logged: `trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`',

@@ -69,6 +69,11 @@ export class SettingReader {
     return this.text(name, fallback) === 'off' ? undefined : this.duration(name, fallback, least)
   }
 
+  /** Reads a duration, or `forever`: undefined. @returns milliseconds, at least `least` */
+  durationOrForever(name: string, fallback: string, least: number): number | undefined {
+    return this.text(name, fallback) === 'forever' ? undefined : this.duration(name, fallback, least)
+  }
+
   /** Reads a whole number from `least` to `most`. */
   integer(name: string, fallback: number, least: number, most: number): number {
     const value = this.text(name, String(fallback))

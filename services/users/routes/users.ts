@@ -6,10 +6,13 @@ import { userCreate, userRead } from '../../kit/schema/user.ts'
 import type { InputRule } from '../../kit/schema/validation.ts'
 import { patchUser, replaceUser } from '../changes.ts'
 import type { UsersContext } from '../context.ts'
+import { eraseUser } from '../erasure.ts'
 import { findUser, getUser, listUsers } from '../lookup.ts'
 import { changeErrors, creationErrors } from '../policy.ts'
 import {
   emailParams,
+  eraseBody,
+  erased,
   listQuery,
   usernameParams,
   userPage,
@@ -132,6 +135,31 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
         detail: operation(
           'users',
           { summary: 'Delete a user', description: 'Their sessions end, and every service deletes their data.' },
+          'user_not_found',
+          'reauthentication_required',
+          'last_admin',
+        ),
+      },
+    )
+    .post(
+      '/users/:user_id/erase',
+      async ({ params, caller, set }) => {
+        await eraseUser(context, params.user_id, caller)
+        set.status = 202
+        return { user_id: params.user_id.toLowerCase() }
+      },
+      {
+        auth: ['operator'],
+        params: userParams,
+        body: eraseBody,
+        response: { 202: erased },
+        detail: operation(
+          'admin-users',
+          {
+            summary: 'Erase a user',
+            description:
+              'Deletes the user and everything personal that a deletion leaves: in the audit, mails, events and counts. Also by the id of a user who was deleted. An entry `erasure.completed` of the audit says when it is done.',
+          },
           'user_not_found',
           'reauthentication_required',
           'last_admin',

@@ -59,3 +59,8 @@ export const listQuery = strict({
 export type ListQuery = Static<typeof listQuery>
 
 export const userPage = page(userRead)
+
+export const eraseBody = t.Optional(strict({}))
+export const erased = strict({
+  user_id: t.String({ format: 'uuid', description: 'The user whose data is being erased' }),
+})
