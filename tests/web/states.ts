@@ -621,7 +621,7 @@ export const STATES: readonly State[] = [
   { name: 'console-user', as: 'sam', show: openBea },
   ...(['reset-sent', 'disabled', 'enabled', 'session-ended', 'sessions-ended', 'invited'] as const).map(
     (done): State => ({
-      name: `console-user-${done}`,
+      name: `console-done-${done}`,
       as: 'sam',
       show: (person, world) => openBea(person, world, `?done=${done}`),
     }),
