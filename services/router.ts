@@ -24,8 +24,11 @@ export function router(
   byFirstPart.delete('')
   const byPath = new Map(others.flatMap((app) => app.routes.map(({ path }) => [path, app] as const)))
   for (const { path } of first.routes) byPath.set(path, first)
-  const pagePaths = new Set(pages?.routes.map(({ path }) => path))
-  const isPage = (path: string) => pagePaths.has(withoutSlash(path)) || path.startsWith('/assets/')
+  const pagePaths = pages?.routes.map(({ path }) => path) ?? []
+  const fixedPaths = new Set(pagePaths)
+  const patterns = pagePaths.filter((path) => path.includes(':')).map(patternOf)
+  const isPage = (path: string) =>
+    fixedPaths.has(withoutSlash(path)) || path.startsWith('/assets/') || patterns.some((pattern) => pattern.test(path))
   return (request) => {
     const path = pathOf(request.url)
     const app = byPath.get(path) ?? byFirstPart.get(firstPart(path))
@@ -37,6 +40,12 @@ export function router(
 /** A slash at the end makes no difference, as in the paths of the API. */
 function withoutSlash(path: string): string {
   return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
+}
+
+/** Matches a path whose parts may have any value: `/console/users/:user_id`. */
+function patternOf(path: string): RegExp {
+  const parts = path.split('/').map((part) => (part.startsWith(':') ? '[^/]+' : RegExp.escape(part)))
+  return new RegExp(`^${parts.join('/')}/?$`)
 }
 
 /** Whether a browser shows the answer to a request as a page. */

@@ -1,4 +1,2 @@
-/** Quotes a word for a shell if necessary. */
-export function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
-}
+// Pages show commands too.
+export { quoted } from '../../services/kit/shell-word.ts'

@@ -34,6 +34,9 @@ export function apiOfPages(link: (name: 'auth' | 'users' | 'modules') => Link) {
       get auth() {
         return clientOf<AuthApi>(link('auth'), describe).auth
       },
+      get admin() {
+        return clientOf<AuthApi>(link('auth'), describe).admin
+      },
       get users() {
         return clientOf<UsersApi>(link('users'), describe).users
       },

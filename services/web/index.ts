@@ -8,6 +8,9 @@ import { appsPage } from './pages/apps.tsx'
 import { authorizePage } from './pages/authorize.ts'
 import { confirmEmailPage } from './pages/confirm-email.tsx'
 import { consentPage } from './pages/consent.tsx'
+import { invitePage } from './pages/console/invite.tsx'
+import { userPage } from './pages/console/user.tsx'
+import { usersPage } from './pages/console/users.tsx'
 import { deletePage } from './pages/delete.tsx'
 import { exportPage } from './pages/export.ts'
 import { forgotPasswordPage } from './pages/forgot-password.tsx'
@@ -51,10 +54,13 @@ export const PAGES: readonly Page[] = [
   deletePage,
   exportPage,
   changePasswordPage,
+  usersPage,
+  invitePage,
+  userPage,
 ]
 
 /** The paths of the pages and of the files beside them; `*` stands for any part. */
-export const PAGE_PATHS: readonly string[] = [...PAGES.map(({ path }) => path), '/assets/*']
+export const PAGE_PATHS: readonly string[] = [...PAGES.map(({ path }) => path.replace(/:\w+/g, '*')), '/assets/*']
 
 /** Builds the app of the pages: each page for every method, the files beside them, and a page for every other path. */
 export function pagesApp(context: PagesContext, { log, metrics }: { log: Log; metrics: Metrics }) {

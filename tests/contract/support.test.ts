@@ -1,9 +1,10 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
+import { nextMail } from '../support/challenges.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { as, type Options } from '../support/http.ts'
-import { mailsTo } from '../support/mails.ts'
+import { mailsTo, readMail } from '../support/mails.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
 
@@ -248,6 +249,59 @@ describe('contract 11, support', () => {
       expectProblem(await auth(`GET /admin/${path}?user_id=${admin.id}`, by()), 404, 'user_not_found')
       expectProblem(await auth(`GET /admin/${path}`, by()), 403, 'forbidden')
       expectProblem(await auth(`GET /admin/${path}?size=1`, by()), 403, 'forbidden')
+    })
+  })
+
+  describe('a password reset', () => {
+    const reset = (id: string, options: Options = by()) => auth(`POST /admin/users/${id}/password-reset`, options)
+
+    test('is mailed to a user in their language, by a link that works: the audit names the person', async () => {
+      const user = await createUser(here.system, { locale: 'ru' })
+      const { body, status } = await reset(user.id.toUpperCase())
+      expect([status, Object.keys(body)]).toEqual([202, ['message']])
+      const { mail, token } = await nextMail(here.system, user.email, 0, 'reset-password')
+      expect(readMail(mail)).toContain('парол')
+      // Nothing says from where support works.
+      expect(mail).not.toContain('127.0.0.1')
+      const confirmed = { body: { token, new_password: 'another horse battery' } }
+      expect((await auth('POST /auth/password-reset-confirm', confirmed)).status).toBe(204)
+      const rows = async () => (await auditOf(user.id)).map(({ actor, type }) => `${type} ${actor}`)
+      const sent = ['password.reset_requested auth', `password.reset_sent user:${supporter.id}`]
+      const isThere = async () => {
+        const current = await rows()
+        return sent.every((row) => current.includes(row))
+      }
+      expect(await eventually(isThere)).toBe(true)
+      expect((await reset(user.id, byOperator())).status).toBe(202)
+      expect(await rows()).toContain('password.reset_sent operator')
+    })
+
+    test('goes to nobody who is disabled, may not be helped, or does not exist', async () => {
+      const disabled = await createUser(here.system)
+      await users(`PATCH /users/${disabled.id}`, byOperator({ status: 'disabled' }))
+      for (const options of [by(), byOperator()])
+        expectProblem(await reset(disabled.id, options), 403, 'account_disabled')
+      for (const role of ['ADMIN', SUPPORT]) {
+        const { email, id } = await createUser(here.system, { roles: [role] })
+        expectProblem(await reset(id), 404, 'user_not_found')
+        // The mails of an address are sent in their order.
+        expect((await reset(id, byOperator())).status).toBe(202)
+        expect(await eventually(() => mailsTo(here.system, email).length > 0)).toBe(true)
+        expect(mailsTo(here.system, email)).toHaveLength(1)
+      }
+      for (const options of [by(), byOperator()])
+        expectProblem(await reset(Bun.randomUUIDv7(), options), 404, 'user_not_found')
+      // That an account is disabled is not said of those whom support does not see.
+      await setRoles(disabled.id, [SUPPORT])
+      expectProblem(await reset(disabled.id), 404, 'user_not_found')
+    })
+
+    test('is counted with those that the user asks for', async () => {
+      const user = await createUser(here.system)
+      for (let n = 0; n < 3; n++) expect((await reset(user.id)).status).toBe(202)
+      for (let n = 0; n < 2; n++)
+        expect((await auth('POST /auth/password-reset-request', { body: { email: user.email } })).status).toBe(202)
+      expectProblem(await reset(user.id), 429, 'rate_limited')
     })
   })
 

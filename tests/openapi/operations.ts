@@ -85,6 +85,7 @@ const CODES: Record<string, string> = {
   'GET /api/v1/admin/users/{user_id}/factors': 'user_not_found',
   'POST /api/v1/admin/users/{user_id}/factors': 'user_not_found email_not_verified reauthentication_required',
   'DELETE /api/v1/admin/users/{user_id}/factors': 'user_not_found reauthentication_required',
+  'POST /api/v1/admin/users/{user_id}/password-reset': 'user_not_found account_disabled rate_limited',
   'POST /api/v1/auth/reauthenticate': 'invalid_credentials invalid_code rate_limited overloaded users_unavailable',
   'POST /api/v1/admin/invitations': 'reauthentication_required email_taken username_taken user_not_found',
   'POST /api/v1/oauth/token': 'invalid_credentials',

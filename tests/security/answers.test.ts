@@ -111,6 +111,7 @@ const ANSWERS: Record<string, string> = {
   'GET /api/v1/admin/users/{user_id}/factors': FACTORS,
   'POST /api/v1/admin/users/{user_id}/factors': FACTOR,
   'DELETE /api/v1/admin/users/{user_id}/factors': NOTHING,
+  'POST /api/v1/admin/users/{user_id}/password-reset': 'message',
   'GET /api/v1/auth/sessions/{session_id}/second-factor': 'missing',
   'GET /api/v1/.well-known/jwks.json': `keys[${JWK}]`,
   'GET /api/v1/.well-known/oauth-authorization-server': METADATA,

@@ -127,6 +127,7 @@ const VERSIONED = `
   GET    /admin/users/{user_id}/factors            401 403 403 200 200 403 403 -
   POST   /admin/users/{user_id}/factors            401 403 403 201 201 403 403 -
   DELETE /admin/users/{user_id}/factors            401 403 403 204 204 403 403 -
+  POST   /admin/users/{user_id}/password-reset     401 403 403 202 202 403 202 -
   GET    /admin/webhooks                           401 403 403 200 200 403 403 -
   PATCH  /admin/webhooks/{webhook_id}              401 403 403 200 200 403 403 -
   DELETE /admin/webhooks/{webhook_id}              401 403 403 204 204 403 403 -

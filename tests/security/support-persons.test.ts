@@ -37,6 +37,7 @@ const ABOUT_A_USER = [
   'GET /api/v1/admin/login-limits',
   'GET /api/v1/admin/mails',
   'GET /api/v1/admin/refused-logins',
+  'POST /api/v1/admin/users/{user_id}/password-reset',
   'GET /user/{id}',
   'DELETE /user/{id}',
 ]

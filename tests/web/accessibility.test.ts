@@ -56,7 +56,8 @@ const AUTOCOMPLETE: Record<string, string[]> = {
   current_password: ['current-password'],
   confirm_password: ['current-password'],
   new_password: ['new-password'],
-  email: ['email'],
+  // The email of someone else is typed in the support console.
+  email: ['email', 'off'],
   new_email: ['email'],
   code: ['one-time-code'],
   confirm_code: ['one-time-code'],
@@ -65,6 +66,7 @@ const AUTOCOMPLETE: Record<string, string[]> = {
   username: ['username'],
   locale: ['language'],
   confirmed: [''],
+  search: ['off'],
 }
 
 /** Bytes of a page with its files, compressed. */
@@ -145,6 +147,17 @@ describe('the pages', () => {
     for (const path of ['/account', '/account/security', '/account/sessions', '/account/delete', ...ofApp]) {
       await ana.open(path)
       await expectFits()
+    }
+    const { body } = await call(here.system.url.users, `GET /api/v1/users/by-email/${email}`, byOperator())
+    const sam = await here.show(state('console'), { viewport: { width: 320, height: 800 } })
+    for (const path of [
+      `/console?search=${'b'.repeat(63)}`,
+      `/console/users/${body.id}`,
+      `/console/invite?email=${email}`,
+    ]) {
+      await sam.open(path)
+      const { overflow, width } = await sam.inPage<Inspection>('inspect')
+      expect({ path, overflow, width }).toEqual({ path, overflow: [], width: 320 })
     }
     await ana.open('/account')
     await ana.type(ana.texts.fields.new_email, email.replace('a', 'e'))

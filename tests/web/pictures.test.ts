@@ -50,9 +50,13 @@ const SHOWN = [
   'sign-in-again',
   'oauth-logout',
   'delete',
+  'console',
+  'console-user',
+  'console-invite',
   'not-found',
   'unavailable',
   'security-codes-confirm',
+  'console-confirm',
 ]
 
 const DRAW = readFileSync(join(import.meta.dir, '../mail/in-page.js'), 'utf8')
@@ -79,6 +83,8 @@ async function noteFor({ page }: Person, style: string): Promise<string> {
     .replaceAll(/cursor=[^"#]*/g, 'cursor=')
     // The app, and what it may do.
     .replaceAll(/(action="\/(oauth\/[a-z]+|account\/apps)\?|name="return_to" value=")[^"]*/g, '$1')
+    // Ids of users and sessions, which commands have too.
+    .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, '')
     // Secrets of second factors, and their ids.
     .replaceAll(/((src|href)="data:|data-options="|factor=|<code[^>]*>)[^"<]*/g, '$1')
   return createHash('sha256').update(html).update(style).digest('hex')

@@ -16,6 +16,9 @@ const NOW = Date.parse('2026-11-20T10:00:00Z')
 const ANA = 'ana@example.org'
 const MIA = 'mia@example.org'
 const SENT_TO = 'vera@example.org'
+/** A support person, and someone who cannot sign in. */
+const SAM = 'sam@example.org'
+const BEA = 'bea@example.org'
 const LAPTOP = 'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36'
 const PHONE = 'Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18.0 Mobile/15E148 Safari/604.1'
 const REQUEST_ID = '0193f3a2-5c1e-7d44-9a52-1f6feb2c1a20'
@@ -37,12 +40,15 @@ function standingClock(): Clock & { pass(ms: number): void } {
   }
 }
 
-type Known = 'ana' | 'mia' | 'new'
+type Known = 'ana' | 'mia' | 'new' | 'sam'
 
 /** How a page looks after what a person did. */
 export interface State {
   name: string
-  /** `ana` is signed in; `mia` too, with second factors; `new` too, without a verified email; anyone else is not. */
+  /**
+   * `ana` is signed in; `mia` too, with second factors; `new` too, without a verified email; `sam` too, who is a support person;
+   * anyone else is not.
+   */
   as: 'anyone' | Known
   show(person: Person, world: World): Promise<void>
   /** Ends what `show` began. */
@@ -56,6 +62,8 @@ export interface World {
   clock: ReturnType<typeof standingClock>
   /** The app that people sign in to. */
   shop: RelyingParty
+  /** The ids of Ana, and of someone who cannot sign in. */
+  ids: { ana: string; bea: string }
 }
 
 type Cookies = Extract<PersonOptions['storageState'], object>
@@ -76,6 +84,7 @@ export function pagesOfAna(env: Record<string, string> = {}) {
       EMAIL_LOGIN: 'on',
       DEVICE_TRUST: 'pages',
       MFA: 'admins',
+      SUPPORT_ROLE: 'SUPPORT',
       // No mail is sent: as with a server, pages do not say where the files of mails are.
       SMTP_URL: 'smtp://127.0.0.1:25',
       MAIL_FROM: 'Ch202 <no-reply@example.org>',
@@ -97,6 +106,7 @@ export function pagesOfAna(env: Record<string, string> = {}) {
       return shop
     },
     clock,
+    ids: { ana: '', bea: '' },
     async mail(to, before = 0) {
       const { text } = await eventually(() => mails.filter((mail) => mail.to === to)[before])
       const [, link = ''] = /https?:\/\/[^/\s]+(\/[a-z-]+\?token=[\w-]+)/.exec(text) ?? []
@@ -109,7 +119,8 @@ export function pagesOfAna(env: Record<string, string> = {}) {
   async function signUpEveryone(language: Locale): Promise<Record<Known, Cookies>> {
     const { system } = here
     for (const module of SOME_MODULES) await call(system.url.modules, 'POST /api/v1/modules', byOperator(module))
-    await createUser(system, { email: ANA, email_verified: true, name: 'Ana', username: 'ana' })
+    const { id: ana } = await createUser(system, { email: ANA, email_verified: true, name: 'Ana', username: 'ana' })
+    Object.assign(world.ids, { ana })
     await createUser(system, { email: SENT_TO, email_verified: true })
     const signedIn: Person[] = []
     for (const [userAgent, count] of [
@@ -128,9 +139,10 @@ export function pagesOfAna(env: Record<string, string> = {}) {
     const vera = await here.person({ userAgent: LAPTOP, language })
     await vera.register('new@example.org', { name: 'Vera' })
     const mia = await signInMia(language)
-    const states = await Promise.all([...signedIn, vera, mia].map(({ context }) => context.storageState()))
-    const [, ofAna, ofVera, ofMia] = states as [Cookies, Cookies, Cookies, Cookies]
-    return { ana: ofAna, new: ofVera, mia: ofMia }
+    const sam = await signInSam(language)
+    const states = await Promise.all([...signedIn, vera, mia, sam].map(({ context }) => context.storageState()))
+    const [, ofAna, ofVera, ofMia, ofSam] = states as [Cookies, Cookies, Cookies, Cookies, Cookies]
+    return { ana: ofAna, new: ofVera, mia: ofMia, sam: ofSam }
   }
 
   /** Signs in someone who has an app and a passkey. */
@@ -150,6 +162,24 @@ export function pagesOfAna(env: Record<string, string> = {}) {
     await mia.type(mia.texts.fields.factor_code, app.codeAt(clock.now()))
     await mia.press(mia.texts.signIn.submit)
     return mia
+  }
+
+  /** Signs in a support person, whom someone asks for help who forgot their password. */
+  async function signInSam(language: Locale): Promise<Person> {
+    for (const more of [
+      { email: 'nina@example.org', name: 'Nina Novak' },
+      { email: 'boris@example.org', name: 'Boris Novak', username: 'boris', password: PASSWORD, status: 'disabled' },
+    ])
+      await call(here.system.url.users, 'POST /api/v1/users', byOperator({ ...more, email_verified: true }))
+    const { id: bea } = await createUser(here.system, { email: BEA, name: 'Bea Novak', username: 'bea' })
+    Object.assign(world.ids, { bea })
+    await logIn(here.system, BEA)
+    clock.pass(MINUTE)
+    for (let n = 0; n < 3; n++) await logIn(here.system, BEA, 'a wrong password')
+    await createUser(here.system, { email: SAM, name: 'Sam', roles: ['SUPPORT'] })
+    const sam = await here.person({ userAgent: LAPTOP, language })
+    await sam.signIn(SAM)
+    return sam
   }
 
   return {
@@ -215,6 +245,11 @@ async function confirmApp(person: Person, { clock }: World): Promise<void> {
 async function openFactor(person: Person): Promise<void> {
   await person.open('/account/security')
   await person.follow(person.texts.factors.changeNamed('Authenticator app'))
+}
+
+/** Opens the page of someone who cannot sign in. */
+async function openBea(person: Person, { ids }: World, query = ''): Promise<void> {
+  await person.open(`/console/users/${ids.bea}${query}`)
 }
 
 /** Gives an app everything that it may ask for. */
@@ -578,6 +613,61 @@ export const STATES: readonly State[] = [
       await person.open(shop.authorize({ prompt: 'login' }))
     },
   },
+  at('account-support', 'sam', '/account'),
+  at('console', 'sam', '/console?search=novak'),
+  at('console-all', 'sam', '/console'),
+  at('console-none', 'sam', '/console?search=nobody'),
+  at('console-wrong', 'sam', `/console?search=${'x'.repeat(201)}`),
+  { name: 'console-user', as: 'sam', show: openBea },
+  ...(['reset-sent', 'disabled', 'enabled', 'session-ended', 'sessions-ended', 'invited'] as const).map(
+    (done): State => ({
+      name: `console-done-${done}`,
+      as: 'sam',
+      show: (person, world) => openBea(person, world, `?done=${done}`),
+    }),
+  ),
+  {
+    name: 'console-user-refused',
+    as: 'sam',
+    async show(person, world) {
+      await openBea(person, world)
+      await call(world.system.url.auth, `DELETE /api/v1/auth/sessions?user_id=${world.ids.bea}`, byOperator())
+      await person.press(person.texts.sessions.endNamed('Bun'))
+    },
+    after: async ({ system }) => void (await logIn(system, BEA)),
+  },
+  {
+    name: 'console-user-disabled',
+    as: 'sam',
+    async show(person, world) {
+      await openBea(person, world)
+      await person.press(person.texts.console.actions.disable.submit)
+    },
+    async after({ ids, system }) {
+      await call(system.url.users, `PATCH /api/v1/users/${ids.bea}`, byOperator({ status: 'active' }))
+      await logIn(system, BEA)
+    },
+  },
+  at('console-invite', 'sam', '/console/invite'),
+  {
+    name: 'console-invite-taken',
+    as: 'sam',
+    async show(person) {
+      await person.open('/console/invite')
+      await person.type(person.texts.fields.email, ANA)
+      await person.press(person.texts.console.invite.submit)
+    },
+  },
+  {
+    name: 'console-enrol',
+    as: 'anyone',
+    async show(person, { system }) {
+      const { email, id } = await createUser(system)
+      await person.signIn(email)
+      await call(system.url.users, `PATCH /api/v1/users/${id}`, byOperator({ roles: ['ADMIN'] }))
+      await person.open('/console')
+    },
+  },
   at('delete', 'ana', '/account/delete'),
   {
     name: 'delete-unconfirmed',
@@ -626,6 +716,27 @@ export const STATES: readonly State[] = [
       await person.tick(ANA)
       await person.type(person.texts.fields.confirm_password, 'a wrong password')
       await person.press(person.texts.remove.submit)
+    },
+  },
+  {
+    name: 'console-again',
+    as: 'sam',
+    async show(person, { clock }) {
+      clock.pass(15 * MINUTE)
+      await person.open('/console')
+    },
+  },
+  {
+    name: 'console-confirm',
+    as: 'sam',
+    async show(person, { clock }) {
+      clock.pass(15 * MINUTE)
+      await person.open('/console/invite')
+      await person.type(person.texts.fields.confirm_password, PASSWORD)
+      await person.press(person.texts.again.submit)
+      await person.type(person.texts.fields.email, 'new@example.net')
+      clock.pass(15 * MINUTE)
+      await person.press(person.texts.console.invite.submit)
     },
   },
   at('account-factor', 'mia', '/account'),

@@ -1,10 +1,9 @@
+import type { AuditRow, RefusedLogin } from '../../../services/kit/login-verdict.ts'
 import { emailKey } from '../../../services/kit/schema/email.ts'
 import { searchFor } from '../../client/search.ts'
 import { quoted } from '../../terminal/shell.ts'
 import type { Tool } from '../../tool/command.ts'
 import { pages } from '../../tool/lists.ts'
-import type { AuditRow } from './explanation.ts'
-import type { RefusedLogin } from './refused.ts'
 import { hasFactors } from './second-factor.ts'
 
 /** The user in question, from the users service or, if that is unreachable, from auth's cache. */

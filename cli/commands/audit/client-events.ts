@@ -1,10 +1,11 @@
+import type { AuditRow } from '../../../services/kit/login-verdict.ts'
 import { EXIT } from '../../exit.ts'
 import { asFailure } from '../../terminal/failures.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { toTheSecond } from '../../terminal/times.ts'
 import type { Tool } from '../../tool/command.ts'
 import { allClients } from '../clients/client.ts'
-import { type AuditRow, type Explanation, evidenceOf, from } from './explanation.ts'
+import { type Explanation, evidenceOf, from } from './explanation.ts'
 
 /** The changes of clients, and of what users gave them, in plain sentences, by the type of their audit row. */
 const SENTENCES: Record<string, (client: string, detail: AuditRow['detail']) => string> = {

@@ -1,3 +1,4 @@
+import type { AuditRow, RefusedLogin } from '../../../services/kit/login-verdict.ts'
 import type { Row } from '../../terminal/table.ts'
 
 /** Why a login failed. */
@@ -30,23 +31,22 @@ export interface Explanation {
   evidence: Row[]
 }
 
-/** The fields of an audit row that matter here. */
-export interface AuditRow {
-  id: string
-  at: string
-  type: string
-  user_id: string | null
-  actor: string
-  ip: string | null
-  request_id: string | null
-  detail: Record<string, unknown>
-}
-
 const EVIDENCE_MAX = 10
 
 /** The rows for an explanation, as many as a person reads. */
 export function evidenceOf(rows: readonly AuditRow[]): Row[] {
   return rows.slice(0, EVIDENCE_MAX).map((row) => ({ ...row }))
+}
+
+/** Formats a refused login like a row of the audit log. */
+export function refusedRow({ code, paused, paused_until, ...row }: RefusedLogin): Row {
+  const why = paused === null ? {} : { paused, until: paused_until }
+  return { type: 'login.refused', ...row, detail: { code, ...why } }
+}
+
+/** The rows of a verdict, with the logins that were refused, as many as a person reads. */
+export function rowsOf(rows: readonly (AuditRow | RefusedLogin)[]): Row[] {
+  return rows.slice(0, EVIDENCE_MAX).map((row) => ('type' in row ? { ...row } : refusedRow(row)))
 }
 
 /** ` from 198.51.100.1`, or nothing if the address is unknown. */

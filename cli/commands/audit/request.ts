@@ -1,3 +1,4 @@
+import { type AuditRow, failedAtFactor, judgeFactor, type RefusedLogin } from '../../../services/kit/login-verdict.ts'
 import { EXIT } from '../../exit.ts'
 import { asFailure } from '../../terminal/failures.ts'
 import { quoted } from '../../terminal/shell.ts'
@@ -5,9 +6,9 @@ import { toTheSecond } from '../../terminal/times.ts'
 import type { Tool } from '../../tool/command.ts'
 import { userOf } from '../../tool/refs.ts'
 import { explainClient } from './client-events.ts'
-import { type AuditRow, type Explanation, evidenceOf, from } from './explanation.ts'
-import { type RefusedLogin, refusal } from './refused.ts'
-import { explainFactor, failedAtFactor, hasFactors } from './second-factor.ts'
+import { type Explanation, evidenceOf, from } from './explanation.ts'
+import { refusal } from './refused.ts'
+import { explainFactor, hasFactors } from './second-factor.ts'
 
 const PAGE_SIZE = '50'
 /** Maximum length of a request id, in characters. */
@@ -62,7 +63,7 @@ async function explainFailed(tool: Tool, failed: AuditRow, rows: AuditRow[]): Pr
     }
   if (failedAtFactor(failed, failed.user_id !== null && (await hasFactors(tool, failed.user_id)))) {
     const name = email ?? `The deleted user ${failed.user_id}`
-    return { ...explainFactor([failed], { email: name, ref: quoted(email ?? '') }), evidence }
+    return { ...explainFactor(judgeFactor([failed]), { email: name, ref: quoted(email ?? '') }), evidence }
   }
   if (failed.detail.reason === 'wrong_code')
     return {

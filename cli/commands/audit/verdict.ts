@@ -1,38 +1,19 @@
+import { type AuditRow, type Judged, judgeLogins } from '../../../services/kit/login-verdict.ts'
 import { toTheSecond } from '../../terminal/times.ts'
 import type { Account } from './account.ts'
-import { type AuditRow, type Explanation, evidenceOf, from, isInFuture, times } from './explanation.ts'
-import { refusal, refusedRow } from './refused.ts'
-import { explainFactor, failedAtFactor, NO_WRONG_PASSWORD } from './second-factor.ts'
+import { type Explanation, evidenceOf, from, rowsOf, times } from './explanation.ts'
+import { refusal } from './refused.ts'
+import { explainFactor } from './second-factor.ts'
 
-const PASSWORD_CHANGES = ['password.set', 'password.changed', 'password.reset', 'user.recovered']
 /** Milliseconds in which a change reaches auth; an older change did not arrive. */
 const SYNC_TIME = 2000
 
-/** Explains why the logins of an account fail now. Causes are checked before their consequences. */
+/** Explains why the logins of an account fail now. */
 export function verdictOf(account: Account): Explanation {
-  return (
-    disabled(account) ??
-    behind(account) ??
-    lockedOut(account) ??
-    resetMail(account) ??
-    refusedLast(account) ??
-    failedLast(account) ??
-    noProblem(account)
-  )
-}
-
-function disabled({ ref, rows, user }: Account): Explanation | undefined {
-  if (user.status !== 'disabled') return undefined
-  const row = rows.find(({ type }) => type === 'user.disabled')
-  const since = row ? ` since ${toTheSecond(row.at)}, by ${row.actor}` : ''
-  return {
-    reason: 'account_disabled',
-    explanation: `${user.email} is disabled${since}: logins fail even with the correct password.`,
-    suggestion: `ch202 users enable ${ref}`,
-    evidence: evidenceOf(
-      rows.filter(({ detail, type }) => type === 'user.disabled' || detail.reason === 'account_disabled'),
-    ),
-  }
+  const judged = judgeLogins(account, Date.now())
+  // What auth has of a disabled user makes no difference.
+  const late = judged.reason === 'account_disabled' ? undefined : behind(account)
+  return late ?? worded(judged, account)
 }
 
 /** Auth's cache is out of date. Lost notices are sent again, so this is rare and needs attention. */
@@ -51,146 +32,99 @@ function behind({ entry, ref, rows, user }: Account): Explanation | undefined {
   }
 }
 
-function lockedOut({
-  failed,
-  failures,
-  hasFactor,
-  lockedUntil,
-  ref,
-  refused,
-  rows,
-  user,
-}: Account): Explanation | undefined {
-  if (!isInFuture(lockedUntil)) return undefined
-  const [last] = failed
-  const lastFailure = last ? `, last at ${toTheSecond(last.at)}${from(last.ip)}` : ''
-  const atFactor = last !== undefined && failedAtFactor(last, hasFactor)
-  const end = atFactor
-    ? 'The last one failed at the second factor. The lockout ends by itself, or at once with a new password; if they have lost the factor:'
-    : 'The lockout ends by itself, or at once with a new password.'
-  return {
-    reason: 'account_paused',
-    explanation: `Logins of ${user.email} are locked until ${toTheSecond(lockedUntil)}: ${failures} failed within a day${lastFailure}. ${end}`,
-    suggestion: atFactor ? `ch202 users factors reset ${ref}` : `ch202 users send-reset ${ref}`,
-    evidence: [
-      ...evidenceOf(rows.filter(({ type }) => type === 'login.paused').slice(0, 1)),
-      ...refused.slice(0, 3).map(refusedRow),
-      ...evidenceOf(failed.slice(0, 5)),
-    ],
-  }
-}
-
-/** Each attempt to send the email writes a row, so several rows of one request mean that it fails. */
-function resetMail({ lastLogin, ref, rows, user }: Account): Explanation | undefined {
-  const resetRequest = rows.find(({ type }) => type === 'password.reset_requested')
-  if (!resetRequest || isOlder(resetRequest, lastLogin) || isOlder(resetRequest, passwordChange(rows))) return undefined
-  const tries = rows.filter(
-    ({ request_id, type }) => type === resetRequest.type && request_id === resetRequest.request_id,
-  )
-  if (tries.length < 2) return undefined
-  return {
-    reason: 'reset_mail_failing',
-    explanation: `${user.email} requested a password reset, but the email with the link could not be sent: tried ${times(tries.length)}, last at ${toTheSecond(resetRequest.at)}.`,
-    suggestion: `ch202 users set-password ${ref} --generate`,
-    evidence: evidenceOf(tries),
-  }
-}
-
-function refusedLast({ failed, lastLogin, refused, user }: Account): Explanation | undefined {
-  const [last] = refused
-  if (!last || isOlder(last, lastLogin) || isOlder(last, failed[0])) return undefined
-  // A lockout that has ended: the failures that led to it matter more.
-  if (last.paused === 'account' && failed.length > 0) return undefined
-  return refusal(last, user.email)
-}
-
-function failedLast(account: Account): Explanation | undefined {
-  const { failed, failures, hasFactor, lastLogin, ref, rows, user } = account
-  const [last] = failed
-  if (!last || isOlder(last, lastLogin)) return undefined
-  const sinceLogin = failed.filter((row) => !isOlder(row, lastLogin))
-  if (last.detail.reason === 'account_disabled')
-    return {
-      reason: 'was_disabled',
-      explanation: `${user.email} was disabled at their last attempt, at ${toTheSecond(last.at)}; they are active now, and the password was correct.`,
-      suggestion: `ch202 sessions list --user ${ref}`,
-      evidence: evidenceOf(sinceLogin),
-    }
-  if (failedAtFactor(last, hasFactor)) return explainFactor(sinceLogin, { email: user.email, ref })
-  if (last.detail.reason === 'wrong_code') {
-    const codes = sinceLogin.filter(({ detail }) => detail.reason === 'wrong_code')
-    return {
-      reason: 'wrong_code',
-      explanation: `${user.email} entered a wrong code of a mail ${times(codes.length)}, last at ${toTheSecond(last.at)}${from(last.ip)}. Each code allows five tries; a new mail has another one.`,
-      suggestion: `ch202 users send-reset ${ref}`,
-      evidence: evidenceOf(codes),
+/** Puts a verdict into sentences, with the command that fixes it. */
+function worded(judged: Judged, account: Account): Explanation {
+  const { ref, user } = account
+  switch (judged.reason) {
+    case 'refused':
+      return refusal(judged.refused, user.email)
+    case 'wrong_passkey':
+    case 'wrong_second_factor':
+      return explainFactor(judged, { email: user.email, ref })
+    default: {
+      const [explanation, suggestion] = sentencesOf(judged, account)
+      return { reason: judged.reason, explanation, suggestion, evidence: rowsOf(judged.evidence) }
     }
   }
-  const wrong = sinceLogin.filter(({ detail }) => !NO_WRONG_PASSWORD.includes(String(detail.reason)))
-  // Auth counts the failures of a day; only some of their rows were read.
-  const attempts = times(Math.max(wrong.length, lastLogin ? 0 : failures))
-  const lastFailure = `last at ${toTheSecond(last.at)}${from(last.ip)}.`
-  const hadNoPassword = last.detail.reason === 'no_password'
-  const summary = hadNoPassword
-    ? `${user.email} had no password, and tried to log in ${attempts}, ${lastFailure}`
-    : `The password of ${user.email} was wrong ${attempts}, ${lastFailure}`
-  const change = passwordChange(rows)
-  if (change && !isOlder(change, last))
-    return {
-      reason: 'password_changed_since',
-      explanation: `${summary} The password was changed at ${toTheSecond(change.at)}, with no attempt since.`,
-      suggestion: `ch202 users send-reset ${ref}`,
-      evidence: evidenceOf([change, ...wrong]),
-    }
-  if (hadNoPassword)
-    return {
-      reason: 'no_password',
-      explanation: `${summary} A reset link lets them set one.`,
-      suggestion: `ch202 users send-reset ${ref}`,
-      evidence: evidenceOf(wrong),
-    }
-  return wrongPassword(account, summary, wrong)
 }
 
-/** @param wrong the failed attempts since the last login, newest first */
-function wrongPassword({ lastLogin, ref, rows }: Account, summary: string, wrong: readonly AuditRow[]): Explanation {
-  const lastChange = passwordChange(rows)
-  const change = lastChange && !isOlder(lastChange, lastLogin) ? lastChange : undefined
-  const changeHint = change
-    ? ` It was changed at ${toTheSecond(change.at)}, by ${change.actor}: they may be using the old one.`
-    : ''
-  const lastRequest = rows.find(({ type }) => type === 'password.reset_requested')
-  const resetRequest = lastRequest && !isOlder(lastRequest, wrong[0]) ? lastRequest : undefined
-  const linkHint = resetRequest ? ` A reset link was requested at ${toTheSecond(resetRequest.at)} and not used.` : ''
-  return {
-    reason: 'wrong_password',
-    explanation: `${summary}${changeHint}${linkHint}`,
-    suggestion: `ch202 users send-reset ${ref}`,
-    evidence: evidenceOf([...(resetRequest ? [resetRequest] : []), ...(change ? [change] : []), ...wrong]),
-  }
-}
+type OtherVerdict = Exclude<Judged, { reason: 'refused' | 'wrong_passkey' | 'wrong_second_factor' }>
 
-function noProblem({ hasFactor, lastLogin, ref, user }: Account): Explanation {
+/** The sentences about a verdict, and the command. */
+function sentencesOf(
+  judged: OtherVerdict,
+  { hasFactor, ref, user: { email } }: Account,
+): [text: string, command: string] {
+  const reset = `ch202 users send-reset ${ref}`
   const factor = hasFactor ? ' Their logins ask for a second factor.' : ''
-  if (lastLogin)
-    return {
-      reason: 'no_failure',
-      explanation: `Nothing is wrong: ${user.email} is active, and last logged in at ${toTheSecond(lastLogin.at)}${from(lastLogin.ip)}.${factor}`,
-      suggestion: `ch202 sessions list --user ${ref}`,
-      evidence: evidenceOf([lastLogin]),
+  switch (judged.reason) {
+    case 'account_disabled': {
+      const { disabling } = judged
+      const since = disabling ? ` since ${toTheSecond(disabling.at)}, by ${disabling.actor}` : ''
+      return [`${email} is disabled${since}: logins fail even with the correct password.`, `ch202 users enable ${ref}`]
     }
-  return {
-    reason: 'no_login_tried',
-    explanation: `Nothing is wrong: ${user.email} is active and has never tried to log in.${factor}`,
-    suggestion: `ch202 users send-reset ${ref}`,
-    evidence: [],
+    case 'account_paused': {
+      const { atFactor, failures, last, until } = judged
+      const lastFailure = last ? `, ${lastAt(last)}` : ''
+      const end = atFactor
+        ? 'The last one failed at the second factor. The lockout ends by itself, or at once with a new password; if they have lost the factor:'
+        : 'The lockout ends by itself, or at once with a new password.'
+      return [
+        `Logins of ${email} are locked until ${toTheSecond(until)}: ${failures} failed within a day${lastFailure}. ${end}`,
+        atFactor ? `ch202 users factors reset ${ref}` : reset,
+      ]
+    }
+    case 'reset_mail_failing':
+      return [
+        `${email} requested a password reset, but the email with the link could not be sent: tried ${times(judged.tries)}, last at ${toTheSecond(judged.last.at)}.`,
+        `ch202 users set-password ${ref} --generate`,
+      ]
+    case 'was_disabled':
+      return [
+        `${email} was disabled at their last attempt, at ${toTheSecond(judged.last.at)}; they are active now, and the password was correct.`,
+        `ch202 sessions list --user ${ref}`,
+      ]
+    case 'wrong_code':
+      return [
+        `${email} entered a wrong code of a mail ${times(judged.tries)}, ${lastAt(judged.last)}. Each code allows five tries; a new mail has another one.`,
+        reset,
+      ]
+    case 'password_changed_since':
+      return [
+        `${attempts(email, judged)} The password was changed at ${toTheSecond(judged.change.at)}, with no attempt since.`,
+        reset,
+      ]
+    case 'no_password':
+      return [`${attempts(email, { ...judged, hadNoPassword: true })} A reset link lets them set one.`, reset]
+    case 'wrong_password': {
+      const { change, unusedReset } = judged
+      const changeHint = change
+        ? ` It was changed at ${toTheSecond(change.at)}, by ${change.actor}: they may be using the old one.`
+        : ''
+      const linkHint = unusedReset ? ` A reset link was requested at ${toTheSecond(unusedReset.at)} and not used.` : ''
+      return [`${attempts(email, judged)}${changeHint}${linkHint}`, reset]
+    }
+    case 'no_failure': {
+      const { lastLogin } = judged
+      return [
+        `Nothing is wrong: ${email} is active, and last logged in at ${toTheSecond(lastLogin.at)}${from(lastLogin.ip)}.${factor}`,
+        `ch202 sessions list --user ${ref}`,
+      ]
+    }
+    case 'no_login_tried':
+      return [`Nothing is wrong: ${email} is active and has never tried to log in.${factor}`, reset]
   }
 }
 
-function passwordChange(rows: readonly AuditRow[]): AuditRow | undefined {
-  return rows.find(({ type }) => PASSWORD_CHANGES.includes(type))
+function attempts(
+  email: string,
+  { hadNoPassword = false, last, tries }: { tries: number; last: AuditRow; hadNoPassword?: boolean },
+): string {
+  return hadNoPassword
+    ? `${email} had no password, and tried to log in ${times(tries)}, ${lastAt(last)}.`
+    : `The password of ${email} was wrong ${times(tries)}, ${lastAt(last)}.`
 }
 
-function isOlder(one: { at: string }, other: { at: string } | undefined): boolean {
-  return other !== undefined && one.at < other.at
+function lastAt({ at, ip }: AuditRow): string {
+  return `last at ${toTheSecond(at)}${from(ip)}`
 }

@@ -46,6 +46,6 @@ async function sendReset(tool: Tool, ref: string) {
       code: 'account_disabled',
       suggestion: `ch202 users enable ${quoted(email)}`,
     })
-  const answer = await api.auth((auth) => auth.auth['password-reset-request'].post({ email }))
+  const answer = await api.auth((auth) => auth.admin.users({ user_id: id })['password-reset'].post({}))
   return { ...answer, id, email, changed: true }
 }

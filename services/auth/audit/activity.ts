@@ -35,6 +35,7 @@ export const ACTIVITY: Readonly<Record<string, readonly string[]>> = {
   'password.set': [],
   'password.set_by_invitation': [],
   'password.reset_requested': [],
+  'password.reset_sent': [],
   'password.reset': [],
   'password.reset_confirmed': [],
   'password.removed': ['by'],

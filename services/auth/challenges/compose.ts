@@ -145,10 +145,9 @@ async function issue(context: ComposeContext, request: MailRequest, purpose: Mai
   if (!first) return null
   const now = clock.now()
   const { link } = LIFETIMES[purpose]
-  const event =
-    purpose === 'password_reset'
-      ? auditEvent(context, requesterOf(context, request), 'password.reset_requested', userId)
-      : null
+  // A request that names the user was made by auth: the audit has a row of whoever caused it.
+  const requester = { ...requesterOf(context, request), ...(request.userId === null ? {} : { actor: 'auth' }) }
+  const event = purpose === 'password_reset' ? auditEvent(context, requester, 'password.reset_requested', userId) : null
   const challenge = await store.issueChallenge(
     {
       mailId,

@@ -1,10 +1,15 @@
+import { actsForOperators } from '../../kit/access/clients.ts'
+import { mayHelp, protectedRoles } from '../../kit/access/support.ts'
 import type { Caller } from '../../kit/caller.ts'
 import type { FieldError } from '../../kit/field-errors.ts'
+import type { Locale } from '../../kit/locale.ts'
 import { passwordErrors } from '../../kit/passwords/policy.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
-import { auditEvent } from '../audit/record.ts'
+import { type CachedAccountContext, cachedAccount } from '../accounts/cached-account.ts'
+import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { Notices } from '../mail/notices.ts'
+import type { AuditStore } from '../store/index.ts'
 import { type AddressProofContext, proveAddress } from './proof.ts'
 import { type ChallengeRequestContext, requestChallenge } from './request.ts'
 import { type ChallengeUseContext, useChallenge } from './use.ts'
@@ -14,6 +19,29 @@ export type ResetContext = AddressProofContext & ChallengeUseContext & { notices
 /** Queues a password reset mail. @throws Problem `rate_limited` */
 export async function requestReset(context: ChallengeRequestContext, email: string, caller: Caller): Promise<void> {
   await requestChallenge(context, { purpose: 'password_reset', address: email, limited: 'by address' }, caller)
+}
+
+export type ResetForUserContext = AuditRecordContext &
+  CachedAccountContext &
+  ChallengeRequestContext & { store: AuditStore }
+
+/**
+ * Queues a password reset mail for a user whom an operator or a support person names. The audit names who did it.
+ * @throws Problem `user_not_found`, also for a support person who may not help the user; `account_disabled`, because such a
+ * user gets no mail; `rate_limited`, `users_unavailable`
+ */
+export async function sendReset(context: ResetForUserContext, userId: string, caller: Caller): Promise<void> {
+  const account = await cachedAccount(context, userId.toLowerCase(), caller)
+  if (!account || !(actsForOperators(caller) || mayHelp(caller, account.roles))) throw new Problem('user_not_found')
+  if (account.status !== 'active') throw new Problem('account_disabled')
+  // The user may have got a role meanwhile that only operators may act on.
+  const withoutRoles = protectedRoles(caller)
+  const challenge = { purpose: 'password_reset', address: account.email, userId: account.userId, withoutRoles } as const
+  const locale = (account.profile.locale as Locale | null | undefined) ?? null
+  // The mail is about the user: neither the address nor the language of the caller belongs into it.
+  const asUser = { ip: null, requestId: caller.requestId, locale }
+  await requestChallenge(context, { ...challenge, limited: 'by address' }, asUser)
+  await context.store.addAuditEvent(auditEvent(context, caller, 'password.reset_sent', account.userId))
 }
 
 /**

@@ -16,6 +16,12 @@ export const resetConfirmBody = strict(
   { token: tokenText('The token in the link of the mail', RESET_TOKEN), new_password: newPassword },
   { examples: [{ token: RESET_TOKEN, new_password: 'a longer horse battery' }] },
 )
+/** The answer to an operator, who names a user. */
+export const RESET_SENT = 'A mail with a link is on its way'
+
+export const resetSent = strict({
+  message: t.String({ description: 'What was done', examples: [RESET_SENT] }),
+})
 export const message = strict({
   message: t.String({ description: 'The same sentence for every address', examples: [RESET_ANSWER] }),
 })

@@ -1,6 +1,7 @@
 /** @jsxRuntime automatic @jsxImportSource preact */
 
 import type { ComponentChildren } from 'preact'
+import { CONSOLE, mayOpenConsole } from '../request/console.ts'
 import { useRequest } from './request-context.ts'
 
 /** The frame of every page. */
@@ -79,7 +80,31 @@ const SECTIONS = [
 
 /** A page of a person's account. */
 export function AccountPage({ children, lead, title }: PageProps & { lead?: string }) {
+  const request = useRequest()
+  const { label, ...names } = request.texts.nav
+  const sections: { path: string; name: string }[] = SECTIONS.map(([name, path]) => ({ path, name: names[name] }))
+  if (mayOpenConsole(request)) sections.push({ path: CONSOLE, name: names.console })
+  return (
+    <SignedInPage title={title} lead={lead} label={label} sections={sections}>
+      {children}
+    </SignedInPage>
+  )
+}
+
+interface SignedInPageProps extends PageProps {
+  lead?: string | undefined
+  /** The name of the list of sections. */
+  label: string
+  sections: readonly { path: string; name: string }[]
+  /** The path of the section that the page belongs to, if it is not that of the page. */
+  section?: string | undefined
+}
+
+/** A page for someone who is signed in, with links to the sections beside it. */
+export function SignedInPage({ children, label, lead, section, sections, title }: SignedInPageProps) {
   const { formToken, texts, url } = useRequest()
+  const here = url.pathname.replace(/\/$/, '')
+  const current = (path: string) => (path === here ? 'page' : path === section ? 'true' : undefined)
   return (
     <>
       <a class="skip" href="#content">
@@ -95,12 +120,12 @@ export function AccountPage({ children, lead, title }: PageProps & { lead?: stri
         </form>
       </header>
       <main class="wide" id="content" tabIndex={-1}>
-        <nav aria-label={texts.nav.label}>
+        <nav aria-label={label}>
           <ul>
-            {SECTIONS.map(([name, path]) => (
-              <li key={name}>
-                <a href={path} aria-current={url.pathname.replace(/\/$/, '') === path ? 'page' : undefined}>
-                  {texts.nav[name]}
+            {sections.map(({ name, path }) => (
+              <li key={path}>
+                <a href={path} aria-current={current(path)}>
+                  {name}
                 </a>
               </li>
             ))}

@@ -5,6 +5,7 @@ import type { UserRead } from '../../kit/schema/user.ts'
 import { ConfirmAgain, confirmAgain, type ProofNeeded, proofNeeded, refusalOf } from '../components/confirm-again.tsx'
 import { AccountPage, Section } from '../components/document.tsx'
 import { CodeField, Field, Form, MailFolder, Sentence } from '../components/form.tsx'
+import { LANGUAGES } from '../components/languages.ts'
 import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
 import type { BrowserRequest } from '../request/browser-request.ts'
@@ -156,9 +157,6 @@ function Profile({ errors, user }: { errors: FormErrors | undefined; user: UserR
     </Form>
   )
 }
-
-/** The languages, each by its own name. */
-const LANGUAGES = { en: 'English', ru: 'Русский' }
 
 function CurrentEmail({ user }: { user: UserRead }) {
   const { texts } = useRequest()

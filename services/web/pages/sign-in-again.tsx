@@ -7,6 +7,7 @@ import { OtherAccount } from '../components/other-account.tsx'
 import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
 import type { BrowserRequest } from '../request/browser-request.ts'
+import { CONSOLE } from '../request/console.ts'
 import type { FormErrors } from '../request/form-errors.ts'
 import { returnField } from '../request/return-to.ts'
 
@@ -42,13 +43,15 @@ async function show(request: BrowserRequest, errors: FormErrors | undefined, sta
 
 function Again({ email, errors, proof }: { email: string; errors: FormErrors | undefined; proof: ProofNeeded }) {
   const { returnTo, texts } = useRequest()
+  const isConsole = new URL(returnTo.url, 'http://localhost').pathname.startsWith(CONSOLE)
+  const { hint, lead } = isConsole ? texts.console.again : texts.again
   return (
     <CardPage title={texts.again.title}>
       <p>
-        <Sentence parts={texts.again.lead(email)} />
+        <Sentence parts={lead(email)} />
       </p>
       <Form action="/sign-in" errors={errors} hidden={{ step: 'again', return_to: returnField(returnTo.url) }}>
-        <ConfirmAgain id="again" errors={errors} proof={proof} hint={texts.again.hint} />
+        <ConfirmAgain id="again" errors={errors} proof={proof} hint={hint} />
         <button type="submit" class="full">
           {texts.again.submit}
         </button>

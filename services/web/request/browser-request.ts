@@ -31,6 +31,7 @@ export interface PagesContext {
     | 'emailLogin'
     | 'emailVerification'
     | 'locale'
+    | 'mfa'
     | 'passwordMinLength'
     | 'productName'
     | 'production'
@@ -40,6 +41,7 @@ export interface PagesContext {
     | 'returnOrigins'
     | 'smtpUrl'
     | 'supportEmail'
+    | 'supportRole'
   >
   clock: Clock
   random: Random
@@ -250,6 +252,11 @@ export class BrowserRequest {
   async user(): Promise<UserRead> {
     this.#user ??= expected(await this.call<UserRead>(({ auth }) => auth.me.get() as never))
     return this.#user
+  }
+
+  /** The roles of the person, if the API was asked who they are; otherwise none. */
+  get roles(): readonly string[] {
+    return this.#user?.roles ?? []
   }
 
   /** The second factors of the person who is signed in. @throws as `call` */

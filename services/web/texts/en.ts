@@ -1,4 +1,5 @@
 import type { FieldCode } from '../../kit/field-errors.ts'
+import { consoleEn } from './console-en.ts'
 
 /** A sentence in parts: every second part is a value that stands out, such as an address. */
 export type Parts = readonly string[]
@@ -79,6 +80,9 @@ export const en = {
     module_not_available: 'This module needs a role that you do not have.',
     module_not_found: 'This module no longer exists.',
     session_not_found: 'This session has ended already.',
+    user_not_found: 'There is no such user.',
+    has_password: 'The account has a password by now: send a password reset.',
+    last_admin_of_all: 'This is the last administrator: another one must exist first.',
     grant_not_found: 'This app has no access any more.',
     reauthentication_required: 'Type your password to go on.',
     factor_needed: 'Show your second factor to go on.',
@@ -112,6 +116,13 @@ export const en = {
     'factor-added': 'Your second factor was added.',
     'factor-renamed': 'The new name was saved.',
     'factor-removed': 'Your second factor was removed.',
+    // What support people did for users.
+    'reset-sent': 'The mail to set a new password is on its way.',
+    invited: 'The invitation is on its way.',
+    disabled: 'The account is disabled.',
+    enabled: 'The account is enabled.',
+    'session-ended': 'The session has ended.',
+    'sessions-ended': 'All sessions have ended.',
   },
   mailFolder: (folder: string): Parts => ['No mail server is set. Mails are files in ', folder],
   signIn: {
@@ -257,6 +268,7 @@ export const en = {
     sessions: 'Sessions',
     modules: 'Modules',
     apps: 'Apps',
+    console: 'Support console',
     signOut: 'Sign out',
   },
   account: {
@@ -315,6 +327,7 @@ export const en = {
     'password.set': 'An administrator set a password',
     'password.set_by_invitation': 'The password was set by an invitation',
     'password.reset_requested': 'A reset of the password was requested',
+    'password.reset_sent': 'An administrator sent a mail to set a new password',
     'password.reset': 'The password was reset',
     'password.reset_confirmed': 'A new password was set by a mail',
     'password.removed': 'The password was removed',
@@ -394,6 +407,7 @@ export const en = {
     submit: 'Continue',
     other: 'Use another account',
   },
+  console: consoleEn,
   logout: {
     title: 'Sign out?',
     lead: 'An app asks to sign you out here.',

@@ -1,12 +1,6 @@
+import { consoleRu } from './console-ru.ts'
+import { counted } from './counted.ts'
 import type { Texts } from './en.ts'
-
-const rules = new Intl.PluralRules('ru')
-
-/** Chooses the form of a noun after a number. @example '2 минуты' */
-function counted(count: number, one: string, few: string, many: string): string {
-  const forms: Partial<Record<Intl.LDMLPluralRule, string>> = { one, few, many }
-  return `${count} ${forms[rules.select(count)] ?? few}`
-}
 
 /** The genitive, after "не менее". */
 const ofCharacters = (count = 0) => counted(count, 'символа', 'символов', 'символов')
@@ -83,6 +77,9 @@ export const ru: Texts = {
     module_not_available: 'Для этого модуля нужна роль, которой у вас нет.',
     module_not_found: 'Этого модуля больше нет.',
     session_not_found: 'Этот сеанс уже завершён.',
+    user_not_found: 'Такого пользователя нет.',
+    has_password: 'У учётной записи уже есть пароль: отправьте сброс пароля.',
+    last_admin_of_all: 'Это последний администратор: сначала должен появиться другой.',
     grant_not_found: 'У этого приложения больше нет доступа.',
     reauthentication_required: 'Чтобы продолжить, введите пароль.',
     factor_needed: 'Чтобы продолжить, подтвердите вход вторым фактором.',
@@ -117,6 +114,12 @@ export const ru: Texts = {
     'factor-added': 'Второй фактор добавлен.',
     'factor-renamed': 'Новое название сохранено.',
     'factor-removed': 'Второй фактор удалён.',
+    'reset-sent': 'Письмо для нового пароля уже в пути.',
+    invited: 'Приглашение уже в пути.',
+    disabled: 'Учётная запись отключена.',
+    enabled: 'Учётная запись включена.',
+    'session-ended': 'Сеанс завершён.',
+    'sessions-ended': 'Все сеансы завершены.',
   },
   mailFolder: (folder) => ['Почтовый сервер не задан. Письма лежат файлами в ', folder],
   signIn: {
@@ -254,6 +257,7 @@ export const ru: Texts = {
     sessions: 'Сеансы',
     modules: 'Модули',
     apps: 'Приложения',
+    console: 'Консоль поддержки',
     signOut: 'Выйти',
   },
   account: {
@@ -311,6 +315,7 @@ export const ru: Texts = {
     'password.set': 'Администратор задал пароль',
     'password.set_by_invitation': 'Пароль задан по приглашению',
     'password.reset_requested': 'Запрошен сброс пароля',
+    'password.reset_sent': 'Администратор отправил письмо для нового пароля',
     'password.reset': 'Пароль сброшен',
     'password.reset_confirmed': 'Новый пароль задан по ссылке из письма',
     'password.removed': 'Пароль удалён',
@@ -389,6 +394,7 @@ export const ru: Texts = {
     submit: 'Продолжить',
     other: 'Войти под другой учётной записью',
   },
+  console: consoleRu,
   logout: {
     title: 'Выйти?',
     lead: 'Приложение просит завершить ваш сеанс.',

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { PAGES } from '../../../services/web/index.ts'
-import { newEmail, PASSWORD } from '../../support/actors.ts'
+import { createUser, newEmail, PASSWORD } from '../../support/actors.ts'
 import { invitation, nextMail } from '../../support/challenges.ts'
 import { as } from '../../support/http.ts'
 import { RelyingParty } from '../../support/relying-party.ts'
@@ -10,9 +10,11 @@ import { stored } from './stored.ts'
 import {
   COOKIES,
   FORM_TYPE,
+  giveRoles,
   newPerson,
   OWN_FORM,
   PAGES_URL,
+  type Person,
   type Sent,
   signIn,
   type Visit,
@@ -139,6 +141,22 @@ const FORMS: Record<string, (system: System) => Promise<Prepared>> = {
     const { visitor } = await newPerson(system)
     return { visitor, page: '/account/delete', fields: { confirmed: 'yes' } }
   },
+  async '/console/invite'(system) {
+    const { visitor } = await newAdministrator(system)
+    return { visitor, page: '/console/invite', fields: { email: newEmail() } }
+  },
+  async '/console/users/:user_id'(system) {
+    const { visitor } = await newAdministrator(system)
+    const page = `/console/users/${(await createUser(system)).id}`
+    return { visitor, page, action: page, fields: { action: 'disable' } }
+  },
+}
+
+/** Creates an account at the page, and makes its user an administrator. */
+async function newAdministrator(system: System): Promise<Person> {
+  const person = await newPerson(system)
+  await giveRoles(system, person, ['ADMIN'])
+  return person
 }
 
 /** The path at which an app asks for a user. */

@@ -1,14 +1,14 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { connect } from 'node:net'
 import { PAGES } from '../../../services/web/index.ts'
-import { newEmail, PASSWORD } from '../../support/actors.ts'
+import { createUser, newEmail, PASSWORD } from '../../support/actors.ts'
 import { nextMail } from '../../support/challenges.ts'
 import { eventually } from '../../support/eventually.ts'
 import { running } from '../../support/running.ts'
 import { exchange, type RawAnswer, request, sendChunked } from '../../support/sockets.ts'
 import { inProcess } from '../../support/system.ts'
 import { stored } from './stored.ts'
-import { COOKIES, FORM_TYPE, isSignedIn, newPerson, OWN_FORM, type Person, Visitor } from './visitor.ts'
+import { COOKIES, FORM_TYPE, giveRoles, isSignedIn, newPerson, OWN_FORM, type Person, Visitor } from './visitor.ts'
 
 const HTML = 'text/html; charset=utf-8'
 const HEADERS = [
@@ -190,6 +190,9 @@ describe('odd requests to the pages', () => {
     '/reset-password?token=a&token=b',
     '/invitation?token=%ff',
     '/account/apps?grant=../x',
+    '/console/users/%00',
+    '/console/users/..%2f..%2fadmin',
+    '/console?search=%ff&cursor=%00',
     '/oauth/authorize?client_id=%ff&redirect_uri=%zz',
     '/oauth/authorize?client_id=%00&max_age=__proto__',
     '/oauth/authorize?__proto__=x&constructor=y',
@@ -362,9 +365,17 @@ describe('odd requests to the pages', () => {
     '/account/modules': ['module_id', 'action'],
     '/account/apps': ['confirm_password', 'confirm_code'],
     '/account/delete': ['confirmed', 'confirm_password'],
+    '/console/invite': ['email', 'name'],
+    '/console/users/:user_id': ['action', 'session_id'],
     '/oauth/authorize': ['client_id', 'redirect_uri', 'prompt'],
     '/oauth/consent': ['consent'],
     '/oauth/logout': ['id_token_hint', 'state'],
+  }
+  /** The values of `action`, for pages with several forms. */
+  const ACTIONS: Record<string, string[]> = {
+    '/account': ['profile', 'email', 'code'],
+    '/verify-email': ['', 'send', 'later'],
+    '/console/users/:user_id': ['end-session'],
   }
   /** Values with which a form is complete, so that the odd value reaches the API. */
   const USUAL: Record<string, string> = {
@@ -391,11 +402,14 @@ describe('odd requests to the pages', () => {
     'check 48: odd characters in the fields of %s are errors of the form, never faults',
     async (path) => {
       const names = FIELDS[path] ?? []
-      const actions =
-        path === '/account' ? ['profile', 'email', 'code'] : path === '/verify-email' ? ['', 'send', 'later'] : ['']
-      const signedIn = path.startsWith('/account') || path === '/confirm-email'
-      const { visitor } = signedIn ? await newPerson(here.system) : { visitor: new Visitor(here.system) }
-      await visitor.get(path)
+      const actions = ACTIONS[path] ?? ['']
+      const isConsole = path.startsWith('/console')
+      const signedIn = isConsole || path.startsWith('/account') || path === '/confirm-email'
+      const someone = signedIn ? await newPerson(here.system) : undefined
+      if (someone && isConsole) await giveRoles(here.system, someone, ['ADMIN'])
+      const visitor = someone?.visitor ?? new Visitor(here.system)
+      const address = path.replace(':user_id', isConsole ? (await createUser(here.system)).id : '')
+      expect((await visitor.get(address)).status).toBeLessThan(404)
       for (const action of actions)
         for (const name of names)
           for (const [what, value] of ODD) {
@@ -403,7 +417,7 @@ describe('odd requests to the pages', () => {
             for (const each of names) if (USUAL[each] !== undefined && each !== name) fields[each] = USUAL[each]
             const { [name]: _, ...others } = fields
             const body = `${new URLSearchParams(others)}&${name}=${value}`
-            const answer = await visitor.copy().send('POST', path, { ...OWN_FORM, 'content-type': FORM_TYPE }, body)
+            const answer = await visitor.copy().send('POST', address, { ...OWN_FORM, 'content-type': FORM_TYPE }, body)
             const seen = [path, action, name, what, answer.status]
             expect([...seen, answer.status < 500]).toEqual([...seen, true])
             if (answer.status !== 303) expect(answer.text).toStartWith('<!doctype html>')

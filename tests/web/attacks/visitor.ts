@@ -1,4 +1,5 @@
 import { newEmail, PASSWORD } from '../../support/actors.ts'
+import { as, call } from '../../support/http.ts'
 import type { System } from '../../support/system.ts'
 
 /** The address of the pages in the tests that use no browser: they send requests as a proxy with TLS passes them on. */
@@ -123,6 +124,16 @@ export async function newPerson(system: Pick<System, 'url'>, headers: Sent = {})
   if (status !== 303 || !visitor.cookies.has(COOKIES.session)) throw new Error(`sign-up: ${status} ${text}`)
   visitor.cookies.delete(COOKIES.step)
   return { visitor, email, password: PASSWORD }
+}
+
+/** Gives a person roles, as an operator does. @returns the id of their account @throws Error if it is refused */
+export async function giveRoles(system: Pick<System, 'url'>, { email }: Person, roles: string[]): Promise<string> {
+  const options = { headers: as.operator }
+  const { users } = system.url
+  const { id } = (await call(users, `GET /api/v1/users/by-email/${encodeURIComponent(email)}`, options)).body
+  const { status, text } = await call(users, `PATCH /api/v1/users/${id}`, { ...options, body: { roles } })
+  if (status !== 200) throw new Error(`roles: ${status} ${text}`)
+  return id
 }
 
 /** Signs in at the page. */
