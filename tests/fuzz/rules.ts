@@ -26,6 +26,8 @@ const CONTRADICTORY: [call: RegExp, when: (query: Record<string, string>, body: 
     [/users\/password-hashes$/, (query) => 'after' in query],
     // The format of a hash is not in its schema.
     [/POST .*\/(user|users|users\/import)$/, (_, body) => 'password_hash' in body],
+    // The algorithm of a new key must be in use.
+    [/admin\/keys\/rotate$/, (query) => 'alg' in query],
     // A webhook's URL has further rules, and the number of webhooks is limited.
     [/POST .*\/admin\/webhooks$/, () => true],
     // The settings of a client must fit each other, and its parameters must be credentials and what it may have.
