@@ -116,8 +116,11 @@ export class Printer {
   /** Prints a list of checks; JSON starts with `ok`. Of a silent command only those that failed, on standard error. */
   async checks(ok: boolean, items: readonly Row[], columns: readonly string[]): Promise<void> {
     if (this.silent) {
-      for (const { message, service, status } of items)
-        if (!NOT_FAILED.includes(String(status))) note(`✗ ${plain(String(message ?? service))}`)
+      for (const { address, id, message, service, status } of items) {
+        if (NOT_FAILED.includes(String(status))) continue
+        const name = [service ?? id, address].filter(Boolean).join(' at ')
+        note(`✗ ${plain(`${name}: ${message}`)}`)
+      }
       return
     }
     if (this.options.output === 'json') return write(jsonOf({ ok, items: items.map((item) => this.pick(item)) }))

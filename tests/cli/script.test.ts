@@ -7,7 +7,7 @@ const rows: [words: string[], status: number, stdout: RegExp, stderr: RegExp][] 
   [['ch202', 'version'], 0, /^\d+\.\d+\.\d+\n$/, /^$/],
   [['run', 'ch202', 'version'], 0, /^\d+\.\d+\.\d+\n$/, /^$/],
   [['ch202', 'nonsense'], 2, /^$/, /^✗ Unknown command 'nonsense' \(usage\)\n→ ch202 --help\n$/],
-  [['ch202', '--url', 'http://127.0.0.1:9', 'health', '-q'], 10, /^auth/, /^$/],
+  [['ch202', '--url', 'http://127.0.0.1:9', 'health', '-q'], 10, /^$/, /^✗ auth at http:\/\/127\.0\.0\.1:9: /],
 ]
 test.each(rows)(
   'S3: bun %j prints the output of the tool, without lines of bun',

@@ -36,6 +36,7 @@ const OPERATOR = { headers: as.operator }
 
 /** Operations that need no database. */
 const WITHOUT_DATABASE = new Set([
+  'GET /api/v1/metrics',
   'GET /api/v1/.well-known/jwks.json',
   'GET /api/v1/.well-known/oauth-authorization-server',
   'GET /api/v1/.well-known/openid-configuration',
