@@ -7,6 +7,7 @@ import { createUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { S3_KEY, S3Server } from '../support/s3-server.ts'
 import { openInstance } from '../support/shell.ts'
+import { sliced } from '../support/whole.ts'
 import { need } from './package/programs.ts'
 
 const PASSPHRASE = 'the passphrase of the tests, long'
@@ -184,7 +185,7 @@ describe('backup verify --remote', () => {
     ['no archive', () => new TextEncoder().encode('hello'), /does not open/],
     ['empty', () => new Uint8Array(0), /does not open/],
   ]
-  test.each(damage)('reports an object that is %s, and leaves nothing', async (_, change, says) => {
+  test.each(sliced(damage, 2))('reports an object that is %s, and leaves nothing', async (_, change, says) => {
     const { name } = await pushed()
     store.objects.set(`ch202/${name}.tar.age`, change(objectOf(name)))
     const before = leftIn(backups)
@@ -215,7 +216,7 @@ describe('an archive of an attacker who knows the passphrase', () => {
     ['another file', [{ name: 'run.sh' }]],
     ['nothing', []],
   ]
-  test.each(archives)('writes nothing for %s', async (_, files) => {
+  test.each(sliced(archives, 2))('writes nothing for %s', async (_, files) => {
     const tar = pack()
     for (const file of files) file.type ? tar.entry(file) : tar.entry(file, 'escaped')
     tar.finalize()
@@ -246,7 +247,7 @@ describe('what is missing or wrong', () => {
     ['ch202 backup push', { DATABASE_URL: 'postgres://127.0.0.1:9/x' }, 2, /pg_dump/],
     ['ch202 backup pull', { DATABASE_URL: 'postgres://127.0.0.1:9/x' }, 2, /pg_restore/],
   ]
-  test.each(rows)('%s with %j', async (line, more, status, says) => {
+  test.each(sliced(rows, 2))('%s with %j', async (line, more, status, says) => {
     if (!existsSync(backups)) await records('ch202 backup create')
     const ended = await run(line, more)
     expect([ended.status, ended.stdout, ended.stderr]).toEqual([status, '', expect.stringMatching(says)])

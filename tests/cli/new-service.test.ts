@@ -10,6 +10,7 @@ import { as, call } from '../support/http.ts'
 import { freePort } from '../support/ports.ts'
 import { sharedPostgres } from '../support/shared-postgres.ts'
 import { type Ended, launch, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
+import { sliced } from '../support/whole.ts'
 
 /**
  * The tool writes into a copy of this checkout, and the copy must pass the checks of this one. The expensive checks run
@@ -53,7 +54,7 @@ describe('what is written', () => {
     ['type-checks', ['x', 'tsc', '--noEmit']],
     ['has no unused code', ['x', 'knip']],
   ]
-  test.each(CHECKS)(
+  test.each(sliced(CHECKS, 3))(
     '%s',
     async (_, words) => {
       const { status, stderr, stdout } = await inCopy(words)
@@ -89,7 +90,7 @@ describe('what is written', () => {
     ],
     ['the document', ['tests/openapi/document.test.ts', '-t', `(${ROWS}|tag|of the contract)`], 20],
   ]
-  test.each(TESTS)(
+  test.each(sliced(TESTS, 2))(
     'passes its tests: %s',
     async (_, words, least) => {
       const { status, stderr } = await inCopy(['test', '--timeout=120000', ...words], { CH202_ENV: 'test' })
@@ -100,7 +101,7 @@ describe('what is written', () => {
   )
 })
 
-describe.each(['SQLite', 'PostgreSQL'] as const)('beside the others, by ch202 start, on %s', (databases) => {
+describe.each(sliced(['SQLite', 'PostgreSQL'] as const, 2))('beside the others, by ch202 start, on %s', (databases) => {
   const env: Record<string, string> = {
     ...ownSettings(folder.fresh()),
     PRODUCTS_URL: `http://127.0.0.1:${freePort()}`,
@@ -265,7 +266,7 @@ const REFUSED: [why: string, words: string[], status: number, says: string][] = 
   ['a plural without a singular', ['sheep'], 2, '--item'],
   ['an item that is a keyword', ['boxes', '--item', 'new'], 2, '--item'],
 ]
-test.each(REFUSED)(
+test.each(sliced(REFUSED, 2))(
   'refuses, and writes nothing: %s',
   async (_, words, status, says) => {
     const initial = tree()
@@ -387,7 +388,7 @@ describe('--remove', () => {
     ['db/sqlite/migrations/products/own.sql', () => 'SELECT 1;\n'],
     ['db/postgres/migrations/products/own.sql', () => 'SELECT 1;\n'],
   ]
-  test.each(CHANGED)('refuses when a file was changed since: %s', async (path, change) => {
+  test.each(sliced(CHANGED, 2))('refuses when a file was changed since: %s', async (path, change) => {
     const file = join(copy, path)
     const text = path.includes('/own.') ? undefined : readFileSync(file, 'utf8')
     writeFileSync(file, change(text ?? ''))

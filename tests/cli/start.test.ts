@@ -11,6 +11,7 @@ import { arrived, as, call } from '../support/http.ts'
 import { mails } from '../support/mails.ts'
 import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { type Ended, launch, ownSettings, processesWith, runTool, temporary } from '../support/tool.ts'
+import { sliced } from '../support/whole.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
 setDefaultTimeout(120_000)
@@ -171,23 +172,25 @@ describe('a start fails with', () => {
     ['a directory', (path) => replaceByDirectory(path), /cannot be opened/],
   ]
   const services = ['auth', 'users', 'modules'] as const
-  test.each(damages.map((row, index) => [...row, index] as const))(
-    '%s, which it names and leaves unchanged',
-    async (_, damage, text, index) => {
-      const name = services[index % 3] ?? 'auth'
-      const dataDir = folder.fresh()
-      mkdirSync(dataDir)
-      const databases = readdirSync(await template).filter((entry) => entry.endsWith('.sqlite'))
-      for (const file of databases) copyFileSync(join(await template, file), join(dataDir, file))
-      const path = join(dataDir, `${name}.sqlite`)
-      damage(path, join(dataDir, `${services[(index + 1) % 3]}.sqlite`))
-      const before = contentOf(path)
-      const ended = await runTool(['serve', name], { env: ownSettings(dataDir) })
-      expectRefusal(ended, path, text)
-      expect(contentOf(path)).toBe(before)
-      expect(readdirSync(dataDir).filter((entry) => entry.includes('.new'))).toEqual([])
-    },
-  )
+  test.each(
+    sliced(
+      damages.map((row, index) => [...row, index] as const),
+      2,
+    ),
+  )('%s, which it names and leaves unchanged', async (_, damage, text, index) => {
+    const name = services[index % 3] ?? 'auth'
+    const dataDir = folder.fresh()
+    mkdirSync(dataDir)
+    const databases = readdirSync(await template).filter((entry) => entry.endsWith('.sqlite'))
+    for (const file of databases) copyFileSync(join(await template, file), join(dataDir, file))
+    const path = join(dataDir, `${name}.sqlite`)
+    damage(path, join(dataDir, `${services[(index + 1) % 3]}.sqlite`))
+    const before = contentOf(path)
+    const ended = await runTool(['serve', name], { env: ownSettings(dataDir) })
+    expectRefusal(ended, path, text)
+    expect(contentOf(path)).toBe(before)
+    expect(readdirSync(dataDir).filter((entry) => entry.includes('.new'))).toEqual([])
+  })
 
   test('one damaged database, and leaves the others unchanged', async () => {
     const dataDir = await usedDirectory()

@@ -66,7 +66,10 @@ describe('S7: a table fits a terminal', () => {
     ...['migrate --plan', 'context list', 'audit explain ana', 'audit explain boris', 'status', 'mail list'],
     ...['clients list', 'clients get reports'],
   ]
-  const rows = sliced([60, 200], 2).flatMap((cols) => LISTS.map((line) => [cols, line] as const))
+  const rows = sliced(
+    [60, 200].flatMap((cols) => LISTS.map((line) => [cols, line] as const)),
+    3,
+  )
   test.concurrent.each(rows)('%d columns wide: ch202 %s', async (cols, line) => {
     const { lines } = await onScreen(`ch202 ${line}`, cols)
     expect(lines.length).toBeGreaterThan(1)

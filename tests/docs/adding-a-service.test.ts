@@ -8,6 +8,7 @@ import { as, call } from '../support/http.ts'
 import { freePort } from '../support/ports.ts'
 import { openShell, type Shell } from '../support/shell.ts'
 import { type Ended, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
+import { sliced } from '../support/whole.ts'
 
 /** Milliseconds: compilers and test runs of a copy take minutes on a busy machine. */
 const SLOW = 600_000
@@ -120,7 +121,7 @@ describe('the service of the page', () => {
     ],
     ['the document', ['tests/openapi/document.test.ts', '-t', '/api/v1/invoices|of the contract'], 30],
   ]
-  test.each(TESTS)(
+  test.each(sliced(TESTS, 2))(
     'passes its tests: %s',
     async (_, words, least) => {
       const ended = await copy.run(['test', '--timeout=120000', ...words], { CH202_ENV: 'test' })
