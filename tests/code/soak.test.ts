@@ -19,7 +19,7 @@ describe('bun run soak', () => {
     expect([status, stdout]).toEqual([2, ''])
     expect(stderr).toMatch(message)
     expect(stderr).toContain(
-      'bun run soak [--long] [--postgres [--only stores,contract,documents,security,whole,field,everything,tool,bucket,imports,commits,faults,cluster]]',
+      'bun run soak [--long] [--postgres [--only stores,contract,documents,security,whole,field,everything,tool,nodes,bucket,imports,commits,faults,cluster]]',
     )
   })
 })

@@ -43,6 +43,9 @@ const CLUSTER = ['cluster', 'contract', 'documents', 'revocation', 'refresh', 'l
 /** Files of `tests/cluster` with faults or servers of their own, over the balancer of the tests. */
 const FAULTS = ['slice', 'faults', 'deliveries-with-faults', 'failover', 'patroni', 'previous-version']
 
+/** Files of `tests/nodes` that take long; the suite runs the others. */
+const NODES = ['deliveries', 'key-rotation', 'limits', 'mails', 'module-feed', 'outbox']
+
 /** Files of which the suite runs a slice (`tests/support/whole.ts`), beside those that are in other parts. */
 const WHOLE = [
   'client/tabs',
@@ -94,7 +97,12 @@ export const PARTS: readonly Part[] = [
   { name: 'field', traits: [], files: './tests/code/user-field.soak.ts' },
   // Has SQLite files first, and then a database.
   { name: 'everything', traits: [], files: './tests/faults/everything.soak.ts' },
-  { name: 'tool', traits: [], files: './tests/cli/on-postgres.soak.ts' },
+  ...['on-postgres', 'postgres-move', 'postgres-failures'].map(
+    (subject): Part => ({ name: 'tool', label: subject, traits: [], files: `./tests/cli/${subject}.soak.ts` }),
+  ),
+  ...NODES.map(
+    (subject): Part => ({ name: 'nodes', label: subject, traits: [], files: `./tests/nodes/${subject}.soak.ts` }),
+  ),
   { name: 'bucket', traits: [], files: './tests/cli/backup-moto.soak.ts' },
   ...['roles', 'encodings', 'repairs', 'django'].map(
     (subject): Part => ({

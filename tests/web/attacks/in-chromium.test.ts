@@ -53,7 +53,7 @@ describe('pages in Chromium', () => {
       await visitor.get('/sign-in')
       const fields = { login: attacker.email, password: PASSWORD, form_token: visitor.token }
       for (const isSignedIn of [false, true])
-        for (const attributes of sliced(ATTRIBUTES, 2)) {
+        for (const attributes of sliced(ATTRIBUTES, 4)) {
           const page = await here.open()
           if (isSignedIn) await signIn(page, victim)
           else await page.goto(`${here.pages}/sign-in`)
