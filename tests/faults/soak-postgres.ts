@@ -73,6 +73,7 @@ const WHOLE = [
   'security/enumeration',
   'security/environment',
   'security/factors',
+  'security/foreign-verifiers',
   'security/headers',
   'security/known-addresses',
   'security/pre-hijacking',
