@@ -80,6 +80,7 @@ const WHOLE = [
   'security/reset',
   'security/scopes',
   'security/support-persons',
+  'security/ways-in',
   'web/accessibility',
   'web/attacks/enumeration',
   'web/attacks/in-chromium',

@@ -15,6 +15,7 @@ import { mailsTo, RESET_PAGE } from '../support/mails.ts'
 import { callByPages, pagesHeader } from '../support/pages.ts'
 import { running } from '../support/running.ts'
 import { inProcess, inProcessApart, type System } from '../support/system.ts'
+import { sliced } from '../support/whole.ts'
 
 // Check 45: every way in × every state of an account × every second factor, by the API and on the pages. Each ends in one
 // decision (`assurance/decision.ts`).
@@ -392,7 +393,7 @@ describe.each(Object.entries(INSTALLATIONS))('an installation %s', (_, { asks, i
   const rows = Object.entries(WAYS).flatMap(([name, way]) =>
     requests.map((by) => [name, by === 'api' ? 'by the API' : 'on the pages', way, by] as const),
   )
-  describe.each(rows)('check 45: by %s, %s', (name, _by, way, by) => {
+  describe.each(sliced(rows, 3))('check 45: by %s, %s', (name, _by, way, by) => {
     test.each(Object.entries(way.ends[asks[by]]) as [State, string][])(
       'an account that is %s: %s',
       async (state, end) => {
