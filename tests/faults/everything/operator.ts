@@ -47,7 +47,9 @@ export class KeyActor extends Sender implements Actor {
 
   async differences(): Promise<string[]> {
     const { body, status } = await call(this.system.url.auth, 'GET /api/v1/admin/keys', { headers: as.operator })
-    const active = body?.items?.filter((key: { status: string }) => key.status === 'active').length
+    const active = body?.items?.filter(
+      (key: { alg: string; status: string }) => key.alg === 'EdDSA' && key.status === 'active',
+    ).length
     return status === 200 && active === 1 ? [] : [`${active} active signing keys: ${status}`]
   }
 }
