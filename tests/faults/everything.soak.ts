@@ -92,8 +92,8 @@ test.each(ENGINES)(
       console.log(`${engine}: ${JSON.stringify(growth)}`)
       expect(differences).toEqual([])
       // With fewer there is nothing to compare.
-    expect(growth.samples).toBeGreaterThanOrEqual(3)
-    // The first third of the quiet part fills caches.
+      expect(growth.samples).toBeGreaterThanOrEqual(3)
+      // The first third of the quiet part fills caches.
       expect(growth.memory).toBeLessThan(1.3)
       expect(growth.files).toBeLessThanOrEqual(2)
       expect(growth.descriptors).toBeLessThanOrEqual(20)
