@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { getTableName, is, Table } from 'drizzle-orm'
 import type { Engine } from './engine.ts'
-import { Postgres } from './postgres/engine.ts'
-import { migrate, type PostgresMigration } from './postgres/migrate.ts'
+import type { Postgres } from './postgres/engine.ts'
+import type { PostgresMigration } from './postgres/migrate.ts'
 import * as nodeSchema from './schema/nodes.ts'
 import { subscribers } from './schema/subscribers.ts'
 import type { Migration } from './sqlite/migrations/migration.ts'
@@ -59,6 +59,9 @@ async function openSchema(
   { name, postgres, schema }: DatabaseDefinition,
   { nodeName, patience }: { nodeName: string | undefined; patience: number | undefined },
 ): Promise<Postgres> {
+  // Loaded when needed: a node with files does without 2 MB.
+  const { Postgres } = await import('./postgres/engine.ts')
+  const { migrate } = await import('./postgres/migrate.ts')
   await migrate(url, name, postgres)
   const tables = Object.values<unknown>({ ...schema, ...nodeSchema, subscribers }).filter((value): value is Table =>
     is(value, Table),

@@ -57,13 +57,15 @@ function namesAndWidths(columns: readonly Column[]): { names: string[]; widths: 
   return { names: columns.map(({ name }) => name), widths: columns.map(({ width }) => width) }
 }
 
-const graphemes = new Intl.Segmenter()
+/** Made by the first text that is cut: it takes 1.3 MB. */
+let graphemes: Intl.Segmenter | undefined
 
 /** Pads a text to the width of its column, or cuts it between two graphemes with an ellipsis. */
 export function pad(text: string, width: number): string {
   let visible = text
   if (Bun.stringWidth(text) > width) {
     visible = ''
+    graphemes ??= new Intl.Segmenter()
     for (const { segment } of graphemes.segment(text)) {
       if (Bun.stringWidth(visible + segment) >= width) break
       visible += segment

@@ -25,7 +25,8 @@ async function compile(outfile: string): Promise<void> {
       entrypoints: [inCheckout('cli', 'main.ts'), inCheckout('services', 'kit', 'passwords', 'hash-worker.ts')],
       root: inCheckout(),
       target: 'bun',
-      format: 'cjs',
+      format: 'esm',
+      splitting: true,
       minify: true,
       bytecode: true,
       define: {

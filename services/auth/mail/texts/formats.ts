@@ -21,22 +21,39 @@ export interface Formats {
   duration(ms: number, units: Record<Unit, Forms>): string
 }
 
+/** Writes times and durations in a language. The tables of the language are loaded with the first one: they take 4 MB. */
 export function formatsOf(locale: Locale): Formats {
-  const date = new Intl.DateTimeFormat(TAGS[locale], { dateStyle: 'long', timeZone: 'UTC' })
-  const clock: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23', timeZone: 'UTC' }
-  const timeOfDay = new Intl.DateTimeFormat(TAGS[locale], clock)
-  const rules = new Intl.PluralRules(TAGS[locale])
-  const number = new Intl.NumberFormat(TAGS[locale])
-  const time = (ms: number) => `${timeOfDay.format(ms)}\u00a0UTC`
+  let loaded: Tables | undefined
+  const tables = () => {
+    loaded ??= tablesOf(locale)
+    return loaded
+  }
+  const time = (ms: number) => `${tables().timeOfDay.format(ms)}\u00a0UTC`
   return {
     time,
     // A date breaks only before the year.
-    dateTime: (ms) => `${date.format(ms).replaceAll(/\s(?!\d{4})/g, '\u00a0')}, ${time(ms)}`,
+    dateTime(ms) {
+      const date = tables().date.format(ms)
+      return `${date.replaceAll(/\s(?!\d{4})/g, '\u00a0')}, ${time(ms)}`
+    },
     duration(ms, units) {
       const { count, unit } = inUnit(ms)
       const forms = units[unit]
+      const { number, rules } = tables()
       return `${number.format(count)}\u00a0${forms[rules.select(count)] ?? forms.other}`
     },
+  }
+}
+
+type Tables = ReturnType<typeof tablesOf>
+
+function tablesOf(locale: Locale) {
+  const tag = TAGS[locale]
+  return {
+    date: new Intl.DateTimeFormat(tag, { dateStyle: 'long', timeZone: 'UTC' }),
+    timeOfDay: new Intl.DateTimeFormat(tag, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23', timeZone: 'UTC' }),
+    rules: new Intl.PluralRules(tag),
+    number: new Intl.NumberFormat(tag),
   }
 }
 
