@@ -206,7 +206,9 @@ describe('R5: the number of concurrent mails', () => {
     serve = ({ to }) => (to.startsWith('slow') ? promise : undefined)
     await queue.stop()
     // The clock runs, as in the service.
-    queue = openQueue({}, { now: () => START + performance.now(), monotonic: () => performance.now() })
+    const began = performance.now()
+    const monotonic = () => performance.now() - began
+    queue = openQueue({}, { now: () => START + monotonic(), monotonic })
     queue.start()
     for (let n = 0; n < 8; n++) await ask(slow(n))
     await eventually(() => sent.length === 8)

@@ -318,9 +318,14 @@ describe('S5: Prometheus, with the key file', () => {
       expect((await ask('rules')).groups[0].rules.map(({ health }: { health: string }) => health)).toEqual(
         ALERTS.map(() => 'ok'),
       )
-      const backups = (await ask('alerts')).alerts.filter(
-        ({ labels }: { labels: Record<string, string> }) => labels.alertname === 'Ch202BackupOld',
-      )
+      // A rule may have run before the first scrape.
+      const backups = await eventually(async () => {
+        const { alerts } = await ask('alerts')
+        const old = alerts.filter(
+          ({ labels }: { labels: Record<string, string> }) => labels.alertname === 'Ch202BackupOld',
+        )
+        return old.length > 0 && old
+      })
       expect(backups).toMatchObject([{ state: 'pending', annotations: { command: 'ch202 backup list' } }])
 
       // The services have polled each other by now.
