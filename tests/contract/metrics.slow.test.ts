@@ -1,6 +1,9 @@
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { LOGIN_OUTCOMES } from '../../services/auth/login/outcome.ts'
 import { DAY, MINUTE, SECOND } from '../../services/kit/clock.ts'
+import { recordDrill } from '../../services/kit/process/backup-drill.ts'
 import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { changeRows } from '../support/database-rows.ts'
 import { eventually, PATIENCE } from '../support/eventually.ts'
@@ -264,6 +267,30 @@ describe.each(['sqlite', 'postgres'] as const)('S5: what metrics show, on %s', (
     expect(await age()).toBeWithin(ahead / SECOND - 600, ahead / SECOND + 600)
     clock.pass(3 * DAY)
     expect(await age()).toBeWithin((ahead + 3 * DAY) / SECOND - 600, (ahead + 3 * DAY) / SECOND + 600)
+  })
+
+  test('the age of the last trial restore from a bucket', async () => {
+    const bucket = {
+      BACKUP_S3_URL: 'https://key:secret@s3.example.org/backups',
+      BACKUP_PASSPHRASE: 'a passphrase of the tests',
+    }
+    const ageOf = async (system: System) => (await scrape(system.url.auth)).sum('ch202_backup_drill_age_seconds')
+    expect(await ageOf(await start())).toBeNaN()
+    const system = await start(bucket)
+    const age = () => ageOf(system)
+    if (databases === 'postgres') {
+      expect(await age()).toBeNaN()
+      return
+    }
+    expect(await age()).toBe(Number.POSITIVE_INFINITY)
+    const root = join(system.dataDir, 'backups')
+    mkdirSync(root)
+    const drill = { backup: 'a', created_at: new Date(clock.now()).toISOString() }
+    const at = new Date(clock.now() - DAY).toISOString()
+    recordDrill(root, { ...drill, at, passed: true })
+    expect(await age()).toBeWithin(DAY / SECOND, DAY / SECOND + 600)
+    recordDrill(root, { ...drill, at, passed: false })
+    expect(await age()).toBe(Number.POSITIVE_INFINITY)
   })
 
   test('polls that are held are no part of the times of requests', async () => {

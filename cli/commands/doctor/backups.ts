@@ -1,5 +1,5 @@
-import { lastDrill } from '../../../db/sqlite/backup/drill.ts'
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
+import { lastDrill } from '../../../services/kit/process/backup-drill.ts'
 import { backupsOf } from '../../../services/kit/process/verified-backup.ts'
 import { count } from '../../terminal/terminal.ts'
 import { type Check, daysOf, failed, ok, skipped, warning } from './check.ts'

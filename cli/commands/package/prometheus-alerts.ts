@@ -143,6 +143,14 @@ export const ALERTS: readonly Alert[] = [
     command: 'ch202 backup list',
   },
   {
+    name: 'Ch202BackupDrillOld',
+    expression: (job) => `min by (job) (ch202_backup_drill_age_seconds{job="${job}"}) > 8 * 86400`,
+    holds: '1h',
+    severity: 'warning',
+    summary: 'No backup of the bucket was restored on trial for eight days, or the last trial failed',
+    command: 'ch202 doctor --only backup.drill',
+  },
+  {
     name: 'Ch202SigningKeyOld',
     expression: (job) =>
       `max by (job, alg) (ch202_signing_key_age_seconds{job="${job}"}) > on (job) group_left () max by (job) (ch202_signing_key_max_age_seconds{job="${job}"}) + 86400`,

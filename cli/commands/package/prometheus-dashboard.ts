@@ -18,7 +18,10 @@ const PANELS: readonly Panel[] = [
     title: 'Age of the last verified backup',
     kind: 'stat',
     unit: 's',
-    lines: [['min(ch202_backup_verified_age_seconds{$job})', 'age']],
+    lines: [
+      ['min(ch202_backup_verified_age_seconds{$job})', 'here'],
+      ['min(ch202_backup_drill_age_seconds{$job})', 'trial restore from the bucket'],
+    ],
   },
   {
     title: 'Age of the signing keys',

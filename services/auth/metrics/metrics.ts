@@ -1,5 +1,6 @@
 import type { Clock } from '../../kit/clock.ts'
 import { addOutboxMetrics } from '../../kit/outbox/waiting.ts'
+import { lastDrill } from '../../kit/process/backup-drill.ts'
 import type { Config } from '../../kit/process/config.ts'
 import type { Metrics } from '../../kit/process/metrics.ts'
 import { backupsOf, lastVerifiedBackup } from '../../kit/process/verified-backup.ts'
@@ -33,7 +34,7 @@ export function authCounters(metrics: Metrics): AuthCounters {
 
 interface Sources {
   clock: Clock
-  config: Pick<Config, 'databaseUrl' | 'dataDir' | 'signingKeyMaxAge'>
+  config: Pick<Config, 'backupS3Url' | 'databaseUrl' | 'dataDir' | 'signingKeyMaxAge'>
   keyRing: Pick<KeyRing, 'active' | 'inUse'>
   revocations: { readonly size: number }
   store: FigureStore
@@ -71,6 +72,14 @@ export function addAuthMetrics(metrics: Metrics, { clock, config, keyRing, revoc
   metrics.gauge('ch202_backup_verified_age_seconds', help, () => {
     const madeAt = lastVerifiedBackup(backupsOf(config.dataDir))
     return madeAt === null ? Number.POSITIVE_INFINITY : secondsSince(clock, madeAt)
+  })
+  if (config.backupS3Url === undefined) return
+  const drillHelp =
+    'Time since a backup of the bucket was restored on trial; `+Inf`: never, or the last trial failed. With a `BACKUP_S3_URL`'
+  metrics.gauge('ch202_backup_drill_age_seconds', drillHelp, () => {
+    const drill = lastDrill(backupsOf(config.dataDir))
+    const at = drill?.passed ? Date.parse(drill.at) : Number.NaN
+    return Number.isNaN(at) ? Number.POSITIVE_INFINITY : secondsSince(clock, at)
   })
 }
 

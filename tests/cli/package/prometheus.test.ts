@@ -216,6 +216,24 @@ describe('S5: the alerts fire', () => {
       {},
     ],
     ['Ch202BackupOld', '2h', [[`ch202_backup_verified_age_seconds{${job}, instance="a:1"}`, '86400x200']], null],
+    ['Ch202BackupDrillOld', '2h', [[`ch202_backup_drill_age_seconds{${job}, instance="a:1"}`, '777600x200']], {}],
+    ['Ch202BackupDrillOld', '2h', [[`ch202_backup_drill_age_seconds{${job}, instance="a:1"}`, '604800x200']], null],
+    // Without a bucket there is no such metric.
+    ['Ch202BackupDrillOld', '2h', [[`ch202_backup_verified_age_seconds{${job}, instance="a:1"}`, '777600x200']], null],
+    ['Ch202Slow', '20m', slow('/api/v1/auth/me', 3), { service: 'auth' }],
+    ['Ch202Slow', '20m', slow('/api/v1/auth/me', 1), null],
+    ['Ch202Slow', '20m', slow('/api/v1/users/import', 3), null],
+    ['Ch202DeliveriesLate', '80m', [[outbox('auth', 'webhooks'), '0+60x90']], { service: 'auth', outbox: 'webhooks' }],
+    ['Ch202DeliveriesLate', '80m', [[outbox('auth', 'mails'), '0+60x90']], null],
+    ['Ch202DeliveriesFail', '40m', deliveries('0+1x50', '9x50'), { receiver: 'amqp' }],
+    ['Ch202DeliveriesFail', '40m', deliveries('0+1x50', '0+2x50'), null],
+    [
+      'Ch202LogoutsLate',
+      '20m',
+      [[outbox('auth', 'client_logouts'), '0+60x30']],
+      { service: 'auth', outbox: 'client_logouts' },
+    ],
+    ['Ch202LogoutsLate', '9m', [[outbox('auth', 'client_logouts'), '0+60x30']], null],
     ['Ch202SigningKeyOld', '2h', keyAges(92), { alg: 'EdDSA' }],
     ['Ch202SigningKeyOld', '2h', keyAges(90.5), null],
     [
@@ -243,6 +261,24 @@ describe('S5: the alerts fire', () => {
   }
   function outbox(service: string, name: string): string {
     return `ch202_outbox_oldest_seconds{${job}, instance="a:1", service="${service}", outbox="${name}"}`
+  }
+  /** @param slow how many of 100 requests a minute take between one second and two */
+  function slow(route: string, slow: number): Series[] {
+    const bucket = (le: string) =>
+      `ch202_http_request_duration_seconds_bucket{${job}, instance="a:1", service="auth", route="${route}", le="${le}"}`
+    return [
+      [bucket('1'), `0+${100 - slow}x30`],
+      [bucket('2'), '0+100x30'],
+      [bucket('+Inf'), '0+100x30'],
+    ]
+  }
+  function deliveries(postponed: string, delivered: string): Series[] {
+    const series = (outcome: string) =>
+      `ch202_deliveries_total{${job}, instance="a:1", receiver="amqp", outcome="${outcome}"}`
+    return [
+      [series('postponed'), postponed],
+      [series('delivered'), delivered],
+    ]
   }
   function keyAges(days: number): Series[] {
     return [
@@ -283,7 +319,12 @@ describe('S5: the alerts fire', () => {
 })
 
 describe('S5: Prometheus, with the key file', () => {
-  const here = running(overProcesses('apart'), { METRICS_API_KEY: KEY })
+  const here = running(overProcesses('apart'), {
+    METRICS_API_KEY: KEY,
+    // For its metric: nothing is written there.
+    BACKUP_S3_URL: 'https://key:secret@s3.example.org/backups',
+    BACKUP_PASSPHRASE: 'passphrase of the tests, 0123456789',
+  })
 
   test('scrapes every service, and knows the rules; each metric of the rules and of the dashboard is there', async () => {
     const { system } = here

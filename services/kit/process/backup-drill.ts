@@ -13,7 +13,7 @@ export interface Drill {
   passed: boolean
 }
 
-/** Records a trial beside the backups, for `ch202 doctor`. */
+/** Records a trial beside the backups, for `ch202 doctor` and the metrics. */
 export function recordDrill(root: string, drill: Drill): void {
   const draft = join(root, `.${randomUUID()}`)
   writeFileSync(draft, `${JSON.stringify(drill)}\n`, { mode: 0o600, flush: true })
