@@ -58,6 +58,7 @@ const WHOLE = [
   'cluster/failover',
   'contract/issuer.slow',
   'docs/adding-a-service',
+  'faults/erasure',
   'faults/events',
   'faults/kills',
   'faults/named-points',
