@@ -3,12 +3,10 @@ import { runOnPostgres } from '../support/on-postgres.ts'
 
 /** Files that the suite runs: what reads and writes most. `bun run soak --postgres` runs all but those of `NEVER`. */
 const SLICE = [
-  'challenges.test.ts',
   'factors.test.ts',
   'login.test.ts',
   'revocation.test.ts',
   'sessions.test.ts',
-  'tokens.test.ts',
 ]
 const REFUSED_BEFORE = 'is about what is refused before any database is asked'
 const NEVER: Record<string, string> = {
