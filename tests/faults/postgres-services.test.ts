@@ -194,7 +194,7 @@ describe('an instance whose PostgreSQL', () => {
   afterAll(() => system?.stop())
 
   let operations: Promise<Prepared[]> | undefined
-  /** Those of all outages, in which nothing is written: each can be sent in the next one too. */
+  /** Prepares the requests of all outages, once: an outage lets nothing be written, so the next one can have them too. */
   const prepared = () => {
     operations ??= everyOperation(system, url)
     return operations
