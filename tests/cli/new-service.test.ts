@@ -73,12 +73,6 @@ describe('what is written', () => {
 
   const ROWS = `products|people|${LONG}`
   const TESTS: [what: string, words: string[], least: number][] = [
-    ['its own', ['services/products', 'services/people', 'tests/stores/products', 'tests/stores/people'], 50],
-    [
-      'imports, and the schema of the database',
-      ['tests/code/imports.test.ts', 'tests/code/schema.test.ts', '-t', `every import|database of (${ROWS}) `],
-      9,
-    ],
     [
       'who may call what, and the keys of each answer',
       [
@@ -89,9 +83,16 @@ describe('what is written', () => {
       ],
       36,
     ],
+    ['its own', ['services/products', 'services/people', 'tests/stores/products', 'tests/stores/people'], 50],
+    [
+      'imports, and the schema of the database',
+      ['tests/code/imports.test.ts', 'tests/code/schema.test.ts', '-t', `every import|database of (${ROWS}) `],
+      9,
+    ],
     ['the document', ['tests/openapi/document.test.ts', '-t', `(${ROWS}|tag|of the contract)`], 20],
   ]
-  test.each(sliced(TESTS, 2))(
+  // In the suite the own tests are those of another service: `tests/docs/adding-a-service.test.ts`.
+  test.each(sliced(TESTS, 4))(
     'passes its tests: %s',
     async (_, words, least) => {
       const { status, stderr } = await inCopy(['test', '--timeout=120000', ...words], { CH202_ENV: 'test' })
