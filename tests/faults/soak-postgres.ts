@@ -60,8 +60,10 @@ const WHOLE = [
   'cli/tables',
   'cli/users-import',
   'cluster/failover',
+  'code/traps.slow',
   'contract/foreign-hashes.slow',
   'contract/issuer.slow',
+  'contract/metrics.slow',
   'docs/adding-a-service',
   'faults/damage',
   'faults/events',
@@ -106,6 +108,7 @@ export const PARTS: readonly Part[] = [
   { name: 'security', traits: [], files: './tests/security/on-postgres.soak.ts' },
   ...WHOLE.map((file): Part => ({ name: 'whole', label: file, traits: [], files: `./tests/${file}.test.ts` })),
   { name: 'whole', label: 'imported-hash', traits: [], files: './services/kit/passwords/imported-hash.slow.test.ts' },
+  { name: 'whole', label: 'processes/login', traits: [], files: './tests/processes/login.soak.ts' },
   { name: 'field', traits: [], files: './tests/code/user-field.soak.ts' },
   // Has SQLite files first, and then a database.
   { name: 'everything', traits: [], files: './tests/faults/everything.soak.ts' },
