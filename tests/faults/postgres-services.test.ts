@@ -193,13 +193,6 @@ describe('an instance whose PostgreSQL', () => {
   })
   afterAll(() => system?.stop())
 
-  let operations: Promise<Prepared[]> | undefined
-  /** Prepares the requests of all outages, once: an outage lets nothing be written, so the next one can have them too. */
-  const prepared = () => {
-    operations ??= everyOperation(system, url)
-    return operations
-  }
-
   const endConnections = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'ch202 %'`
   const setReadOnly = async (value: 'on' | 'off') =>
     void (await server.run(
@@ -248,7 +241,7 @@ describe('an instance whose PostgreSQL', () => {
     '%s answers 503 within two seconds at each operation that needs it, and recovers',
     async (_, begin) => {
       const user = await registerUser(system)
-      const operations = await prepared()
+      const operations = await everyOperation(system, url)
       const end = await begin()
       try {
         await sendAll(operations, ({ name, success }, answer) => {
@@ -264,7 +257,7 @@ describe('an instance whose PostgreSQL', () => {
 
   test('is read-only answers reads, and 503 at each operation that writes; it recovers', async () => {
     const user = await registerUser(system)
-    const operations = await prepared()
+    const operations = await everyOperation(system, url)
     await setReadOnly('on')
     try {
       // Connections that were ended are replaced at their next use.
