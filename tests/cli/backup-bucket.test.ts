@@ -41,11 +41,37 @@ const records = async (line: string, more?: Record<string, string>) => {
   expect([status, stderr]).toEqual([0, ''])
   return JSON.parse(stdout)
 }
-/** Makes a backup and stores it. */
+let pushedBackup: Promise<{ name: string; path: string; object: Uint8Array }> | undefined
+/** Makes a backup and pushes it, once for all tests: encrypting it is slow on purpose. @returns the backup, in the bucket */
 const pushed = async () => {
-  const backup = await records('ch202 backup create')
-  await records('ch202 backup push')
-  return backup as { name: string; path: string }
+  pushedBackup ??= records('ch202 backup create').then(async (backup) => {
+    await records('ch202 backup push')
+    return { ...backup, object: objectOf(backup.name) }
+  })
+  const { name, object, path } = await pushedBackup
+  store.objects.set(`ch202/${name}.tar.age`, object)
+  return { name, path }
+}
+/** Encrypts an archive so that a passphrase costs little to try, unlike one of `backup push`. */
+const encrypted = async (tar: ReturnType<typeof pack>) => {
+  tar.finalize()
+  const encrypter = new Encrypter()
+  encrypter.setPassphrase(PASSPHRASE)
+  encrypter.setScryptWorkFactor(10)
+  const bytes = await Array.fromAsync(tar as AsyncIterable<Buffer>)
+  return encrypter.encrypt(Buffer.concat(bytes))
+}
+let backupInBucket: Promise<{ name: string; object: Uint8Array }> | undefined
+/** Stores a backup, which is made and encrypted once for all tests. @returns its name */
+const stored = async () => {
+  backupInBucket ??= records('ch202 backup create').then(async ({ name, path }) => {
+    const tar = pack()
+    for (const file of readdirSync(path)) tar.entry({ name: file }, readFileSync(join(path, file)))
+    return { name, object: await encrypted(tar) }
+  })
+  const { name, object } = await backupInBucket
+  store.objects.set(`ch202/${name}.tar.age`, object)
+  return name
 }
 const objectOf = (name: string) => store.objects.get(`ch202/${name}.tar.age`) as Uint8Array
 const drillOf = () => JSON.parse(readFileSync(join(backups, 'last-drill.json'), 'utf8'))
@@ -186,7 +212,7 @@ describe('backup verify --remote', () => {
     ['empty', () => new Uint8Array(0), /does not open/],
   ]
   test.each(sliced(damage, 2))('reports an object that is %s, and leaves nothing', async (_, change, says) => {
-    const { name } = await pushed()
+    const name = await stored()
     store.objects.set(`ch202/${name}.tar.age`, change(objectOf(name)))
     const before = leftIn(backups)
     const { status, stderr } = await run('ch202 backup verify --remote')
@@ -199,7 +225,7 @@ describe('backup verify --remote', () => {
   })
 
   test('reports another passphrase', async () => {
-    await pushed()
+    await stored()
     const { status, stderr } = await run('ch202 backup verify --remote', {
       BACKUP_PASSPHRASE: 'another passphrase, also long',
     })
@@ -219,13 +245,8 @@ describe('an archive of an attacker who knows the passphrase', () => {
   test.each(sliced(archives, 2))('writes nothing for %s', async (_, files) => {
     const tar = pack()
     for (const file of files) file.type ? tar.entry(file) : tar.entry(file, 'escaped')
-    tar.finalize()
-    const encrypter = new Encrypter()
-    encrypter.setPassphrase(PASSPHRASE)
-    encrypter.setScryptWorkFactor(10)
-    const bytes = await Array.fromAsync(tar as AsyncIterable<Buffer>)
     const name = '2026-11-01T00-00-00-000Z'
-    store.objects.set(`ch202/${name}.tar.age`, await encrypter.encrypt(Buffer.concat(bytes)))
+    store.objects.set(`ch202/${name}.tar.age`, await encrypted(tar))
     const parent = instance.shell.fresh()
     const directory = join(parent, 'in')
     const { status } = await run(`ch202 backup pull --in ${directory}`)

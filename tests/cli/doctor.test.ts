@@ -286,7 +286,7 @@ describe('16: the addresses of clients', () => {
       { status: 'ok' },
     ],
   ]
-  test.concurrent.each(rows)('%s', async (_, statements, OAUTH_PRIVATE_HOSTS, expected) => {
+  test.concurrent.each(sliced(rows, 2))('%s', async (_, statements, OAUTH_PRIVATE_HOSTS, expected) => {
     const dataDir = instance()
     change(join(dataDir, 'auth.sqlite'), ...statements)
     const { items, status } = await examine(

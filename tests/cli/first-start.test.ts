@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { SERVICE_NAMES } from '../../services/registry.ts'
 import { type OnScreen, openShell, type Shell } from '../support/shell.ts'
 import { ownSettings } from '../support/tool.ts'
+import { sliced } from '../support/whole.ts'
 
 setDefaultTimeout(120_000)
 
@@ -39,12 +40,13 @@ describe('S2: the first output on a terminal', () => {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: what a terminal takes for a colour
   const plain = (screen: string) => screen.replaceAll(/\x1b\[[0-9;]*m/g, '').replaceAll('\r\n', '\n')
 
-  test.each([
+  const SCREENS: [verb: string, cols: number][] = [
     ['start', 100],
-    ['start', 60],
     ['serve', 100],
+    ['start', 60],
     ['serve', 60],
-  ])('of `ch202 %s`, %d columns wide', async (verb, cols) => {
+  ]
+  test.each(sliced(SCREENS, 3))('of `ch202 %s`, %d columns wide', async (verb, cols) => {
     const env = settings(shell.fresh())
     const names = verb === 'start' ? SERVICE_NAMES : (['ch202'] as const)
     const first = shell.inTerminal(`exec ch202 ${verb}`, { env, cols })

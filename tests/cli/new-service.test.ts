@@ -10,7 +10,7 @@ import { as, call } from '../support/http.ts'
 import { freePort } from '../support/ports.ts'
 import { sharedPostgres } from '../support/shared-postgres.ts'
 import { type Ended, launch, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
-import { sliced } from '../support/whole.ts'
+import { sliced, WHOLE } from '../support/whole.ts'
 
 /**
  * The tool writes into a copy of this checkout, and the copy must pass the checks of this one. The expensive checks run
@@ -54,7 +54,8 @@ describe('what is written', () => {
     ['type-checks', ['x', 'tsc', '--noEmit']],
     ['has no unused code', ['x', 'knip']],
   ]
-  test.each(sliced(CHECKS, 3))(
+  // In the suite `tests/docs/adding-a-service.test.ts` makes these checks, of one service.
+  test.each(WHOLE ? CHECKS : [])(
     '%s',
     async (_, words) => {
       const { status, stderr, stdout } = await inCopy(words)
@@ -72,12 +73,6 @@ describe('what is written', () => {
 
   const ROWS = `products|people|${LONG}`
   const TESTS: [what: string, words: string[], least: number][] = [
-    ['its own', ['services/products', 'services/people', 'tests/stores/products', 'tests/stores/people'], 50],
-    [
-      'imports, and the schema of the database',
-      ['tests/code/imports.test.ts', 'tests/code/schema.test.ts', '-t', `every import|database of (${ROWS}) `],
-      9,
-    ],
     [
       'who may call what, and the keys of each answer',
       [
@@ -88,9 +83,16 @@ describe('what is written', () => {
       ],
       36,
     ],
+    ['its own', ['services/products', 'services/people', 'tests/stores/products', 'tests/stores/people'], 50],
+    [
+      'imports, and the schema of the database',
+      ['tests/code/imports.test.ts', 'tests/code/schema.test.ts', '-t', `every import|database of (${ROWS}) `],
+      9,
+    ],
     ['the document', ['tests/openapi/document.test.ts', '-t', `(${ROWS}|tag|of the contract)`], 20],
   ]
-  test.each(sliced(TESTS, 2))(
+  // In the suite the own tests are those of another service: `tests/docs/adding-a-service.test.ts`.
+  test.each(sliced(TESTS, 4))(
     'passes its tests: %s',
     async (_, words, least) => {
       const { status, stderr } = await inCopy(['test', '--timeout=120000', ...words], { CH202_ENV: 'test' })

@@ -21,7 +21,7 @@ describe('three nodes of each service lose nothing and need no restart when the 
     await pair?.stop()
   })
 
-  test.each(sliced(Object.keys(WAYS) as WayName[], 2))('%s', async (way) => {
+  test.each(sliced(Object.keys(WAYS) as WayName[], 4))('%s', async (way) => {
     const pause = await failOver({ load, pair, system }, way, 'rewind')
     console.log(`${way}: ${pause.toFixed(0)} ms without a write, ${JSON.stringify(load.counts)}`)
   })

@@ -44,7 +44,7 @@ describe('bun run soak --postgres', () => {
   const FAILS = `test('fails', () => expect('this').toBe('that'))`
 
   test('runs what exists', async () => {
-    const paths = [...new Bun.Glob('tests/**/*.ts').scanSync({ cwd: ROOT })]
+    const paths = [...new Bun.Glob('{services,tests}/**/*.ts').scanSync({ cwd: ROOT })]
     const nothing = PARTS.filter(({ files }) => !paths.some((path) => `./${path}`.includes(files)))
     expect(nothing.map(({ files }) => files)).toEqual([])
   })

@@ -34,6 +34,7 @@ import { exchange, request, sendChunked } from '../support/sockets.ts'
 import type { System } from '../support/system.ts'
 import { inProcess } from '../support/system.ts'
 import { launch, ownSettings, processesWith, ROOT, runTool, temporary } from '../support/tool.ts'
+import { WHOLE } from '../support/whole.ts'
 
 /** The traps of the design, measured on the versions of our dependencies; a new version may bring one back. */
 const CANARY = 'canary-3Lm8vKp1'
@@ -518,25 +519,27 @@ test('trap 14: a service that keeps crashing makes the runner stop all services 
   expect(processesWith(marker)).toEqual([])
 })
 
-test('trap 15: the tool compiles with bytecode, and runs without Bun', async () => {
-  const tool = folder.fresh()
-  const entries = ['cli/main.ts', 'services/kit/passwords/hash-worker.ts']
-  const built = launch([process.execPath, 'build', '--compile', '--bytecode', ...entries, '--outfile', tool])
-  expect((await built.ended).status).toBe(0)
-  const env = ownSettings(folder.fresh(), { PATH: '/usr/bin:/bin' })
-  const versionCommand = await launch([tool, 'version'], { env, cwd: folder.path }).ended
-  expect([versionCommand.stdout, versionCommand.status]).toEqual([
-    `${JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version}\n`,
-    0,
-  ])
-  const served = launch([tool, 'serve'], { env, cwd: folder.path })
-  await served.printed(/ready at/)
-  expect((await call(env.CH202_URL ?? '', 'GET /health/db')).status).toBe(200)
-  const body = { email: newEmail(), password: PASSWORD }
-  expect((await call(env.CH202_URL ?? '', 'POST /api/v1/auth/register', { body })).status).toBe(201)
-  served.signal('SIGTERM')
-  expect((await served.ended).status).toBe(0)
-})
+// In the suite `tests/cli/package/binary.test.ts` builds and runs such an executable.
+if (WHOLE)
+  test('trap 15: the tool compiles with bytecode, and runs without Bun', async () => {
+    const tool = folder.fresh()
+    const entries = ['cli/main.ts', 'services/kit/passwords/hash-worker.ts']
+    const built = launch([process.execPath, 'build', '--compile', '--bytecode', ...entries, '--outfile', tool])
+    expect((await built.ended).status).toBe(0)
+    const env = ownSettings(folder.fresh(), { PATH: '/usr/bin:/bin' })
+    const versionCommand = await launch([tool, 'version'], { env, cwd: folder.path }).ended
+    expect([versionCommand.stdout, versionCommand.status]).toEqual([
+      `${JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version}\n`,
+      0,
+    ])
+    const served = launch([tool, 'serve'], { env, cwd: folder.path })
+    await served.printed(/ready at/)
+    expect((await call(env.CH202_URL ?? '', 'GET /health/db')).status).toBe(200)
+    const body = { email: newEmail(), password: PASSWORD }
+    expect((await call(env.CH202_URL ?? '', 'POST /api/v1/auth/register', { body })).status).toBe(201)
+    served.signal('SIGTERM')
+    expect((await served.ended).status).toBe(0)
+  })
 
 test("trap 16: wrong usage exits 2, help exits 0, and no code uses the desktop's keyring", async () => {
   const uses: [string[], number][] = [

@@ -8,6 +8,7 @@ import { expectProblem } from '../support/expectations.ts'
 import { as, jsonLines, parseLines } from '../support/http.ts'
 import { running } from '../support/running.ts'
 import { inProcessApart } from '../support/system.ts'
+import { sliced } from '../support/whole.ts'
 
 const SALT = 'AAECAwQFBgcICQoLDA0ODw'
 const SIGNER_KEY = 'jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA=='
@@ -80,7 +81,7 @@ const expectLogins = async (id: string, email: string, password: string, hash: s
 }
 
 describe('check 5: a hash of another product works for a login, and is rehashed in both databases by the first one', () => {
-  test.each(HASHES)('imported: %s', async (_, hash, password = PASSWORD) => {
+  test.each(sliced(HASHES, 3))('imported: %s', async (_, hash, password = PASSWORD) => {
     const email = newEmail()
     const [line] = await importLines([{ email, password_hash: hash }])
     expect(line).toMatchObject({ status: 'created' })

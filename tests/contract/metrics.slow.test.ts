@@ -14,12 +14,15 @@ import { movingClock } from '../support/moving-clock.ts'
 import { receivers } from '../support/receiver.ts'
 import { inThisProcess, type System } from '../support/system.ts'
 import { runTool } from '../support/tool.ts'
+import { WHOLE } from '../support/whole.ts'
 
 setDefaultTimeout(2 * PATIENCE)
 
 const receiver = receivers()
 
 describe.each(['sqlite', 'postgres'] as const)('S5: what metrics show, on %s', (databases) => {
+  /** Tests of what a process counts in its memory: in the suite with SQLite files alone. */
+  const testOfMemory = databases === 'sqlite' || WHOLE ? test : undefined
   const clock = movingClock()
   const systems: System[] = []
   /** Starts a system that ends with the test. */
@@ -53,7 +56,7 @@ describe.each(['sqlite', 'postgres'] as const)('S5: what metrics show, on %s', (
     return Object.fromEntries(grown.filter(([, by]) => by !== 0))
   }
 
-  test('logins, by their outcome', async () => {
+  testOfMemory?.('logins, by their outcome', async () => {
     const system = await start({ RATE_LIMIT: 'on' })
     const { email, id, tokens } = await createUser(system, { email_verified: true })
     const logins = (cause: () => Promise<unknown>) => growth(system, 'ch202_logins_total', cause)
@@ -88,7 +91,7 @@ describe.each(['sqlite', 'postgres'] as const)('S5: what metrics show, on %s', (
     expect(await logins(() => logIn(system, 'nobody-guesses'))).toEqual({ rate_limited: 1 })
   })
 
-  test('what is refused because too many passwords wait to be hashed', async () => {
+  testOfMemory?.('what is refused because too many passwords wait to be hashed', async () => {
     const system = await start({ HASH_QUEUE: '0', BCRYPT_COST: '11' })
     const people = [await registerUser(system), await registerUser(system)]
     const load = (name: string) => scrape(system.url.auth).then((now) => now.sum(`ch202_hash_queue_${name}`))
@@ -116,7 +119,7 @@ describe.each(['sqlite', 'postgres'] as const)('S5: what metrics show, on %s', (
 
   const mailed = ['sent', 'retry', 'refused', 'misconfigured', 'expired']
 
-  test('mails, by their outcome', async () => {
+  testOfMemory?.('mails, by their outcome', async () => {
     const system = await start()
     const { email } = await createUser(system, { email_verified: true })
     const waiting = async () => (await scrape(system.url.auth)).sum('ch202_outbox_waiting', { outbox: 'mails' })
@@ -234,7 +237,7 @@ describe.each(['sqlite', 'postgres'] as const)('S5: what metrics show, on %s', (
     await eventually(async () => (await live()) === 0)
   })
 
-  test('the age of the signing key, and the age at which it is replaced', async () => {
+  testOfMemory?.('the age of the signing key, and the age at which it is replaced', async () => {
     const system = await start({ SIGNING_KEY_MAX_AGE: '30d' })
     const age = async () => (await scrape(system.url.auth)).sum('ch202_signing_key_age_seconds', { alg: 'EdDSA' })
     expect(await age()).toBeLessThan(600)
@@ -269,6 +272,7 @@ describe.each(['sqlite', 'postgres'] as const)('S5: what metrics show, on %s', (
     expect(await age()).toBeWithin((ahead + 3 * DAY) / SECOND - 600, (ahead + 3 * DAY) / SECOND + 600)
   })
 
+<<<<<<< HEAD
   test('the age of the last trial restore from a bucket', async () => {
     const bucket = {
       BACKUP_S3_URL: 'https://key:secret@s3.example.org/backups',
@@ -294,6 +298,9 @@ describe.each(['sqlite', 'postgres'] as const)('S5: what metrics show, on %s', (
   })
 
   test('polls that are held are no part of the times of requests', async () => {
+=======
+  testOfMemory?.('polls that are held are no part of the times of requests', async () => {
+>>>>>>> slice-b
     const system = await start()
     const before = await scrape(system.url.auth)
     for (const poll of [

@@ -121,7 +121,8 @@ describe('the service of the page', () => {
     ],
     ['the document', ['tests/openapi/document.test.ts', '-t', '/api/v1/invoices|of the contract'], 30],
   ]
-  test.each(sliced(TESTS, 2))(
+  // The files for all services run in `tests/cli/new-service.test.ts`, on others that the command writes.
+  test.each(sliced(TESTS, 4))(
     'passes its tests: %s',
     async (_, words, least) => {
       const ended = await copy.run(['test', '--timeout=120000', ...words], { CH202_ENV: 'test' })

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { cutCommits } from './cut-commits.ts'
 
 /** `CUT_WRITES=2000` runs longer and prints the figures. */
-const WRITES = Number(process.env.CUT_WRITES ?? 300)
+const WRITES = Number(process.env.CUT_WRITES ?? 150)
 
 test('commits whose connection breaks: what was acknowledged is there once, what failed at most once', async () => {
   const seed = Number(process.env.CUT_SEED ?? Date.now())

@@ -13,7 +13,7 @@ import type { Name } from '../support/settings.ts'
 import { LAYOUTS } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import { launch, ownSettings, temporary } from '../support/tool.ts'
-import { sliced } from '../support/whole.ts'
+import { sliced, WHOLE } from '../support/whole.ts'
 
 setDefaultTimeout(120_000)
 
@@ -154,6 +154,10 @@ const TABLE: Killed[] = [
   },
 ]
 
+/** Changes that end sessions as a password that is set does. */
+const ALIKE = ['a user who is disabled', 'a user who is deleted']
+const ROWS = TABLE.filter(({ what }) => WHOLE || !ALIKE.includes(what))
+
 describe.each(sliced(LAYOUTS, 2))('checks 12, 14 and 32: a kill at a commit, services %s', (layout) => {
   for (const point of ['before-commit', 'after-commit'] as const)
     test.concurrent(`${point.replace('-', ' the ')}, without an answer: the change is complete or absent, and ended sessions stay ended`, async () => {
@@ -164,7 +168,7 @@ describe.each(sliced(LAYOUTS, 2))('checks 12, 14 and 32: a kill at a commit, ser
           headers: as.operator,
           body: { id: 'points', name: 'Points', description: 'Of the tests' },
         })
-        for (const { ask, service, after, what } of TABLE) {
+        for (const { ask, service, after, what } of ROWS) {
           const user = await createUser(system)
           await quiet(system, service)
           const answered = await ask(system, user, { 'x-fault': service }).then(
@@ -184,7 +188,14 @@ describe.each(sliced(LAYOUTS, 2))('checks 12, 14 and 32: a kill at a commit, ser
 })
 
 describe('check 36: a migration that is killed', () => {
-  const statements = Array.from({ length: 20 }, (_, at) => at * 3 + 1)
+  const statements = sliced(
+    Array.from({ length: 20 }, (_, at) => at * 3 + 1),
+    3,
+  )
+  const ofOne = sliced(
+    Array.from({ length: 13 }, (_, at) => at + 1),
+    3,
+  )
 
   test('at any of its statements leaves the old or the new schema, and the next start completes it', async () => {
     const killed: number[] = []
@@ -205,7 +216,7 @@ describe('check 36: a migration that is killed', () => {
         expect([n, pending]).toEqual([n, [[], [], []]])
       }),
     )
-    expect(killed.length).toBeGreaterThan(14)
+    expect(killed.length).toBeGreaterThan(0.7 * statements.length)
   })
 
   test('R3: at any statement of one that rewrites every user keeps all users, and the next start finds them', async () => {
@@ -221,14 +232,14 @@ describe('check 36: a migration that is killed', () => {
     raw.close()
     const killed: number[] = []
     await Promise.all(
-      Array.from({ length: 13 }, async (_, at) => {
+      ofOne.map(async (at) => {
         const env = ownSettings(folder.fresh(), { LOG_LEVEL: 'silent' })
         const migrate = (preload: string[], more: Record<string, string> = {}) =>
           launch([process.execPath, ...preload, 'cli/main.ts', 'migrate'], { env: { ...env, ...more } }).ended
         expect((await migrate([])).status).toBe(0)
         const path = join(env.CH202_DATA_DIR ?? '', 'users.sqlite')
         copyFileSync(older, path)
-        const { status } = await migrate(['--preload', POINTS], { FAULT: `statement:${at + 1}` })
+        const { status } = await migrate(['--preload', POINTS], { FAULT: `statement:${at}` })
         if (status !== 0) killed.push(at)
         expect([at, (await migrate([])).status]).toEqual([at, 0])
         const store = await openUsersStore({ dataDir: env.CH202_DATA_DIR ?? '' })
@@ -237,6 +248,6 @@ describe('check 36: a migration that is killed', () => {
         expect([at, total]).toEqual([at, 1200])
       }),
     )
-    expect(killed.length).toBeGreaterThan(8)
+    expect(killed.length).toBeGreaterThan(0.6 * ofOne.length)
   })
 })

@@ -2,11 +2,12 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { processes } from '../support/processes.ts'
 import { LAYOUTS } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
+import { WHOLE } from '../support/whole.ts'
 import { RACES, repeated } from './races.ts'
 
 setDefaultTimeout(120_000)
 
-const TIMES = 10
+const TIMES = WHOLE ? 10 : 5
 
 describe.each(LAYOUTS)('checks 12 and 13: races, services %s', (layout) => {
   let system: System

@@ -5,12 +5,13 @@ import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { processes } from '../support/processes.ts'
 import type { System } from '../support/system.ts'
+import { WHOLE } from '../support/whole.ts'
 import { type Between, type Fate, startProxy } from './proxy.ts'
 
 setDefaultTimeout(120_000)
 
 const USERS = 2
-const { SCHEDULES = '12', SCHEDULE_SEED, SCHEDULE_PATH } = process.env
+const { SCHEDULES = WHOLE ? '12' : '6', SCHEDULE_SEED, SCHEDULE_PATH } = process.env
 const RUNS = Number(SCHEDULES)
 /** Seed and path that a failure prints, to repeat it. */
 const again = SCHEDULE_SEED ? { seed: Number(SCHEDULE_SEED), path: SCHEDULE_PATH ?? '0' } : {}

@@ -8,7 +8,7 @@ import { type Access, differs, SETTINGS, type Session } from './session-model.ts
 import { CODES, SessionSteps, step } from './session-steps.ts'
 
 /** `SESSION_RUNS`: number of sequences. The printed `seed` and `path` repeat a failed one. */
-const { SESSION_RUNS = WHOLE ? '30' : '15', SESSION_SEED, SESSION_PATH } = process.env
+const { SESSION_RUNS = WHOLE ? '30' : '7', SESSION_SEED, SESSION_PATH } = process.env
 
 /** Milliseconds for all sequences: ten times what they take on a machine without other work. */
 const TIME_LIMIT = 300_000 + Number(SESSION_RUNS) * 2000

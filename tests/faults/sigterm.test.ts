@@ -18,9 +18,10 @@ afterAll(() => endAndRemove(folder))
 
 const CLIENTS = 64
 const LOGINS = 4
-/** Users whose list is larger than the buffers between two sockets. */
-const MANY = 12_000
-const PART = 3000
+/** Users with much data, whose list is larger than the buffers between two sockets. */
+const MANY = 1000
+const PART = 100
+const DATA = { text: 'x'.repeat(4000) }
 const tool = (...words: string[]) => [process.execPath, 'cli/main.ts', ...words]
 
 /** A running instance, started in any of the supported ways. */
@@ -89,7 +90,8 @@ const many = (async () => {
   const env = ownSettings(folder.fresh(), { LOG_LEVEL: 'silent' })
   const { processes, users } = await start([tool('serve')], true, env)
   const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 8 })
-  const line = (n: number) => JSON.stringify({ email: `n${n}@example.org`, name: 'n'.repeat(190), password_hash })
+  const line = (n: number) =>
+    JSON.stringify({ email: `n${n}@example.org`, password_hash, metadata: DATA, app_metadata: DATA })
   for (let first = 0; first < MANY; first += PART) {
     const body = Array.from({ length: PART }, (_, n) => line(first + n)).join('\n')
     const headers = { ...as.operator, 'content-type': 'application/x-ndjson' }

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { WHOLE } from '../support/whole.ts'
 import { fuzz, type Plan } from './run.ts'
 
-const REQUESTS = WHOLE ? 10_000 : 4000
+const REQUESTS = WHOLE ? 10_000 : 1600
 const seed = Date.now() % 2 ** 31
 const MIB = 2 ** 20
 

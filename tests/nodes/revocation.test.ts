@@ -4,11 +4,11 @@ import { atOnce } from '../support/at-once.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import { runStatements } from '../support/shared-postgres.ts'
-import { sliced } from '../support/whole.ts'
+import { sliced, WHOLE } from '../support/whole.ts'
 import { type AuthNodes, startAuthNodes } from './auth-processes.ts'
 
 /** `ENDS=300` runs the long measurement and prints its figures. */
-const ENDS = Number(process.env.ENDS ?? 100)
+const ENDS = Number(process.env.ENDS ?? (WHOLE ? 100 : 24))
 const LONG = process.env.ENDS !== undefined
 const V1 = '/api/v1'
 const NODES = 3

@@ -10,6 +10,7 @@ import { examineChain } from '../../db/sqlite/audit-chain.ts'
 import { authMigrations } from '../../db/sqlite/migrations/auth.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 import type { AuthStore } from '../../services/auth/store/index.ts'
+import { migratedDatabaseConfig } from '../support/migrated-postgres.ts'
 import { newDatabaseConfig, runStatements, sharedPostgres } from '../support/shared-postgres.ts'
 import { account, authStoreSuite, event, id, NOW, rotation, session } from './auth-suite.ts'
 import { clientStoreSuite } from './clients-suite.ts'
@@ -24,7 +25,7 @@ const folder = mkdtempSync(join(tmpdir(), 'ch202-auth-postgres-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 describe('the auth store on PostgreSQL', () => {
-  const open = async () => openAuthStore(await newDatabaseConfig())
+  const open = async () => openAuthStore(await migratedDatabaseConfig())
   authStoreSuite(open)
   describe('events and webhooks', () => webhookStoreSuite(open))
   describe('second factors', () => factorStoreSuite(open))

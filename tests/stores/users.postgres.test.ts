@@ -7,6 +7,7 @@ import { openUsersStore } from '../../db/users/store.ts'
 import { profileOf } from '../../services/kit/schema/user.ts'
 import type { User, UserFilter, UsersStore } from '../../services/users/store.ts'
 import { newDatabaseConfig, postgresTraits, sharedPostgres } from '../support/shared-postgres.ts'
+import { sliced } from '../support/whole.ts'
 import { usersStoreSuite } from './users-suite.ts'
 
 const { adminUrl } = await sharedPostgres()
@@ -90,7 +91,22 @@ describe('a search on PostgreSQL finds the same users as on SQLite', () => {
     return letters.flatMap((_, start) => [1, 2, 3, 5].map((length) => letters.slice(start, start + length).join('')))
   })
   const searches = [
-    ...new Set([...parts, 'user_1', 'USER.39', '%', '_', '\\', '\\\\', '%%%', '___', 'a%b', 'a_b', 'r_3', 'zzz', '  ']),
+    ...new Set([
+      ...sliced(parts, 4),
+      'user_1',
+      'USER.39',
+      '%',
+      '_',
+      '\\',
+      '\\\\',
+      '%%%',
+      '___',
+      'a%b',
+      'a_b',
+      'r_3',
+      'zzz',
+      '  ',
+    ]),
   ]
 
   const directory = mkdtempSync(join(tmpdir(), 'ch202-users-both-'))

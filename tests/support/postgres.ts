@@ -15,8 +15,8 @@ export interface PostgresServer {
   port: number
   /** The address of a database, for the server's superuser. */
   addressOf(database: string): string
-  /** Creates an empty database and gives its address. */
-  newDatabase(): Promise<string>
+  /** Creates a database and gives its address. @param template the database of which it is a copy; else it is empty */
+  newDatabase(template?: string): Promise<string>
   /** Runs statements as the server's superuser, one after the other. @returns the rows of the last */
   run(database: string, ...statements: string[]): Promise<unknown[][]>
   /** Kills the server. `start` starts it again with its data. */
@@ -127,9 +127,10 @@ export async function startPostgres(
     },
     freeze: () => signal('SIGSTOP'),
     thaw: () => signal('SIGCONT'),
-    async newDatabase() {
+    async newDatabase(template = 'template1') {
       const name = `test${++databases}`
-      await run('postgres', `CREATE DATABASE ${name}`)
+      // Copying the files takes half the time of writing them to the log, which is not synced here.
+      await run('postgres', `CREATE DATABASE ${name} TEMPLATE ${template} STRATEGY FILE_COPY`)
       return addressOf(name)
     },
     async stop() {

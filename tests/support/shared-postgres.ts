@@ -24,8 +24,8 @@ export const OWNER = 'plain'
 
 export interface TestDatabases {
   server: PostgresServer
-  /** Creates an empty database and gives its address. */
-  newDatabase(): Promise<string>
+  /** Creates a database and gives its address. @param template the database of which it is a copy; else it is empty */
+  newDatabase(template?: string): Promise<string>
   /** The address of a database for the server's superuser, without anything between. @param address as `newDatabase` gave it */
   adminUrl(address: string): string
 }
@@ -90,13 +90,15 @@ async function startDatabases(traits: ReadonlySet<Trait>): Promise<TestDatabases
   return {
     server,
     adminUrl: (address) => server.addressOf(nameIn(address)),
-    async newDatabase() {
-      let address = await server.newDatabase()
+    async newDatabase(template) {
+      let address = await server.newDatabase(template)
       const name = nameIn(address)
       if (traits.has('serializable'))
         await server.run('postgres', `ALTER DATABASE ${name} SET default_transaction_isolation = 'serializable'`)
       if (traits.has('unprivileged')) {
-        const schemas = ['auth', 'users', 'modules'].map((schema) => `CREATE SCHEMA ${schema} AUTHORIZATION ${OWNER}`)
+        const schemas = (template === undefined ? ['auth', 'users', 'modules'] : []).map(
+          (schema) => `CREATE SCHEMA ${schema} AUTHORIZATION ${OWNER}`,
+        )
         await server.run(name, ...schemas)
         address = withUser(address, OWNER)
       }

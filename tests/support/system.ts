@@ -178,7 +178,8 @@ export async function inThisProcess(
       await running?.stop()
     },
     async stop() {
-      for (const name of SERVICE_NAMES.toReversed()) await system.terminate(name)
+      // One after the other, each would wait for a poll of the next.
+      await Promise.all(SERVICE_NAMES.toReversed().map((name) => system.terminate(name)))
       if (--openSystems === 0) process.umask(umaskBefore)
       flushLogs(config.dataDir)
       await database?.remove()

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { FOREIGN_REFUSED, FOREIGN_VECTORS } from '../../../tests/fixtures/foreign-vectors.ts'
+import { sliced } from '../../../tests/support/whole.ts'
 import { PasswordHasher } from './hasher.ts'
 import { parseImportedHash } from './imported-hash.ts'
 
@@ -93,7 +94,7 @@ describe('a hash of another system', () => {
     expect(parseImportedHash(hash) !== undefined).toBe(isSupported)
   })
 
-  test.each(VECTORS)('with one character changed matches nothing: %s', (_, password, hash) => {
+  test.each(sliced(VECTORS, 3))('with one character changed matches nothing: %s', (_, password, hash) => {
     const isHex = !hash.includes('$')
     const at = isHex ? hash.length - 3 : hash.lastIndexOf('$') + 3
     const [one, other] = isHex ? ['a', 'b'] : ['A', 'B']
@@ -101,7 +102,7 @@ describe('a hash of another system', () => {
     expect(parseImportedHash(altered)?.matches(password)).toBe(false)
   })
 
-  test.each(VECTORS)('matches in the hasher, and is to be rehashed: %s', async (_, password, hash) => {
+  test.each(sliced(VECTORS, 3))('matches in the hasher, and is to be rehashed: %s', async (_, password, hash) => {
     for (const passwordHash of ['bcrypt', 'argon2id'] as const) {
       const hasher = new PasswordHasher({ passwordHash, bcryptCost: 4, hashQueue: 8 })
       expect(await hasher.verify(password, hash)).toEqual({ rehash: true })
