@@ -70,6 +70,7 @@ const WHOLE = [
   'nodes/key-changes',
   'nodes/revocation',
   'processes/upgrade',
+  'security/access',
   'security/algorithm-change',
   'security/app-tokens',
   'security/enumeration',
@@ -98,6 +99,7 @@ const WHOLE = [
   'web/factors',
   'web/journeys',
   'web/oauth',
+  'web/passkeys',
   'web/pictures',
 ]
 

@@ -92,10 +92,12 @@ const fine = ({ colorScheme, width }: (typeof SCREENS)[number]) => ({
 const inEnglish = pagesOfAna({ LOCALE: 'en' })
 
 describe.each(['en', 'ru'] as const)('in %s', (language) => {
-  const here = language === 'en' ? inEnglish : pagesOfAna({ LOCALE: language })
+  // In the suite the same people read Russian, but for who registered in English.
+  const here = language === 'ru' && WHOLE ? pagesOfAna({ LOCALE: language }) : inEnglish
+  const all = language === 'ru' && !WHOLE ? STATES.filter((state) => state.as !== 'new') : STATES
 
   // In Russian fewer: its words are longer, and nothing else differs.
-  const states = sliced(STATES, language === 'en' ? 9 : 27)
+  const states = sliced(all, language === 'en' ? 9 : 27)
   test.each(states.map((state, index) => [state.name, state, index] as const))(
     '%s is accessible',
     async (_, state, index) => {
