@@ -3,7 +3,7 @@ import { createServer, type Socket } from 'node:net'
 import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { invitation, requested } from '../support/challenges.ts'
 import { databaseRows } from '../support/database-rows.ts'
-import { PROMPT } from '../support/eventually.ts'
+import { eventually, PROMPT } from '../support/eventually.ts'
 import { as, byOperator, call } from '../support/http.ts'
 import { mails } from '../support/mails.ts'
 import { movingClock } from '../support/moving-clock.ts'
@@ -227,6 +227,11 @@ describe('the link in a mail', () => {
       [from, 'undo-email', texts.undo.submit],
     ]
     const opened = await Promise.all(links.map(([email, page]) => owner.mail(email, page)))
+    // The last mail is the notice about the change.
+    const countOf = async (sql: string) => (await databaseRows(here.system, 'auth', sql)).length
+    const ofChange = `SELECT id FROM finished_mails WHERE data LIKE '%email_changed%'`
+    await eventually(async () => (await countOf(ofChange)) > 0)
+    await eventually(async () => (await countOf('SELECT id FROM mail_requests')) === 0)
     const before = await rows()
     for (const { link } of opened)
       for (const method of ['GET', 'HEAD', 'GET']) {
