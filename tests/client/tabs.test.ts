@@ -93,7 +93,7 @@ async function refreshAll(pages: Page[], count: number): Promise<void> {
   }
 }
 
-const REFRESHES = WHOLE ? 1000 : 200
+const REFRESHES = WHOLE ? 1000 : 100
 const EVERYTHING: readonly Lacking[] = []
 const NEITHER: readonly Lacking[] = ['navigator.locks', 'BroadcastChannel']
 

@@ -11,6 +11,7 @@ import { type Name, OPERATOR_KEY } from '../support/settings.ts'
 import { request } from '../support/sockets.ts'
 import { inProcessApart, type System } from '../support/system.ts'
 import { temporary } from '../support/tool.ts'
+import { WHOLE } from '../support/whole.ts'
 import { pack } from './installed.ts'
 import { type GuardedProgram, MAX_LAG, startProgram } from './program.ts'
 
@@ -18,7 +19,7 @@ setDefaultTimeout(120_000)
 
 /** The programs of the page, and the packages installed beside ours: elysia only for the program that uses it. */
 const PROGRAMS: [program: string, beside: string[], logouts: number][] = [
-  ['hono.ts', ['hono'], 200],
+  ['hono.ts', ['hono'], WHOLE ? 200 : 40],
   ['serve.ts', [], 40],
   ['elysia.ts', ['elysia'], 40],
 ]

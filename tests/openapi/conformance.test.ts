@@ -8,6 +8,7 @@ import { as, call, type Options } from '../support/http.ts'
 import { enableNeededModules, ownedValues } from '../support/owned-resources.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
+import { sliced } from '../support/whole.ts'
 import { type Documented, operationsOf } from './document.ts'
 import { CONTRACT } from './operations.ts'
 import { LINES, type ResponseValidator, responseValidator } from './validator.ts'
@@ -131,11 +132,13 @@ describe('the document is true', () => {
         .filter(({ operation }) => operation.requestBody || what === 'the example')
         .map((one) => ({ base, one, validate })),
     )
+    // Bodies that are wrong everywhere are refused in one place.
+    const sentTo = what === 'the example' ? calls : sliced(calls, 3)
     // One after the other: all at once are more than the queue of hashes takes.
     const users: TestUser[] = []
-    while (users.length < calls.length) users.push(await registerUser(here.system))
+    while (users.length < sentTo.length) users.push(await registerUser(here.system))
     await Promise.all(
-      calls.map(({ base, one, validate }, index) => callAsEveryone(base, one, validate, users[index] as TestUser)),
+      sentTo.map(({ base, one, validate }, index) => callAsEveryone(base, one, validate, users[index] as TestUser)),
     )
     expect(faults).toEqual([])
   })

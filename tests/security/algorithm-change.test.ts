@@ -5,6 +5,7 @@ import { HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { TOKEN_ALGS, type TokenAlg } from '../../services/kit/tokens/algorithms.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
+import { sliced } from '../support/whole.ts'
 import { inTime, kidOf, operator } from './keys-in-time.ts'
 
 // An installation whose TOKEN_ALG changes with a restart of auth.
@@ -40,7 +41,7 @@ const rowsOf = async (type: string) =>
 const CHANGES = TOKEN_ALGS.flatMap((from) => TOKEN_ALGS.filter((to) => to !== from).map((to) => [from, to] as const))
 
 describe('16: TOKEN_ALG of an installation that is in use changes', () => {
-  test.each(CHANGES)(
+  test.each(sliced(CHANGES, 2))(
     'from %s to %s: the new key is published, then signs, and the old one retires',
     async (from, to) => {
       const instance = await startWith(from)
@@ -136,7 +137,9 @@ describe('16: TOKEN_ALG of an installation that is in use changes', () => {
   })
 
   const STEPS = ['add', 'activate', 'retire'] as const
-  test.each(STEPS.flatMap((step) => (['before', 'after'] as const).map((when) => [step, when] as const)))(
+  const kills = STEPS.flatMap((step) => (['before', 'after'] as const).map((when) => [step, when] as const))
+  // In the suite: before the first step, after the second, before the third.
+  test.each(sliced(kills, 3, ([step]) => step === 'retire'))(
     'killed in between, at "%s", %s its commit: it is completed after the next start',
     async (step, when) => {
       const instance = await startWith('EdDSA')

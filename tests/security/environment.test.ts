@@ -11,7 +11,7 @@ import { openShell } from '../support/shell.ts'
 import type { System } from '../support/system.ts'
 import { launch, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
 import { openSignIn, SIGN_IN_ANSWERS } from '../support/visitor.ts'
-import { sliced } from '../support/whole.ts'
+import { WHOLE } from '../support/whole.ts'
 import { openUnder } from './canaries.ts'
 import { programsOfEachTest } from './started-programs.ts'
 
@@ -92,14 +92,16 @@ const ENVIRONMENTS: Record<string, HostileEnvironment> = {
 const RUNTIMES = [process.execPath, Bun.which('node') ?? []].flat()
 const CHECKOUT = [process.execPath, join(ROOT, 'cli/main.ts')]
 
-describe.each(Object.entries(ENVIRONMENTS))('hostile: %s', (_, environment) => {
+describe.each(Object.entries(ENVIRONMENTS))('hostile: %s', (name, environment) => {
   const programs: [command: string, program: string[]][] = [
     ['start', CHECKOUT],
     ['serve', CHECKOUT],
     ['start', [executable]],
     ['serve', [executable]],
   ]
-  test.each(sliced(programs, 3))('%s works as usual, by %p', async (command, program) => {
+  // In the suite another one in each environment.
+  const turn = Object.keys(ENVIRONMENTS).indexOf(name) % programs.length
+  test.each(WHOLE ? programs : programs.slice(turn, turn + 1))('%s works as usual, by %p', async (command, program) => {
     const here = prepareRun(environment, command === 'start' ? [] : APART)
     const running = here.run(program, command)
     await running.printed(/ready at/, command === 'start' ? SERVICE_NAMES.length : 1)

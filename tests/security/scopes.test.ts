@@ -53,7 +53,7 @@ describe.each(sliced(LAYOUTS, 2))('16: the scopes of clients, in %s', (_, start)
     expect([status, body.code, headers.get('www-authenticate')]).toEqual([403, 'insufficient_scope', challenge])
   }
 
-  test.each(closed)('$call', async (policy) => {
+  test.each(sliced(closed, 4, ({ scope }) => scope))('$call', async (policy) => {
     const one = setup.operations.get(policy.call)
     if (!one) throw new Error('No document has it')
     const scope = scopeOf(policy)

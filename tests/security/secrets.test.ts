@@ -14,6 +14,7 @@ import { distinctRoutes, servedRoutes } from '../support/routes.ts'
 import { addressSettings, type Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import { processesWith, runTool, temporary } from '../support/tool.ts'
+import { sliced } from '../support/whole.ts'
 import { Canaries, filesUnder, openUnder } from './canaries.ts'
 import { EchoingMailServer } from './echoing-mail-server.ts'
 
@@ -282,7 +283,7 @@ test('check 38: the services are used, rightly and wrongly, while a backup is ma
   const others = Promise.all(Array.from({ length: 5 }, () => logIn(email, THIRD)))
   expect((await tool(['--debug', 'backup', 'create'])).status).toBe(0)
   await others
-  for (const words of [
+  const commands = [
     ['config', 'show'],
     ['config', 'show', '--origin', '-o', 'json'],
     ['doctor'],
@@ -294,8 +295,8 @@ test('check 38: the services are used, rightly and wrongly, while a backup is ma
     ['ps', '-o', 'json'],
     ['backup', 'verify'],
     ['restore', 'latest', '--to', folder.fresh()],
-  ])
-    await tool(words)
+  ]
+  for (const words of sliced(commands, 2)) await tool(words)
   const none = { ...addressSettings(() => ''), INTERNAL_API_KEY: '', OPERATOR_API_KEY: '' }
   const context = { ...none, CH202_DATA_DIR: folder.fresh() }
   expect(

@@ -6,6 +6,8 @@ import { WHOLE } from '../support/whole.ts'
  */
 const EVEN = WHOLE ? { least: 0.45, most: 0.55 } : { least: 0.25, most: 0.75 }
 const FEWER = WHOLE ? 1 : 6
+/** The blocks of a round that run. */
+const fewer = (blocks: number) => Math.ceil(blocks / FEWER)
 const ROUNDS = 3
 
 /** For each two kinds, how often the first took longer than the second (AUC): 0.5 if they are indistinguishable. */
@@ -20,6 +22,11 @@ interface Interleaved<Kind extends string> {
   ask(kind: Kind, n: number, block: number): Promise<unknown>
 }
 
+/** How many requests of each kind `timesApart` sends at most: to warm up, and in all rounds. */
+export function requestsOfEach({ blocks, ofEach }: Pick<Interleaved<string>, 'blocks' | 'ofEach'>): number {
+  return ofEach + ROUNDS * fewer(blocks) * ofEach
+}
+
 /**
  * Sends requests of all kinds in random order and compares their times. A real difference shows in every round, chance
  * does not, so the first even round decides.
@@ -27,7 +34,7 @@ interface Interleaved<Kind extends string> {
  */
 export async function timesApart<Kind extends string>(interleaved: Interleaved<Kind>): Promise<Apart> {
   const { ask, kinds, ofEach } = interleaved
-  const blocks = Math.ceil(interleaved.blocks / FEWER)
+  const blocks = fewer(interleaved.blocks)
   // Warm up: first requests are slower.
   let n = 0
   for (; n < ofEach; n++) for (const kind of kinds) await ask(kind, n, n)

@@ -13,6 +13,7 @@ import { as, call, form } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
 import { running } from '../support/running.ts'
 import { inProcess, inProcessApart } from '../support/system.ts'
+import { sliced } from '../support/whole.ts'
 
 const here = running(inProcessApart)
 const { auth, users } = here
@@ -93,13 +94,15 @@ test('check 8: a refresh or reset token is not accepted as an access token, nor 
   expect((await confirm(others.reset)).status).toBe(204)
 })
 
-/** A token cut, with a character added, or with the case of one changed, at every position. */
+/** A token cut, with a character added, or with the case of one changed: at every position, or one of these in the suite. */
 function altered(token: string): string[] {
-  const variants = [...token].flatMap((character, at) => {
+  const atEach = [...token].flatMap((character, at) => {
     const [before, after] = [token.slice(0, at), token.slice(at + 1)]
     const cases = [character.toUpperCase(), character.toLowerCase()].map((other) => before + other + after)
     return [before, token.slice(at), before + after, before + character + character + after, ...cases]
   })
+  // Of the six at a position another one at each.
+  const variants = sliced(atEach, 7)
   for (const more of ['A', '0', '=', ' ', '\n', '\t', '.', token]) variants.push(token + more, more + token)
   variants.push(token.toUpperCase(), token.toLowerCase())
   return [...new Set(variants)].filter((variant) => variant !== token && variant !== '')
@@ -197,7 +200,9 @@ describe('check 9: of several cut-offs the strictest wins', () => {
     expect(await introspect(token)).toBe('{"active":false}')
   }
 
-  test.each(permutations(Object.keys(cuts) as Cut[]).map((order) => [order.join(', '), order] as const))(
+  // In the suite each of them comes first once.
+  const orders = sliced(permutations(Object.keys(cuts) as Cut[]), 24, ([first]) => first)
+  test.each(orders.map((order) => [order.join(', '), order] as const))(
     '%s: the token is refused from the first on, at each service',
     async (_, order) => {
       const user = await registerUser(here.system)
@@ -222,7 +227,7 @@ describe('check 9: of several cut-offs the strictest wins', () => {
   test('and a crash of auth loses none of them', async () => {
     await here.system.kill('auth')
     await here.system.start('auth')
-    expect(dead).toHaveLength(24)
+    expect(dead).toHaveLength(orders.length)
     await Promise.all(dead.map(expectRevoked))
   })
 

@@ -15,7 +15,7 @@ import { mailsTo, RESET_PAGE } from '../support/mails.ts'
 import { callByPages, pagesHeader } from '../support/pages.ts'
 import { running } from '../support/running.ts'
 import { inProcess, inProcessApart, type System } from '../support/system.ts'
-import { sliced } from '../support/whole.ts'
+import { sliced, WHOLE } from '../support/whole.ts'
 
 // Check 45: every way in × every state of an account × every second factor, by the API and on the pages. Each ends in one
 // decision (`assurance/decision.ts`).
@@ -74,6 +74,9 @@ interface Installation {
   isLikeUsual?: true
   asks: Record<RequestWay, Policy>
 }
+
+/** One of so many ways in is tried in each installation in the suite. */
+const STEP = 7
 
 const everyWay = (policy: Policy) => ({ api: policy, pages: policy })
 const INSTALLATIONS: Record<string, Installation> = {
@@ -345,80 +348,86 @@ const NO_WAYS = [
   'POST /oauth/token',
 ]
 
-describe.each(Object.entries(INSTALLATIONS))('an installation %s', (_, { asks, isLikeUsual, roles, settings }) => {
-  const here = running(inProcess, { EMAIL_LOGIN: 'on', RATE_LIMIT: 'off', ...settings })
-  // The last administrator cannot be disabled.
-  beforeAll(() => newPerson('verified', { roles: ['ADMIN'] }))
+describe.each(Object.entries(INSTALLATIONS))(
+  'an installation %s',
+  (installation, { asks, isLikeUsual, roles, settings }) => {
+    const here = running(inProcess, { EMAIL_LOGIN: 'on', RATE_LIMIT: 'off', ...settings })
+    // The last administrator cannot be disabled.
+    beforeAll(() => newPerson('verified', { roles: ['ADMIN'] }))
 
-  const newPerson = async (state: State, fields: object = roles ? { roles } : {}): Promise<Person> => {
-    const email = newEmail()
-    const body = { email, password: PASSWORD, ...STATES[state].fields, ...fields }
-    const { body: user } = await here.users('POST /users', { headers: as.operator, body })
-    return { id: user.id, email }
-  }
-
-  const enrolled = async (person: Person, factor: Factor): Promise<Person> => {
-    if (factor === 'an app') return { ...person, app: await importedApp(here.system, person.id) }
-    const { challenge_id, code } = await requested(here.system, 'email-code-request', { email: person.email })
-    const login = await here.auth('POST /auth/email-code-login', { body: { challenge_id, code } })
-    const passkey = new Authenticator(ORIGIN)
-    if (login.status === 200) await enrolPasskey(here.system, login.body.access_token, passkey)
-    else await enrolWaiting(here.system, login.body.challenge_id, passkey)
-    return { ...person, passkey }
-  }
-
-  const change = async (state: State, { id }: Person) => {
-    const { change: body } = STATES[state] as { change?: object }
-    if (!body) return
-    const changed = await here.users(`PATCH /users/${id}`, { headers: as.operator, body })
-    expect(changed.status).toBe(200)
-  }
-
-  /** Checks the end of a way in, and the methods in the token if it has one. */
-  const expectEnd = async (answer: Answer, end: string, amr: string[]) => {
-    expect(endOf(answer)).toBe(end)
-    if (!/^20[01]$/.test(end)) {
-      expect(answer.text).not.toMatch(/access_?token/i)
-      return
+    const newPerson = async (state: State, fields: object = roles ? { roles } : {}): Promise<Person> => {
+      const email = newEmail()
+      const body = { email, password: PASSWORD, ...STATES[state].fields, ...fields }
+      const { body: user } = await here.users('POST /users', { headers: as.operator, body })
+      return { id: user.id, email }
     }
-    const token = accessTokenOf(answer)
-    const { body: claims } = await here.auth('POST /auth/introspect', { headers: as.operator, body: { token } })
-    expect({ active: claims.active, amr: claims.amr }).toEqual({ active: true, amr })
-    expect(Math.abs(claims.auth_time - Date.now() / 1000)).toBeLessThan(60)
-  }
 
-  // An installation that asks the same of both is tried on the pages only if it is the usual one.
-  const isAlike = asks.api === asks.pages && Object.keys(settings).length > 0
-  const requests: RequestWay[] = isAlike ? ['api'] : ['api', 'pages']
-  const rows = Object.entries(WAYS).flatMap(([name, way]) =>
-    requests.map((by) => [name, by === 'api' ? 'by the API' : 'on the pages', way, by] as const),
-  )
-  describe.each(sliced(rows, 3))('check 45: by %s, %s', (name, _by, way, by) => {
-    test.each(Object.entries(way.ends[asks[by]]) as [State, string][])(
-      'an account that is %s: %s',
-      async (state, end) => {
-        const isRegistration = way.calls.includes('POST /auth/register')
-        // Whoever registers is no administrator.
-        const expected = isRegistration && settings.MFA === 'admins' ? '201' : end
-        const person = await newPerson(state)
+    const enrolled = async (person: Person, factor: Factor): Promise<Person> => {
+      if (factor === 'an app') return { ...person, app: await importedApp(here.system, person.id) }
+      const { challenge_id, code } = await requested(here.system, 'email-code-request', { email: person.email })
+      const login = await here.auth('POST /auth/email-code-login', { body: { challenge_id, code } })
+      const passkey = new Authenticator(ORIGIN)
+      if (login.status === 200) await enrolPasskey(here.system, login.body.access_token, passkey)
+      else await enrolWaiting(here.system, login.body.challenge_id, passkey)
+      return { ...person, passkey }
+    }
+
+    const change = async (state: State, { id }: Person) => {
+      const { change: body } = STATES[state] as { change?: object }
+      if (!body) return
+      const changed = await here.users(`PATCH /users/${id}`, { headers: as.operator, body })
+      expect(changed.status).toBe(200)
+    }
+
+    /** Checks the end of a way in, and the methods in the token if it has one. */
+    const expectEnd = async (answer: Answer, end: string, amr: string[]) => {
+      expect(endOf(answer)).toBe(end)
+      if (!/^20[01]$/.test(end)) {
+        expect(answer.text).not.toMatch(/access_?token/i)
+        return
+      }
+      const token = accessTokenOf(answer)
+      const { body: claims } = await here.auth('POST /auth/introspect', { headers: as.operator, body: { token } })
+      expect({ active: claims.active, amr: claims.amr }).toEqual({ active: true, amr })
+      expect(Math.abs(claims.auth_time - Date.now() / 1000)).toBeLessThan(60)
+    }
+
+    // An installation that asks the same of both is tried on the pages only if it is the usual one.
+    const isAlike = asks.api === asks.pages && Object.keys(settings).length > 0
+    const requests: RequestWay[] = isAlike ? ['api'] : ['api', 'pages']
+    const rows = Object.entries(WAYS).flatMap(([name, way]) =>
+      requests.map((by) => [name, by === 'api' ? 'by the API' : 'on the pages', way, by] as const),
+    )
+    // In the suite other ways in each installation, and all of them in some.
+    const first = Object.keys(INSTALLATIONS).indexOf(installation)
+    const fromFirst = WHOLE ? rows : rows.slice(first % STEP)
+    describe.each(sliced(fromFirst, STEP))('check 45: by %s, %s', (name, _by, way, by) => {
+      test.each(Object.entries(way.ends[asks[by]]) as [State, string][])(
+        'an account that is %s: %s',
+        async (state, end) => {
+          const isRegistration = way.calls.includes('POST /auth/register')
+          // Whoever registers is no administrator.
+          const expected = isRegistration && settings.MFA === 'admins' ? '201' : end
+          const person = await newPerson(state)
+          const enter = await way.prepare(here.system, person, by)
+          await change(state, person)
+          await expectEnd(await enter(), expected, way.amr)
+        },
+      )
+
+      const isPagesAgain = by === 'pages' && Object.keys(settings).length > 0
+      if (name === 'a registration' || isLikeUsual || isPagesAgain) return
+      const states = FACTORS.flatMap((factor) => FACTOR_STATES.map((state) => [factor, state] as const))
+      test.each(states)('an account with %s that is %s', async (factor, state) => {
+        const person = await enrolled(await newPerson(state), factor)
         const enter = await way.prepare(here.system, person, by)
         await change(state, person)
-        await expectEnd(await enter(), expected, way.amr)
-      },
-    )
-
-    const isPagesAgain = by === 'pages' && Object.keys(settings).length > 0
-    if (name === 'a registration' || isLikeUsual || isPagesAgain) return
-    const states = FACTORS.flatMap((factor) => FACTOR_STATES.map((state) => [factor, state] as const))
-    test.each(states)('an account with %s that is %s', async (factor, state) => {
-      const person = await enrolled(await newPerson(state), factor)
-      const enter = await way.prepare(here.system, person, by)
-      await change(state, person)
-      const amr = name.includes('second factor') || name === 'a passkey' ? [...way.amr, ...AMR[factor]] : way.amr
-      await expectEnd(await enter(), way.endsWith[factor][state], amr)
+        const amr = name.includes('second factor') || name === 'a passkey' ? [...way.amr, ...AMR[factor]] : way.amr
+        await expectEnd(await enter(), way.endsWith[factor][state], amr)
+      })
     })
-  })
-})
+  },
+)
 
 /** Gives a user an app, as an operator who imports them does. */
 async function importedApp(system: System, userId: string): Promise<App> {

@@ -3,7 +3,7 @@ import { createServer, type Socket } from 'node:net'
 import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { invitation, requested } from '../support/challenges.ts'
 import { databaseRows } from '../support/database-rows.ts'
-import { PROMPT } from '../support/eventually.ts'
+import { eventually, PROMPT } from '../support/eventually.ts'
 import { as, byOperator, call } from '../support/http.ts'
 import { mails } from '../support/mails.ts'
 import { movingClock } from '../support/moving-clock.ts'
@@ -21,11 +21,11 @@ async function cookieOf({ context }: Person): Promise<string> {
 const send = (base: string, path: string, { headers = {}, ...init }: RequestInit = {}) =>
   fetch(base + path, { redirect: 'manual', ...init, headers: { accept: 'text/html', ...headers } })
 
-describe('a session', () => {
+describe('on the pages', () => {
   const clock = movingClock()
   const here = pagesInBrowser({ RATE_LIMIT: 'off' }, { clock })
 
-  test('that one tab ended is over in the other one: its next click leads to the sign-in, its form changes nothing', async () => {
+  test('a session that one tab ended is over in the other one: its next click leads to the sign-in, its form changes nothing', async () => {
     const { email } = await registerUser(here.system)
     const ana = await here.person()
     const { account, fields, nav, signIn } = ana.texts
@@ -44,7 +44,7 @@ describe('a session', () => {
     expect(me.body.name).toBeNull()
   })
 
-  test('that one tab ended, and another person began, is not changed by the form of the first person', async () => {
+  test('a session that one tab ended, and another person began, is not changed by the form of the first person', async () => {
     const [first, second] = [await registerUser(here.system), await registerUser(here.system)]
     const ana = await here.person()
     const { account, failure, fields, nav } = ana.texts
@@ -65,7 +65,7 @@ describe('a session', () => {
     }
   })
 
-  test('that the operator ended says so, and after the sign-in the person is where they wanted to go', async () => {
+  test('a session that the operator ended says so, and after the sign-in the person is where they wanted to go', async () => {
     const { email, id } = await registerUser(here.system)
     const ana = await here.person()
     const { done, nav } = ana.texts
@@ -79,7 +79,7 @@ describe('a session', () => {
     expect(ana.at).toBe('/account/sessions')
   })
 
-  test('is shown by no page of the browser’s memory after the sign-out', async () => {
+  test('a session is shown by no page of the browser’s memory after the sign-out', async () => {
     const { email } = await registerUser(here.system)
     const ana = await here.person()
     await ana.signIn(email)
@@ -89,7 +89,7 @@ describe('a session', () => {
     expect(await ana.read()).not.toContain(email)
   })
 
-  test('stays one session when 50 requests refresh it at once, and all of them are signed in', async () => {
+  test('a session stays one session when 50 requests refresh it at once, and all of them are signed in', async () => {
     const { email } = await registerUser(here.system)
     const ana = await here.person()
     await ana.signIn(email)
@@ -116,7 +116,7 @@ describe('a session', () => {
     }
   })
 
-  test('goes on in both of two tabs that refresh it at once', async () => {
+  test('a session goes on in both of two tabs that refresh it at once', async () => {
     const { email } = await registerUser(here.system)
     const ana = await here.person()
     await ana.signIn(email)
@@ -132,12 +132,8 @@ describe('a session', () => {
       ])
     }
   })
-})
 
-describe('the file of one’s data', () => {
-  const here = pagesInBrowser({ RATE_LIMIT: 'off' })
-
-  test('is JSON with the profile, the sessions, the activity and the modules, and nothing of others', async () => {
+  test('the file of one’s data is JSON with the profile, the sessions, the activity and the modules, and nothing of others', async () => {
     await here.modules('POST /modules', byOperator({ id: 'reports', name: 'Reports', description: 'Charts' }))
     const [mine, other] = [await registerUser(here.system, { name: 'Ana' }), await registerUser(here.system)]
     const ana = await here.person()
@@ -155,12 +151,8 @@ describe('the file of one’s data', () => {
     expect(text).not.toContain(other.id)
     expect(text).not.toMatch(/\$2[aby]\$|\$argon2|refresh_token/)
   })
-})
 
-describe('the language of the pages', () => {
-  const here = pagesInBrowser({ RATE_LIMIT: 'off' })
-
-  test('is that of the account, or else that of the browser', async () => {
+  test('the language is that of the account, or else that of the browser', async () => {
     const { email } = await registerUser(here.system, { locale: 'en' })
     const ana = await here.person({ language: 'ru' })
     await ana.open('/sign-in')
@@ -235,6 +227,11 @@ describe('the link in a mail', () => {
       [from, 'undo-email', texts.undo.submit],
     ]
     const opened = await Promise.all(links.map(([email, page]) => owner.mail(email, page)))
+    // The last mail is the notice about the change.
+    const countOf = async (sql: string) => (await databaseRows(here.system, 'auth', sql)).length
+    const ofChange = `SELECT id FROM finished_mails WHERE data LIKE '%email_changed%'`
+    await eventually(async () => (await countOf(ofChange)) > 0)
+    await eventually(async () => (await countOf('SELECT id FROM mail_requests')) === 0)
     const before = await rows()
     for (const { link } of opened)
       for (const method of ['GET', 'HEAD', 'GET']) {

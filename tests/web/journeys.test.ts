@@ -3,14 +3,14 @@ import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.
 import { invitation } from '../support/challenges.ts'
 import { byOperator } from '../support/http.ts'
 import { movingClock } from '../support/moving-clock.ts'
-import { sliced, WHOLE } from '../support/whole.ts'
+import { WHOLE } from '../support/whole.ts'
 import { pagesInBrowser, WAYS } from './pages.ts'
 
 const NEW_PASSWORD = 'another horse battery'
 /** Milliseconds after which a person must authenticate again: more than `REAUTH_MAX_AGE`. */
 const LATER = 11 * 60_000
 
-// By keyboard alone in the soak.
+// In the suite with a script; by keyboard alone below.
 describe.each(WHOLE ? WAYS : WAYS.slice(0, 1))('%s, a person', (way) => {
   const clock = movingClock()
   const here = pagesInBrowser({ RATE_LIMIT: 'off', EMAIL_LOGIN: 'on' }, { clock })
@@ -294,47 +294,50 @@ describe.each(WHOLE ? WAYS : WAYS.slice(0, 1))('%s, a person', (way) => {
   })
 })
 
-describe.each(sliced(WAYS, 2))('where emails are verified and devices are confirmed, %s, a person', (way) => {
-  const here = pagesInBrowser({ RATE_LIMIT: 'off', EMAIL_VERIFICATION: 'required', DEVICE_TRUST: 'pages' })
+describe.each(WHOLE ? WAYS : WAYS.slice(2))(
+  'where emails are verified and devices are confirmed, %s, a person',
+  (way) => {
+    const here = pagesInBrowser({ RATE_LIMIT: 'off', EMAIL_VERIFICATION: 'required', DEVICE_TRUST: 'pages' })
 
-  test('registers, cannot sign in before the email is verified, and then can', async () => {
-    const email = newEmail()
-    const [ana, elsewhere] = [await here.person({ way }), await here.person({ way })]
-    const { fields, signIn, verify } = ana.texts
-    await ana.register(email)
-    expect(ana.at).toBe('/verify-email')
-    await ana.open('/account')
-    expect(ana.at).toBe('/sign-in')
-    await elsewhere.open('/account/modules')
-    await elsewhere.signIn(email)
-    expect(elsewhere.at).toBe('/verify-email?step=sign-in')
-    await elsewhere.see(verify.required)
-    await elsewhere.type(fields.code, (await elsewhere.mail(email, 'verify-email', 1)).code)
-    await elsewhere.press(verify.submit)
-    expect(elsewhere.at).toBe('/sign-in?done=verified&return_to=%2Faccount%2Fmodules')
-    await elsewhere.signIn(email)
-    const { code } = await elsewhere.mail(email, undefined, 2)
-    await elsewhere.type(fields.code, code)
-    await elsewhere.press(signIn.confirm)
-    expect(elsewhere.at).toBe('/account/modules')
-  })
+    test('registers, cannot sign in before the email is verified, and then can', async () => {
+      const email = newEmail()
+      const [ana, elsewhere] = [await here.person({ way }), await here.person({ way })]
+      const { fields, signIn, verify } = ana.texts
+      await ana.register(email)
+      expect(ana.at).toBe('/verify-email')
+      await ana.open('/account')
+      expect(ana.at).toBe('/sign-in')
+      await elsewhere.open('/account/modules')
+      await elsewhere.signIn(email)
+      expect(elsewhere.at).toBe('/verify-email?step=sign-in')
+      await elsewhere.see(verify.required)
+      await elsewhere.type(fields.code, (await elsewhere.mail(email, 'verify-email', 1)).code)
+      await elsewhere.press(verify.submit)
+      expect(elsewhere.at).toBe('/sign-in?done=verified&return_to=%2Faccount%2Fmodules')
+      await elsewhere.signIn(email)
+      const { code } = await elsewhere.mail(email, undefined, 2)
+      await elsewhere.type(fields.code, code)
+      await elsewhere.press(signIn.confirm)
+      expect(elsewhere.at).toBe('/account/modules')
+    })
 
-  test('enters a code on a new device, and none on a device that they confirmed', async () => {
-    const { email } = await createUser(here.system, { email_verified: true })
-    const ana = await here.person({ way })
-    const { fields, nav, problems, signIn } = ana.texts
-    await ana.signIn(email)
-    expect(ana.at).toBe('/sign-in?step=device')
-    await ana.see(email)
-    const { code } = await ana.mail(email)
-    await ana.type(fields.code, code === '000000' ? '000001' : '000000')
-    await ana.press(signIn.confirm)
-    await ana.see(problems.invalid_code)
-    await ana.type(fields.code, code)
-    await ana.press(signIn.confirm)
-    expect(ana.at).toBe('/account')
-    await ana.press(nav.signOut)
-    await ana.signIn(email)
-    expect(ana.at).toBe('/account')
-  })
-})
+    test('enters a code on a new device, and none on a device that they confirmed', async () => {
+      const { email } = await createUser(here.system, { email_verified: true })
+      const ana = await here.person({ way })
+      const { fields, nav, problems, signIn } = ana.texts
+      await ana.signIn(email)
+      expect(ana.at).toBe('/sign-in?step=device')
+      await ana.see(email)
+      const { code } = await ana.mail(email)
+      await ana.type(fields.code, code === '000000' ? '000001' : '000000')
+      await ana.press(signIn.confirm)
+      await ana.see(problems.invalid_code)
+      await ana.type(fields.code, code)
+      await ana.press(signIn.confirm)
+      expect(ana.at).toBe('/account')
+      await ana.press(nav.signOut)
+      await ana.signIn(email)
+      expect(ana.at).toBe('/account')
+    })
+  },
+)

@@ -3,6 +3,7 @@ import { MINUTE } from '../../services/kit/clock.ts'
 import { createUser, newEmail, PASSWORD } from '../support/actors.ts'
 import { as } from '../support/http.ts'
 import { movingClock } from '../support/moving-clock.ts'
+import { sliced } from '../support/whole.ts'
 import { type Person, pagesInBrowser } from './pages.ts'
 import { optionsOf, PasskeyDevice, send, signedIn, withoutAutofill } from './passkey-device.ts'
 
@@ -27,11 +28,9 @@ describe('a person with a passkey', () => {
     const ana = await here.person()
     await withoutAutofill(ana)
     const device = await PasskeyDevice.of(ana, options)
-    const { done, factors, fields, nav, passkey, recovery } = ana.texts
+    const { done, fields, passkey, recovery } = ana.texts
+    await ana.open(`/sign-in?return_to=${encodeURIComponent('/account/security?step=passkey')}`)
     await ana.signIn(email)
-    await ana.follow(nav.security)
-    await ana.see(factors.none)
-    await ana.follow(passkey.add)
     await ana.type(fields.name, 'My laptop')
     await ana.press(passkey.add)
     await ana.see(recovery.warning)
@@ -64,9 +63,11 @@ describe('a person with a passkey', () => {
     const { email } = await createUser(here.system, VERIFIED)
     const ana = await here.person()
     const device = await PasskeyDevice.of(ana)
-    const { nav, passkey } = ana.texts
+    const { factors, nav, passkey } = ana.texts
     await ana.signIn(email)
-    await ana.open('/account/security?step=passkey')
+    await ana.follow(nav.security)
+    await ana.see(factors.none)
+    await ana.follow(passkey.add)
     await ana.press(passkey.add)
     expect(await device.passkeys()).toMatchObject([{ signCount: 1 }])
     await ana.open('/account')
@@ -229,7 +230,7 @@ describe('a person with a passkey', () => {
 
   test('check 46: an answer of another shape is refused as a wrong one', async () => {
     const ana = await here.person()
-    for (const credential of ['', '{}', 'null', '[]', '{"id":{"a":1}}', 'x'.repeat(5000)]) {
+    for (const credential of sliced(['', '{}', 'null', '[]', '{"id":{"a":1}}', 'x'.repeat(5000)], 4)) {
       await ana.open('/sign-in')
       await send(ana, credential)
       await ana.see(ana.texts.problems.invalid_passkey)

@@ -112,7 +112,7 @@ describe(`the pictures of the page docs/pages.md (otherwise: ${UPDATE})`, () => 
   const style = loadAssets({ brandColor: '#1f6feb', dataDir: '/nonexistent' }).style
   const states = SHOWN.map((name) => STATES.find((state) => state.name === name) as State)
 
-  const compared = WRITES ? states : sliced(states, 4)
+  const compared = WRITES ? states : sliced(states, 8)
   test.each(compared.map((state) => [state.name, state] as const))('show %s as it is', async (name, state) => {
     const person = await here.show(state)
     try {
