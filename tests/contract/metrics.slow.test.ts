@@ -272,7 +272,6 @@ describe.each(['sqlite', 'postgres'] as const)('S5: what metrics show, on %s', (
     expect(await age()).toBeWithin((ahead + 3 * DAY) / SECOND - 600, (ahead + 3 * DAY) / SECOND + 600)
   })
 
-<<<<<<< HEAD
   test('the age of the last trial restore from a bucket', async () => {
     const bucket = {
       BACKUP_S3_URL: 'https://key:secret@s3.example.org/backups',
@@ -297,10 +296,7 @@ describe.each(['sqlite', 'postgres'] as const)('S5: what metrics show, on %s', (
     expect(await age()).toBe(Number.POSITIVE_INFINITY)
   })
 
-  test('polls that are held are no part of the times of requests', async () => {
-=======
   testOfMemory?.('polls that are held are no part of the times of requests', async () => {
->>>>>>> slice-b
     const system = await start()
     const before = await scrape(system.url.auth)
     for (const poll of [
