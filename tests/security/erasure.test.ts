@@ -16,11 +16,14 @@ setDefaultTimeout(120_000)
 const AGENT = 'Canary-Browser/41.5 (erasure)'
 const ADDRESS = '198.51.100.177'
 const REQUEST = 'canary-request-4711'
+/** The end of the name: three characters are a term of the search index, of which a deletion could leave them. */
+const LETTERS = 'ξψω'
 const CANARIES = {
   email: 'canary.of.ana@erasure.example.org',
   'earlier email': 'canary.before@erasure.example.org',
   username: 'canary-username',
   name: 'Canary Name Of Ana',
+  'end of the name': Buffer.from(LETTERS).toString('latin1'),
   metadata: 'canary-metadata',
   'app metadata': 'canary-app-metadata',
   'user agent': AGENT,
@@ -59,7 +62,7 @@ async function lived(system: InProcessSystem, hook: string): Promise<string> {
   const { body: registered } = await send(auth, 'POST /auth/register', 201, {
     email: CANARIES['earlier email'],
     username: CANARIES.username,
-    name: CANARIES.name,
+    name: `${CANARIES.name} ${LETTERS}`,
     password: PASSWORD,
     metadata: { canary: CANARIES.metadata },
   })
