@@ -167,7 +167,7 @@ const ROTATIONS: [about: string, run: () => Promise<Seen>][] = [
       instance = new InstanceInTime({})
       await instance.start()
       const at = { 90: rotate, 120: () => instance.restart(SECOND), 180: () => instance.crash(SECOND) }
-      return watch(400, at)
+      return watch(WHOLE ? 400 : 280, at)
     },
   ],
   [

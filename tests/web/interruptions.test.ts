@@ -395,9 +395,9 @@ describe('while a service does not run', () => {
     )
     // In the suite every time that a service waits is short, and is compared with what it would be.
     const timeout = AbortSignal.timeout.bind(AbortSignal)
-    const asked: number[] = []
+    const times: number[] = []
     const waiting = spyOn(AbortSignal, 'timeout').mockImplementation((time) => {
-      asked.push(time)
+      times.push(time)
       return timeout(WHOLE ? time : time / 5)
     })
     try {
@@ -405,7 +405,7 @@ describe('while a service does not run', () => {
       await ana.signIn('ana@example.org')
       await ana.see(ana.texts.problems.unavailable)
       expect(performance.now() - startedAt).toBeLessThan(PROMPT)
-      expect(Math.max(...asked)).toBeLessThan(PROMPT)
+      expect(Math.max(...times)).toBeLessThan(PROMPT)
     } finally {
       waiting.mockRestore()
       for (const socket of sockets) socket.destroy()
