@@ -87,6 +87,7 @@ const WHOLE = [
   'processes/upgrade',
   'security/access',
   'security/algorithm-change',
+  'security/api-keys',
   'security/app-scopes',
   'security/app-tokens',
   'security/audit',
