@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
 import { SMTPServer } from 'smtp-server'
 import { fileMailer, type Mail, smtpMailer } from '../../services/auth/mail/transport.ts'
 import { silentLog } from '../../services/kit/log.ts'
@@ -9,21 +11,22 @@ import { systemRandom } from '../../services/kit/random.ts'
 import { formsOf } from '../support/mails.ts'
 import { sampleMails } from './mails.ts'
 
-/** Reads a mail with a parser that is not ours: that of Python. */
+/** Reads mails with a parser that is not ours: that of Python. Each comes after a line with its length. */
 const PARSER = `
 import email, email.policy, json, sys
-mail = email.message_from_bytes(sys.stdin.buffer.read(), policy=email.policy.default)
-parts = [part for part in mail.walk() if not part.is_multipart()]
-print(json.dumps({
-  "type": mail.get_content_type(),
-  "defects": [repr(d) for part in mail.walk() for d in part.defects],
-  "headers": [[name.lower(), str(value)] for name, value in mail.items()],
-  "parts": [{
-    "type": part.get_content_type(),
-    "charset": part.get_content_charset(),
-    "content": part.get_content().replace("\\r\\n", "\\n"),
-  } for part in parts],
-}))
+while line := sys.stdin.buffer.readline():
+  mail = email.message_from_bytes(sys.stdin.buffer.read(int(line)), policy=email.policy.default)
+  parts = [part for part in mail.walk() if not part.is_multipart()]
+  print(json.dumps({
+    "type": mail.get_content_type(),
+    "defects": [repr(d) for part in mail.walk() for d in part.defects],
+    "headers": [[name.lower(), str(value)] for name, value in mail.items()],
+    "parts": [{
+      "type": part.get_content_type(),
+      "charset": part.get_content_charset(),
+      "content": part.get_content().replace("\\r\\n", "\\n"),
+    } for part in parts],
+  }), flush=True)
 `
 
 interface Parsed {
@@ -33,10 +36,18 @@ interface Parsed {
   parts: { type: string; charset: string; content: string }[]
 }
 
-function parse(raw: Uint8Array): Parsed {
-  const { exitCode, stderr, stdout } = Bun.spawnSync(['/usr/bin/python3', '-c', PARSER], { stdin: raw })
-  if (exitCode !== 0) throw new Error(stderr.toString())
-  return JSON.parse(stdout.toString())
+// One process for all mails: Python takes longer to start than to read one.
+const parser = Bun.spawn(['/usr/bin/python3', '-c', PARSER], { stdin: 'pipe', stdout: 'pipe', stderr: 'inherit' })
+const answers = createInterface(Readable.fromWeb(parser.stdout as never))[Symbol.asyncIterator]()
+afterAll(() => parser.kill())
+
+async function parse(raw: Uint8Array): Promise<Parsed> {
+  parser.stdin.write(`${raw.length}\n`)
+  parser.stdin.write(raw)
+  await parser.stdin.flush()
+  const { done, value } = await answers.next()
+  if (done) throw new Error('The parser has ended')
+  return JSON.parse(value)
 }
 
 const ID = '0123456789abcdef0123456789abcdef'
@@ -91,7 +102,7 @@ describe('a mail that arrives', () => {
     sampleMails({ productName: 'Записки & Co' }).map((sample) => [sample.locale, sample.name, sample] as const),
   )('in %s, %s: has both forms, in UTF-8, the text first, as it was written', async (_, __, { mail }) => {
     const { raw } = await arrived(mailOf(mail))
-    const parsed = parse(raw)
+    const parsed = await parse(raw)
     expect(parsed.defects).toEqual([])
     expect(parsed.type).toBe('multipart/alternative')
     expect(parsed.parts).toEqual([
@@ -144,13 +155,14 @@ describe('a mail that arrives', () => {
 
   test('has no header more if its subject itself has one, as the last line of defence', async () => {
     const { raw } = await arrived(mailOf({ subject: 'Hello\r\nBcc: all@example.org', text: 'x', html: '<p>x</p>' }))
-    expect(valuesOf(parse(raw), 'bcc')).toEqual([])
-    expect(parse(raw).parts).toHaveLength(2)
+    const parsed = await parse(raw)
+    expect(valuesOf(parsed, 'bcc')).toEqual([])
+    expect(parsed.parts).toHaveLength(2)
   })
 
   test('has a line that begins with a dot', async () => {
     const { raw } = await arrived(mailOf({ subject: 'Dots', text: '.\n..two\n.\n', html: '.\n<p>\n.a\n' }))
-    expect(parse(raw).parts.map(({ content }) => content)).toEqual(['.\n..two\n.\n', '.\n<p>\n.a\n'])
+    expect((await parse(raw)).parts.map(({ content }) => content)).toEqual(['.\n..two\n.\n', '.\n<p>\n.a\n'])
   })
 })
 
@@ -164,7 +176,7 @@ describe('a mail in a file', () => {
       const file = readFileSync(join(directory, readdirSync(directory)[0] ?? ''))
       rmSync(directory, { recursive: true })
       expect(formsOf(file.toString())).toEqual({ text: mail.text, html: mail.html })
-      expect(parse(file).parts.map(({ content }) => content)).toEqual([mail.text, mail.html])
+      expect((await parse(file)).parts.map(({ content }) => content)).toEqual([mail.text, mail.html])
       // A link can be copied from the file, unless the text needs another encoding.
       if (locale === 'en' && values.link) expect(file.toString().split('\n')).toContain(values.link)
     },

@@ -106,7 +106,7 @@ describe.each(sliced(LAYOUTS, 2))('49: an app with a token for an administrator,
     return one
   }
 
-  test.each(closed)('$call', async (policy) => {
+  test.each(sliced(closed, 3, ({ app }) => app))('$call', async (policy) => {
     const one = served(policy)
     for (const service of one.at) {
       const fixture = await fixtureFor(setup.system, one, setup.others)

@@ -6,7 +6,7 @@ import type { System } from '../support/system.ts'
 import { sliced } from '../support/whole.ts'
 import type { Databases } from './databases.ts'
 import { credentialsOf, type Fixture, fixtureFor, outlasting, requestOf, type Served } from './operations.ts'
-import { CALLERS, type Caller, may, POLICY } from './policy.ts'
+import { CALLERS, type Caller, may, POLICY, type Policy } from './policy.ts'
 import { openSetup, type Setup } from './setup.ts'
 
 describe('check 17: the permissions', () => {
@@ -34,7 +34,9 @@ describe('check 17: the permissions', () => {
     for (const { statuses } of POLICY) for (const caller of CALLERS) expect(statuses[caller]).toBeWithin(200, 405)
   })
 
-  test.each(POLICY)('$call', async (policy) => {
+  // In the suite one row of each pattern of statuses, and some more: `answers.test.ts` asks for all of them as every caller.
+  const patternOf = ({ statuses }: Policy) => JSON.stringify(statuses)
+  test.each(sliced(POLICY, 4, patternOf))('$call', async (policy) => {
     const one = operations.get(policy.call)
     if (!one) throw new Error('No document has it')
     for (const service of one.at) {

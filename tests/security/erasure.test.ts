@@ -10,6 +10,7 @@ import { as, call } from '../support/http.ts'
 import { receivers } from '../support/receiver.ts'
 import { type InProcessSystem, inProcess } from '../support/system.ts'
 import type { DatabaseKind } from '../support/system-database.ts'
+import { WHOLE } from '../support/whole.ts'
 
 setDefaultTimeout(120_000)
 
@@ -145,6 +146,9 @@ describe.each<DatabaseKind>(['sqlite', 'postgres'])('an erased user, on %s', (da
       await system.stop()
     }
   })
+
+  // In the suite the rest on one of them: the suites of the stores run on both.
+  if (databases === 'postgres' && !WHOLE) return
 
   test('is erased by the id when they were deleted before, and again without harm', async () => {
     const system = await inProcess(SETTINGS, { databases })

@@ -5,12 +5,14 @@ import { DAY, MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { InstanceInTime } from '../faults/instance-in-time.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { as } from '../support/http.ts'
-import { sliced } from '../support/whole.ts'
+import { sliced, WHOLE } from '../support/whole.ts'
 
 setDefaultTimeout(600_000)
 
 const V1 = '/api/v1'
 const JWKS = '/.well-known/jwks.json'
+/** Seconds after which more verifiers start. */
+const EVERY = WHOLE ? 20 : 60
 const kidOf = (token: string) => String(decodeProtectedHeader(token).kid)
 
 let instance: InstanceInTime
@@ -104,7 +106,7 @@ interface Seen {
 
 /**
  * Watches verifiers for so many seconds. In each second three sessions get a token each, checked by the verifiers
- * that run from the beginning, by one more that starts every twenty seconds, and by our three services.
+ * that run from the beginning, by more that start every `EVERY` seconds, and by our three services.
  * @param at actions by second
  */
 async function watch(seconds: number, at: Record<number, () => Promise<unknown>> = {}): Promise<Seen> {
@@ -116,7 +118,7 @@ async function watch(seconds: number, at: Record<number, () => Promise<unknown>>
     await instance.pass(SECOND)
     await instance.settled()
     setSystemTime(instance.now())
-    if (second % 20 === 0 || (second < 60 && second % 4 === 0)) {
+    if (second % EVERY === 0 || (second < 60 && second % (EVERY / 5) === 0)) {
       for (const [name, library] of Object.entries(LIBRARIES))
         for (const [where, through] of [
           ['', direct],
@@ -165,7 +167,7 @@ const ROTATIONS: [about: string, run: () => Promise<Seen>][] = [
       instance = new InstanceInTime({})
       await instance.start()
       const at = { 90: rotate, 120: () => instance.restart(SECOND), 180: () => instance.crash(SECOND) }
-      return watch(400, at)
+      return watch(WHOLE ? 400 : 280, at)
     },
   ],
   [

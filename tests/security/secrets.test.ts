@@ -296,7 +296,7 @@ test('check 38: the services are used, rightly and wrongly, while a backup is ma
     ['backup', 'verify'],
     ['restore', 'latest', '--to', folder.fresh()],
   ]
-  for (const words of sliced(commands, 2)) await tool(words)
+  for (const words of sliced(commands, 3)) await tool(words)
   const none = { ...addressSettings(() => ''), INTERNAL_API_KEY: '', OPERATOR_API_KEY: '' }
   const context = { ...none, CH202_DATA_DIR: folder.fresh() }
   expect(

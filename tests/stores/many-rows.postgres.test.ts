@@ -266,7 +266,8 @@ test('the removal of a user reads no choices of others', async () => {
   await withRows(openModulesStore, ['modules', 'on'], async (store, run) => {
     await run('ANALYZE modules.choices')
     await store.removeUser('u000001')
-    // A connection reports what it has done a moment later.
+    // A connection reports what it has done when it ends, or ten seconds later.
+    await store.close()
     const done = await eventually(async () => {
       const [row] = (await run(`
         SELECT n_tup_del AS deleted, seq_tup_read AS read FROM pg_stat_user_tables

@@ -9,6 +9,7 @@ import type {
   Switched,
   UserModule,
 } from '../../services/modules/store.ts'
+import { WHOLE } from '../support/whole.ts'
 
 const ANA = '0198c0de-0000-7000-8000-00000000000a'
 const BEN = '0198c0de-0000-7000-8000-00000000000b'
@@ -33,7 +34,10 @@ const moduleOf = (id: string, fields: Partial<Module> = {}): Module => ({
  * @param open opens an empty store
  * @param options.runs sequences of random steps to try
  */
-export function modulesStoreSuite(open: () => Promise<ModulesStore>, { runs = 150 }: { runs?: number } = {}): void {
+export function modulesStoreSuite(
+  open: () => Promise<ModulesStore>,
+  { runs = WHOLE ? 150 : 40 }: { runs?: number } = {},
+): void {
   let store: ModulesStore
   beforeEach(async () => {
     store = await open()

@@ -6,6 +6,7 @@ import { SQL } from 'bun'
 import { openUsersStore } from '../../db/users/store.ts'
 import { profileOf } from '../../services/kit/schema/user.ts'
 import type { User, UserFilter, UsersStore } from '../../services/users/store.ts'
+import { migratedDatabaseConfig } from '../support/migrated-postgres.ts'
 import { newDatabaseConfig, postgresTraits, sharedPostgres } from '../support/shared-postgres.ts'
 import { sliced } from '../support/whole.ts'
 import { usersStoreSuite } from './users-suite.ts'
@@ -50,13 +51,8 @@ const userOf = (n: number, fields: Partial<User> = {}): User => ({
   ...fields,
 })
 
-const shared = await newDatabaseConfig()
-/** Opens an empty store. A schema is created in a tenth of the time that a database takes. */
-async function openEmpty(): Promise<UsersStore> {
-  await run(shared, 'SET client_min_messages = warning', 'DROP SCHEMA IF EXISTS users CASCADE')
-  if (isUnprivileged) await run(shared, 'CREATE SCHEMA users AUTHORIZATION plain')
-  return open(shared)
-}
+/** Opens an empty store. */
+const openEmpty = async (): Promise<UsersStore> => open(await migratedDatabaseConfig())
 
 describe('the users store on PostgreSQL', () => {
   usersStoreSuite(openEmpty, { merges: false })

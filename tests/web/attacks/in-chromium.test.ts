@@ -87,7 +87,7 @@ describe('pages in Chromium', () => {
         ['/sign-out', {}],
       ]
       // In the suite one host sends the ones, the other one the others.
-      for (const [path, fields] of sliced(host === 'sibling' ? changes : changes.slice(1), 2)) {
+      for (const [path, fields] of sliced(host === 'sibling' ? changes : changes.slice(1), 3)) {
         await attack(page, here[host], formOf(path, fields))
         // The cookie comes along from the same site alone.
         expect(await page.locator('h1').textContent()).toBe('This form could not be sent')
@@ -135,7 +135,7 @@ describe('pages in Chromium', () => {
       await signIn(page, victim)
       for (const path of sliced(
         ['/account', '/account/delete', '/sign-in', '/nowhere', '/reset-password?token=x'],
-        4,
+        5,
       )) {
         here.answers.set(
           '/frames',
@@ -172,7 +172,7 @@ describe('pages in Chromium', () => {
       `${here.sibling}.evil.example/`,
       `${here.sibling}@evil.example/`,
     ]
-    for (const to of sliced(others, 3)) {
+    for (const to of sliced(others, 4)) {
       const other = await here.open()
       await signIn(other, { email }, `/sign-in?return_to=${encodeURIComponent(to)}`)
       await other.waitForURL(`${here.pages}/account`)
@@ -218,7 +218,7 @@ describe('pages in Chromium', () => {
     const page = await here.open()
     here.gotByOthers.length = 0
     const all = ['/reset-password', '/sign-in-link', '/verify-email', '/confirm-email', '/undo-email', '/invitation']
-    const paths = sliced(all, 3)
+    const paths = sliced(all, 6)
     for (const isSignedIn of [false, true]) {
       if (isSignedIn) await signIn(page, victim)
       for (const path of paths) {
@@ -275,7 +275,7 @@ describe('pages in Chromium', () => {
     const query = ['token', 'return_to', 'done', 'step', 'cursor', 'email', 'login']
       .map((name) => `${name}=${encodeURIComponent(canary)}`)
       .join('&')
-    for (const path of [
+    const pages = [
       '/account',
       '/account/security',
       '/account/sessions',
@@ -288,7 +288,8 @@ describe('pages in Chromium', () => {
       '/undo-email',
       '/forgot-password',
       '/sign-up',
-    ]) {
+    ]
+    for (const path of sliced(pages, 3)) {
       await page.goto(`${here.pages}${path}?${query}`)
       expect([path, await page.evaluate(() => 'attacked' in window)]).toEqual([path, false])
       expect([path, await page.locator('img, script:not([src])').count()]).toEqual([path, 0])
