@@ -10,7 +10,6 @@ import { mailedToken } from '../support/mails.ts'
 import { running } from '../support/running.ts'
 import type { Name } from '../support/settings.ts'
 import { inProcess } from '../support/system.ts'
-import { sliced } from '../support/whole.ts'
 
 const CANARY = 'canary-7Qw9xT2r'
 const HASH = `$2b$04$${'a'.repeat(53)}`
@@ -342,16 +341,13 @@ describe('R9: an answer lists every error', () => {
   test('every body of the OpenAPI document: each wrong and each missing field is listed', async () => {
     const operations = await servedOperations(here.system)
     const admin = await createUser(here.system, { roles: ['USER', 'ADMIN'] })
-    const rows = POLICY.flatMap((policy) => {
+    let tried = 0
+    for (const policy of POLICY) {
       const one = operations.get(policy.call)
       const schema = one?.operation.requestBody?.content['application/json']?.schema as Property | undefined
       const caller = (['the operator key', 'the internal key', 'the owner'] as const).find((who) => may(policy, who))
       // The token endpoint looks for the client first, also in the body.
-      if (!one || !schema?.properties || !caller || policy.call.endsWith('/oauth/token')) return []
-      return [{ policy, one, schema: { ...schema, properties: schema.properties }, caller }]
-    })
-    expect(rows.length).toBeGreaterThan(25)
-    for (const { caller, one, policy, schema } of sliced(rows, 3, ({ one }) => one.at[0])) {
+      if (!one || !schema?.properties || !caller || policy.call.endsWith('/oauth/token')) continue
       const fixture = await fixtureFor(here.system, one, { admin })
       const { headers, line } = requestOf(one, fixture, caller)
       // OAuth endpoints ignore unknown parameters and hints (RFC 6749, 3.1 and 3.2).
@@ -378,6 +374,7 @@ describe('R9: an answer lists every error', () => {
         policy.call,
         [...Object.keys(wrong), ...unknown].sort(),
       ])
+      tried++
       // Those that ignore it need no field either.
       if (isOpen && !schema.required?.length) continue
       const missing = [...(await send({ nickname: 1 }))]
@@ -386,20 +383,19 @@ describe('R9: an answer lists every error', () => {
         expect.arrayContaining([...unknown, ...(schema.required ?? [])]),
       ])
     }
+    expect(tried).toBeGreaterThan(25)
   })
 
   test('every query of the OpenAPI document: each wrong parameter is listed', async () => {
     const operations = await servedOperations(here.system)
-    const rows = POLICY.flatMap((policy) => {
+    let tried = 0
+    for (const policy of POLICY) {
       const one = operations.get(policy.call)
       const names = (one?.operation.parameters ?? [])
         .filter((parameter) => parameter.in === 'query')
         .map(({ name }) => name)
       const caller = (['the operator key', 'the internal key', 'the owner'] as const).find((who) => may(policy, who))
-      return !one || names.length === 0 || !caller ? [] : [{ policy, one, names, caller }]
-    })
-    expect(rows.length).toBeGreaterThan(10)
-    for (const { caller, names, one, policy } of sliced(rows, 3, ({ one }) => one.at[0])) {
+      if (!one || names.length === 0 || !caller) continue
       const fixture = await fixtureFor(here.system, one)
       const [path] = requestOf(one, fixture, caller).line.split('?')
       // Bun takes a line of no more than 16 KiB.
@@ -412,7 +408,9 @@ describe('R9: an answer lists every error', () => {
       const fields = answer.body.errors.map(({ field }: FieldError) => field).sort()
       const unknown = OPEN_CALL.test(policy.call.replace('GET ', '')) ? [] : ['nickname']
       expect([policy.call, fields]).toEqual([policy.call, [...names, ...unknown].sort()])
+      tried++
     }
+    expect(tried).toBeGreaterThan(10)
   })
 
   test('a query: parameters that exclude each other are listed too', async () => {
