@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { as, call } from '../support/http.ts'
 import { openInstance } from '../support/shell.ts'
+import { sliced } from '../support/whole.ts'
 
 setDefaultTimeout(120_000)
 
@@ -136,13 +137,16 @@ describe('16: clients create', () => {
     expect([quiet.stderr, quiet.stdout]).toEqual(['', expect.stringMatching(/^client_secret +[\w-]{43}\n$/)])
   })
 
-  test.each([60, 80, 200])('%d columns wide: the secret is on one line, so that it can be copied', async (cols) => {
-    const { screen, status } = await onScreen(`clients create ${newName()} --scope users:read`, { cols })
-    expect([status, screen]).toEqual([0, expect.stringMatching(/^client_secret {2}[\w-]{43}$/m)])
-    // A word longer than its column, such as the id beside the longest field name, is not split.
-    const wide = screen.split('\n').filter((line) => Bun.stringWidth(line) > cols && !/ \S{27,}$/.test(line))
-    expect(wide).toEqual([])
-  })
+  test.each(sliced([60, 80, 200], 2))(
+    '%d columns wide: the secret is on one line, so that it can be copied',
+    async (cols) => {
+      const { screen, status } = await onScreen(`clients create ${newName()} --scope users:read`, { cols })
+      expect([status, screen]).toEqual([0, expect.stringMatching(/^client_secret {2}[\w-]{43}$/m)])
+      // A word longer than its column, such as the id beside the longest field name, is not split.
+      const wide = screen.split('\n').filter((line) => Bun.stringWidth(line) > cols && !/ \S{27,}$/.test(line))
+      expect(wide).toEqual([])
+    },
+  )
 
   test('a scope of another service that resembles one of ours is accepted with a warning', async () => {
     const name = newName()
@@ -158,8 +162,7 @@ describe('16: clients create', () => {
 
 describe('16: a refused client', () => {
   const APP = '--public --redirect-uri https://a.example.org/'
-  /** The command that is suggested works as printed. */
-  test.each([
+  const corrections = [
     ['an unknown scope', '--scope users:raed,metrics', '--scope users:read,metrics'],
     ['an unknown scope, by =', '--scope=sessions:revok', '--scope=sessions:revoke'],
     ['an unknown scope without a colon', '--scope introspec', '--scope introspect'],
@@ -180,7 +183,9 @@ describe('16: a refused client', () => {
       '--scope openid,emial --redirect-uri http://a.example.org/',
       '--scope openid,email --redirect-uri https://a.example.org/',
     ],
-  ])('%s: the corrected command works as printed', async (_, options, corrected) => {
+  ] as const
+  /** The command that is suggested works as printed. */
+  test.each(sliced(corrections, 3))('%s: the corrected command works as printed', async (_, options, corrected) => {
     const name = newName()
     const { status, stderr, stdout } = await instance.shell.run(
       `ch202 clients create ${name} ${options.replace('?a=b,c', "'?a=b,c'")}`,
@@ -205,14 +210,15 @@ describe('16: a refused client', () => {
     expect([status, stderr]).toEqual([1, expect.stringContaining(`→ ch202 clients create ${name} ${corrected}\n`)])
   })
 
-  test.each([
+  const others = [
     ['a scope that resembles none of ours', '--scope users:everything', 1, 'clients create --help'],
     ['a fragment', '--redirect-uri https://a.example.org/#x', 1, 'clients create --help'],
     ['an unknown grant', '--grant password', 2, 'clients create --help'],
     ['an unknown method', '--auth-method tls', 2, 'clients create --help'],
     ['an unknown algorithm', '--id-token-alg HS256', 2, 'clients create --help'],
     ['a secret as an option', '--client-secret x', 2, 'clients create --help'],
-  ])('%s: the help is named', async (_, options, exit, suggestion) => {
+  ] as const
+  test.each(sliced(others, 3, ([, , exit]) => exit))('%s: the help is named', async (_, options, exit, suggestion) => {
     const { status, stderr, stdout } = await run(`clients create ${newName()} ${options}`)
     expect([status, stdout, stderr]).toEqual([exit, '', expect.stringContaining(`→ ch202 ${suggestion}\n`)])
   })
@@ -248,16 +254,13 @@ describe('16: a refused client', () => {
 })
 
 describe('16: a client is named by its name or its id', () => {
-  test.each(['get', 'update --scope metrics', 'disable', 'enable', 'rotate-secret', 'delete --yes'])(
-    '%s',
-    async (verb) => {
-      const [first, second] = [await newMachine(), await newMachine()]
-      for (const ref of [first.name, second.id])
-        expect(await run(`clients ${verb} ${ref}`)).toMatchObject({ status: 0 })
-    },
-  )
+  const verbs = ['get', 'update --scope metrics', 'disable', 'enable', 'rotate-secret', 'delete --yes']
+  test.each(sliced(verbs, 2))('%s', async (verb) => {
+    const [first, second] = [await newMachine(), await newMachine()]
+    for (const ref of [first.name, second.id]) expect(await run(`clients ${verb} ${ref}`)).toMatchObject({ status: 0 })
+  })
 
-  test.each(['get', 'update --scope metrics', 'disable', 'enable', 'rotate-secret'])('%s: nobody, 3', async (verb) => {
+  test.each(sliced(verbs.slice(0, -1), 3))('%s: nobody, 3', async (verb) => {
     const { name } = await newMachine()
     const unknown = await run(`clients ${verb} nobody-at-all`)
     expect(unknown).toMatchObject({ status: 3, stdout: '' })

@@ -8,6 +8,7 @@ import { as, call } from '../support/http.ts'
 import { addressSettings } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
 import { type Ended, runTool } from '../support/tool.ts'
+import { sliced } from '../support/whole.ts'
 
 setDefaultTimeout(120_000)
 
@@ -133,7 +134,8 @@ describe('complete', () => {
       expect([words, output.status, output.stderr, output.values]).toEqual([words, 0, '', values])
       expect([words, output.stdout.endsWith(':4\n')]).toEqual([words, true])
     }
-    for (let at = 0; at < table.length; at += 3) await Promise.all(table.slice(at, at + 3).map(look))
+    const rows = sliced(table, 4, ([words]) => words[0])
+    for (let at = 0; at < rows.length; at += 3) await Promise.all(rows.slice(at, at + 3).map(look))
     expect((await offeredInTime(['users', 'get', 'zor'])).stdout).toBe('zora\tZora Neale\n:4\n')
     expect((await offered(['package', 'caddy', '--out', ''])).stdout).toBe(':0\n')
   })

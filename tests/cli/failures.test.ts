@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createUser, newEmail, PASSWORD, type TestUser } from '../support/actors.ts'
 import { OPERATOR_KEY } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
+import { sliced } from '../support/whole.ts'
 
 setDefaultTimeout(120_000)
 
@@ -21,7 +22,7 @@ const run = (line: string, options: { env?: Record<string, string>; stdin?: stri
 const TRACE = /^\s+at |\.ts:\d|undefined|\[object|canary/m
 
 describe('a usage error', () => {
-  test.each([
+  const errors = [
     'nope',
     'users nope',
     'users create',
@@ -41,7 +42,8 @@ describe('a usage error', () => {
     'version extra',
     'serve mail',
     'start --only mail',
-  ])('%s: exits 2, and says why on standard error', async (words) => {
+  ]
+  test.each(sliced(errors, 3))('%s: exits 2, and says why on standard error', async (words) => {
     const env = { CH202_DATA_DIR: instance.shell.fresh() }
     const { status, stdout, stderr } = await run(`ch202 ${words}`, { env })
     expect([status, stdout]).toEqual([2, ''])
@@ -50,7 +52,7 @@ describe('a usage error', () => {
     if (!words.startsWith('start')) expect(existsSync(env.CH202_DATA_DIR)).toBe(false)
   })
 
-  test.each([
+  const asJson = [
     'users nope -o json',
     '-o json users create',
     'users create a@example.org -ojson',
@@ -60,7 +62,8 @@ describe('a usage error', () => {
     'users list --limit 0 -o json',
     'version extra -o json',
     'nope -o json',
-  ])('%s: is JSON on standard output', async (words) => {
+  ]
+  test.each(sliced(asJson, 3))('%s: is JSON on standard output', async (words) => {
     const { status, stdout } = await run(`ch202 ${words}`)
     expect(status).toBe(2)
     expect(JSON.parse(stdout)).toEqual({
@@ -218,7 +221,13 @@ async function shows(row: Row) {
 
 describe('a failure', () => {
   test('has an exit status, a sentence, a code and a suggestion, as text and as JSON', async () => {
-    await Promise.all(TABLE.map((row) => shows(row())))
+    await Promise.all(
+      sliced(
+        TABLE.map((row) => row()),
+        8,
+        ({ code }) => code,
+      ).map(shows),
+    )
     expect(existsSync(join(instance.shell.path, 'nowhere'))).toBe(false)
   })
 
@@ -304,7 +313,8 @@ describe('a failure', () => {
       `CH202_DATA_DIR=${place} ch202 serve`,
       `package caddy --out ${place}/x`,
     ]
-    const lines = [...to('/proc/none'), ...to('/sys/none'), ...to(file), ...to(`${file}/below`)]
+    // Every third: each command and each place is among them.
+    const lines = sliced([...to('/proc/none'), ...to('/sys/none'), ...to(file), ...to(`${file}/below`)], 3)
     const results = await Promise.all(
       lines.map((line) => instance.shell.run(line.includes(' ch202 ') ? line : `ch202 ${line}`, { env })),
     )

@@ -30,17 +30,15 @@ async function locked(system: System, email: string): Promise<void> {
 const patch = (system: System, id: string, body: object) =>
   call(system.url.users, `PATCH /users/${id}`, { headers: as.operator, body })
 
-describe('recover, with four processes up', () => {
-  let system: System
-  // The first test of each layout starts the system.
-  const running = async () => {
-    system ??= await processes('apart')
-    return system
-  }
-  afterAll(() => system?.stop())
+/** Four processes for most tests: those that stop services start them again. */
+let system: System
+beforeAll(async () => {
+  system = await processes('apart')
+})
+afterAll(() => system?.stop())
 
+describe('recover, with four processes up', () => {
   test('ends the lockout of an administrator at once', async () => {
-    await running()
     const admin = await createUser(system, { roles: ['USER', 'ADMIN'], username: 'root', name: 'Root' })
     await locked(system, admin.email)
     const { status, stdout, stderr } = await recover(
@@ -76,7 +74,6 @@ describe('recover, with four processes up', () => {
   })
 
   test('makes a disabled user without the role ADMIN an active administrator', async () => {
-    await running()
     const user = await createUser(system, { roles: ['EDITOR'] })
     expect((await patch(system, user.id, { status: 'disabled' })).status).toBe(200)
     const { status, stdout } = await recover(system, [user.email, '--generate', '-o', 'json'])
@@ -89,7 +86,6 @@ describe('recover, with four processes up', () => {
   })
 
   test('exits 3 for an unknown user, changes nothing, and names the flag that creates one', async () => {
-    await running()
     const email = newEmail()
     const { status, stdout, stderr } = await recover(system, [email, '--generate'])
     expect([status, stdout]).toEqual([3, ''])
@@ -105,35 +101,30 @@ describe('recover, with four processes up', () => {
 
 describe('recover', () => {
   test('with the services down takes effect when they start', async () => {
-    const system = await processes('apart')
-    try {
-      const admin = await createUser(system, { roles: ['ADMIN'] })
-      await locked(system, admin.email)
-      // Only auth runs: its cache is updated without users.
-      await system.terminate('users')
-      const first = await recover(system, [admin.email, '--password-stdin', '-o', 'json'], NEW)
-      expect(JSON.parse(first.stdout)).toMatchObject({ in_effect: true })
-      expect((await logIn(system, admin.email, NEW)).status).toBe(200)
+    const admin = await createUser(system, { roles: ['ADMIN'] })
+    await locked(system, admin.email)
+    // Only auth runs: its cache is updated without users.
+    await system.terminate('users')
+    const first = await recover(system, [admin.email, '--password-stdin', '-o', 'json'], NEW)
+    expect(JSON.parse(first.stdout)).toMatchObject({ in_effect: true })
+    expect((await logIn(system, admin.email, NEW)).status).toBe(200)
 
-      await system.kill('auth')
-      const second = await recover(system, [admin.email, '--password-stdin'], `${NEW} 2`)
-      expect([second.status, second.stderr]).toEqual([0, expect.stringContaining('when the services run')])
-      expect(second.took).toBeLessThan(PROMPT)
-      const mails = `SELECT payload FROM outbox WHERE kind = 'account_mail' ORDER BY seq DESC LIMIT 1`
-      const [mail] = await databaseRows<{ payload: string }>(system, 'users', mails)
-      expect(JSON.parse(mail?.payload ?? '{}')).toMatchObject({
-        kind: 'notice',
-        cause: 'password_changed',
-        userId: admin.id,
-        email: admin.email,
-        ip: null,
-      })
-      await Promise.all([system.start('auth'), system.start('users')])
-      expect((await logIn(system, admin.email, NEW)).status).toBe(401)
-      expect((await logIn(system, admin.email, `${NEW} 2`)).status).toBe(200)
-    } finally {
-      await system.stop()
-    }
+    await system.kill('auth')
+    const second = await recover(system, [admin.email, '--password-stdin'], `${NEW} 2`)
+    expect([second.status, second.stderr]).toEqual([0, expect.stringContaining('when the services run')])
+    expect(second.took).toBeLessThan(PROMPT)
+    const mails = `SELECT payload FROM outbox WHERE kind = 'account_mail' ORDER BY seq DESC LIMIT 1`
+    const [mail] = await databaseRows<{ payload: string }>(system, 'users', mails)
+    expect(JSON.parse(mail?.payload ?? '{}')).toMatchObject({
+      kind: 'notice',
+      cause: 'password_changed',
+      userId: admin.id,
+      email: admin.email,
+      ip: null,
+    })
+    await Promise.all([system.start('auth'), system.start('users')])
+    expect((await logIn(system, admin.email, NEW)).status).toBe(401)
+    expect((await logIn(system, admin.email, `${NEW} 2`)).status).toBe(200)
   })
 
   test('creates no instance', async () => {
@@ -148,12 +139,6 @@ describe('recover', () => {
 })
 
 describe('13: recover, of an administrator with second factors', () => {
-  let system: System
-  beforeAll(async () => {
-    system = await processes('apart')
-  })
-  afterAll(() => system.stop())
-
   async function adminWithFactors() {
     const admin = await createUser(system, { roles: ['USER', 'ADMIN'], email_verified: true })
     await enrolApp(system, admin.tokens.access_token, Date.now())

@@ -499,7 +499,7 @@ describe('a usage error', () => {
     ['a column twice', () => [file('c.csv', 'email,Email\n')], /email twice/],
     ['--dry-run with --resume', () => [file('c.csv', 'email\n'), '--dry-run', '--resume'], /cannot be combined/],
   ]
-  test.each(sliced(rows, 2))('%s is refused', async (_what, words, message) => {
+  test.each(sliced(rows, 4))('%s is refused', async (_what, words, message) => {
     const { status, stderr, stdout } = await importing(words())
     expect([status, stderr + stdout]).toEqual([2, expect.stringMatching(message)])
     expect(stderr + stdout).not.toContain('c2VjcmV0')
@@ -646,7 +646,7 @@ describe('an import that is stopped', () => {
     return 'cut'
   }
 
-  test.each(sliced(points, 2))(
+  test.each(sliced(points, 8, ([mode]) => mode))(
     'by a kill (%s, request %d, %s) continues with the same result',
     async (mode, request, point, ids) => {
       let killed = false

@@ -5,6 +5,7 @@ import { eventually, PROMPT } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { mails } from '../support/mails.ts'
 import { openInstance } from '../support/shell.ts'
+import { sliced } from '../support/whole.ts'
 
 setDefaultTimeout(120_000)
 
@@ -175,7 +176,7 @@ describe('list', () => {
     ['--role MANY --sort -created_at --limit 1', new RegExp(`^many${MANY - 1}@example.org$`)],
     ['--role MANY --status disabled', /^$/],
   ]
-  test.each(table)('%s', async (filters, emails) => {
+  test.each(sliced(table, 3))('%s', async (filters, emails) => {
     const { status, stdout } = await run(`ch202 users list ${filters} --fields email`)
     expect([status, stdout.trim()]).toEqual([0, expect.stringMatching(emails)])
   })
@@ -473,7 +474,8 @@ test('every command exits 3 for an unknown user, and suggests a search', async (
 })
 
 test('a name that would change the path is an unknown user', async () => {
-  for (const ref of ['', '.', '..', '../users', 'a/../../ana', 'ana?size=1', 'ana#x', '%2e%2e', '@', '../@/..']) {
+  const refs = ['', '.', '..', '../users', 'a/../../ana', 'ana?size=1', 'ana#x', '%2e%2e', '@', '../@/..']
+  for (const ref of sliced(refs, 3)) {
     const { status, stdout } = await run(`ch202 users get '${ref}'`)
     expect([ref, status, stdout]).toEqual([ref, 3, ''])
   }

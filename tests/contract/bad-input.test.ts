@@ -78,7 +78,8 @@ describe('bad input', () => {
   /** The credentials that a route accepts. @throws Error if it accepts none */
   const credentialsOf = async (route: ServedRoute) => {
     const fresh = async () => as.bearer((await registerUser(system)).tokens.access_token)
-    for (const headers of [as.operator, as.internal, await fresh()]) {
+    for (const kind of [() => as.operator, () => as.internal, fresh]) {
+      const headers = await kind()
       const { status } = await send(route, { headers: { ...headers, ...JSON_TYPE }, body: '{' })
       if (status === 400) return headers
     }

@@ -73,8 +73,9 @@ const head = (line: string, ...headers: string[]) =>
   [`${line} HTTP/1.1`, 'Host: localhost', ...headers, '', ''].join('\r\n')
 const status = ({ received }: Talk) => Number(/^HTTP\/1\.1 (\d+)/.exec(received)?.[1] ?? 0)
 
-describe.concurrent('R13: a connection', () => {
-  test('without a request is kept open for IDLE_TIMEOUT, and closed soon after', async () => {
+// Most of the time the tests wait, so all of them run at once.
+describe.concurrent('R13', () => {
+  test('a connection without a request is kept open for IDLE_TIMEOUT, and closed soon after', async () => {
     // Connections that begin at different times between two checks of the server.
     const talks = await Promise.all(
       Array.from({ length: 8 }, async (_, n) => {
@@ -89,13 +90,13 @@ describe.concurrent('R13: a connection', () => {
     }
   })
 
-  test('that is used again in time is kept open', async () => {
+  test('a connection that is used again in time is kept open', async () => {
     const again = Array.from({ length: 8 }, () => [1000, head('GET /health')] as const)
     const { received } = await talk(again)
     expect(received.match(/"status":"ok"/g)?.length).toBe(8)
   })
 
-  test('with a request under way is not idle, however slow the client is', async () => {
+  test('a connection with a request under way is not idle, however slow the client is', async () => {
     const email = newEmail()
     const body = JSON.stringify({ email, password: PASSWORD })
     const length = `Content-Length: ${body.length}`
@@ -107,12 +108,10 @@ describe.concurrent('R13: a connection', () => {
     // The connection is idle from then on.
     expect(slow.idle).toBeLessThan(20_000)
   })
-})
 
-describe.concurrent('R13: NDJSON lines', () => {
   const key = `X-API-Key: ${OPERATOR_KEY}`
 
-  test('are complete when their reader pauses', async () => {
+  test('NDJSON lines are complete when their reader pauses', async () => {
     const read = await talk([[0, head('GET /api/v1/users/export', key)]], LONGER)
     expect(status(read)).toBe(200)
     expect(read.received.length).toBeGreaterThan(USERS * 16_000)
@@ -121,7 +120,7 @@ describe.concurrent('R13: NDJSON lines', () => {
     expect(read.idle).toBeLessThan(5000)
   })
 
-  test('are complete when they are sent slowly', async () => {
+  test('NDJSON lines are complete when they are sent slowly', async () => {
     const lines = [newEmail(), newEmail(), newEmail()].map(
       (email) => `${JSON.stringify({ email, password: PASSWORD })}\n`,
     )
@@ -133,7 +132,7 @@ describe.concurrent('R13: NDJSON lines', () => {
     expect([status(sent), sent.received.match(/"status":"created"/g)?.length]).toEqual([200, 3])
   })
 
-  test('are written completely by the tool, into a pipe that pauses', async () => {
+  test('NDJSON lines are written completely by the tool, into a pipe that pauses', async () => {
     const line = `"${process.execPath}" cli/main.ts users export | (head -c 1000 > /dev/null; sleep ${LONGER / 1000}; wc -l)`
     const env = { USERS_URL: system.url.users, AUTH_URL: system.url.auth, OPERATOR_API_KEY: OPERATOR_KEY }
     const { stderr, stdout } = await launch(['sh', '-c', line], { env }).ended

@@ -2,7 +2,7 @@ import { Glob } from 'bun'
 import { runOnPostgres } from '../support/on-postgres.ts'
 
 /** Files that the suite runs: what reads and writes most. `bun run soak --postgres` runs all but those of `NEVER`. */
-const SLICE = ['factors.test.ts', 'login.test.ts', 'revocation.test.ts', 'sessions.test.ts']
+const SLICE = ['factors.test.ts', 'revocation.test.ts', 'sessions.test.ts']
 const REFUSED_BEFORE = 'is about what is refused before any database is asked'
 const NEVER: Record<string, string> = {
   'search-merging.slow.test.ts': 'the merging of the index of searches is that of SQLite',

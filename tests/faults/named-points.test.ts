@@ -190,11 +190,11 @@ describe.each(sliced(LAYOUTS, 2))('checks 12, 14 and 32: a kill at a commit, ser
 describe('check 36: a migration that is killed', () => {
   const statements = sliced(
     Array.from({ length: 20 }, (_, at) => at * 3 + 1),
-    3,
+    5,
   )
   const ofOne = sliced(
     Array.from({ length: 13 }, (_, at) => at + 1),
-    3,
+    5,
   )
 
   test('at any of its statements leaves the old or the new schema, and the next start completes it', async () => {

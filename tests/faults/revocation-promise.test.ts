@@ -13,7 +13,7 @@ import { WHOLE } from '../support/whole.ts'
 import { type Between, startProxy } from './proxy.ts'
 
 /** `LOGOUTS=1000` runs the long measurement and prints its figures. */
-const LOGOUTS = Number(process.env.LOGOUTS ?? (WHOLE ? 150 : 30))
+const LOGOUTS = Number(process.env.LOGOUTS ?? (WHOLE ? 150 : 20))
 const LONG = process.env.LOGOUTS !== undefined
 const V1 = '/api/v1'
 const CUTS = ['broken', 'silent'] as const
@@ -113,7 +113,7 @@ describe('check 16: from the answer on, no service accepts the token, four proce
       }
     }
     const clients = Promise.all([client(), client(), client()])
-    for (let round = 0; round < (LONG ? 10 : 2); round++) {
+    for (let round = 0; round < (LONG ? 10 : WHOLE ? 2 : 1); round++) {
       const [live, ended] = [await openedAnew(system, user), await openedAnew(system, user)]
       await system.kill('modules')
       await bearer(system, ended, 'POST /auth/logout')

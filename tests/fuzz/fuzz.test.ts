@@ -2,14 +2,14 @@ import { expect, test } from 'bun:test'
 import { WHOLE } from '../support/whole.ts'
 import { fuzz, type Plan } from './run.ts'
 
-const REQUESTS = WHOLE ? 10_000 : 1600
+const REQUESTS = WHOLE ? 10_000 : 1000
 const seed = Date.now() % 2 ** 31
 const MIB = 2 ** 20
 
 const PLANS: Plan[] = [
-  { layout: 'together', limits: false, requests: 0.45 * REQUESTS, seed },
-  { layout: 'apart', limits: false, requests: 0.45 * REQUESTS, seed },
-  { layout: 'together', limits: true, requests: 0.1 * REQUESTS, seed },
+  { layout: 'together', limits: false, requests: 0.42 * REQUESTS, seed },
+  { layout: 'apart', limits: false, requests: 0.42 * REQUESTS, seed },
+  { layout: 'together', limits: true, requests: 0.16 * REQUESTS, seed },
 ]
 
 test.each(PLANS)(
