@@ -144,25 +144,15 @@ describe('16: TOKEN_ALG of an installation that is in use changes', () => {
     async (step, when) => {
       const instance = await startWith('EdDSA')
       const user = await here.register()
-      const reached = Promise.withResolvers<void>()
-      const gate = Promise.withResolvers<void>()
-      const real = KeyRing.prototype[step] as (this: KeyRing, ...args: unknown[]) => Promise<unknown>
-      async function halted(this: KeyRing, ...args: unknown[]) {
-        const done = when === 'after' ? await real.apply(this, args) : undefined
-        reached.resolve()
-        await gate.promise
-        return when === 'after' ? done : await real.apply(this, args)
-      }
-      const spy = here.restored(spyOn(KeyRing.prototype, step).mockImplementation(halted as never))
+      const halt = here.halt(step, when)
       await restartWith('ES256')
       if (step !== 'add') {
         await become('ES256 pending', 'EdDSA active')
         await instance.pass(2 * MINUTE)
       }
-      await reached.promise
+      await halt.reached
       const crashed = instance.crash(SECOND)
-      gate.resolve()
-      spy.mockRestore()
+      halt.goOn()
       await crashed
       expect(await here.each(user)).toEqual([200, 200, 200])
       await eventually(async () => (await states()).some((state) => state.startsWith('ES256')) || undefined)

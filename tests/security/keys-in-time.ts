@@ -1,5 +1,6 @@
-import { afterEach } from 'bun:test'
+import { afterEach, spyOn } from 'bun:test'
 import { decodeProtectedHeader } from 'jose'
+import { KeyRing } from '../../services/auth/keys/ring.ts'
 import { MINUTE } from '../../services/kit/clock.ts'
 import { InstanceInTime } from '../faults/instance-in-time.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
@@ -34,6 +35,24 @@ export function inTime(settings: Record<string, string>) {
     restored: <T extends { mockRestore(): void }>(spy: T): T => {
       spies.push(spy)
       return spy
+    },
+    /** Halts a change of the keys at a step, before or after its commit, until `goOn`. */
+    halt(step: 'add' | 'activate' | 'remove' | 'retire', when: 'before' | 'after') {
+      const reached = Promise.withResolvers<void>()
+      const gate = Promise.withResolvers<void>()
+      const real = KeyRing.prototype[step] as (this: KeyRing, ...args: unknown[]) => Promise<unknown>
+      async function halted(this: KeyRing, ...args: unknown[]) {
+        const done = when === 'after' ? await real.apply(this, args) : undefined
+        reached.resolve()
+        await gate.promise
+        return when === 'after' ? done : await real.apply(this, args)
+      }
+      const spy = here.restored(spyOn(KeyRing.prototype, step).mockImplementation(halted as never))
+      const goOn = () => {
+        gate.resolve()
+        spy.mockRestore()
+      }
+      return { reached: reached.promise, goOn }
     },
     ask: (line: string, options?: Parameters<InstanceInTime['ask']>[1]) =>
       here.instance.ask(line.replace(' ', ' /api/v1'), options),

@@ -78,21 +78,12 @@ describe('check 39: a signing key that is old', () => {
       const instance = await here.start()
       const first = await here.active()
       await instance.pass(30 * DAY - 150 * SECOND)
-      const gate = Promise.withResolvers<void>()
-      const begun = Promise.withResolvers<void>()
-      const step = query ? 'activate' : 'add'
-      const real = KeyRing.prototype[step] as (this: KeyRing, ...args: unknown[]) => Promise<unknown>
-      async function halted(this: KeyRing, ...args: unknown[]) {
-        begun.resolve()
-        await gate.promise
-        return await real.apply(this, args)
-      }
-      here.restored(spyOn(KeyRing.prototype, step).mockImplementation(halted as never))
+      const halt = here.halt(query ? 'activate' : 'add', 'before')
       const byHand = here.ask(`POST /admin/keys/rotate${query}`, operator)
-      await begun.promise
+      await halt.reached
       // The check of this minute waits for the rotation by hand.
       await instance.pass(MINUTE)
-      gate.resolve()
+      halt.goOn()
       const { body, status } = await byHand
       expect(status).toBe(201)
       for (let n = 0; n < 3; n++) await here.aWhile()
@@ -274,22 +265,12 @@ describe('check 39: killed between the steps of', () => {
       const instance = await here.start()
       const old = String(await here.active())
       const user = await here.register()
-      const reached = Promise.withResolvers<void>()
-      const gate = Promise.withResolvers<void>()
-      const real = KeyRing.prototype[step] as (this: KeyRing, ...args: unknown[]) => Promise<unknown>
-      async function halted(this: KeyRing, ...args: unknown[]) {
-        const done = when === 'after' ? await real.apply(this, args) : undefined
-        reached.resolve()
-        await gate.promise
-        return when === 'after' ? done : await real.apply(this, args)
-      }
-      const spy = here.restored(spyOn(KeyRing.prototype, step).mockImplementation(halted as never))
+      const halt = here.halt(step, when)
       const request = here.ask(requests[change](old), operator)
-      await reached.promise
+      await halt.reached
       // The files are copied at this moment; the old run continues on files that are deleted.
       const crashed = instance.crash(1000)
-      gate.resolve()
-      spy.mockRestore()
+      halt.goOn()
       await Promise.allSettled([request, crashed])
 
       const removed = change === 'a removal' && step === 'remove' && when === 'after'
