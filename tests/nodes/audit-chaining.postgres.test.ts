@@ -44,6 +44,13 @@ async function countUnchained(): Promise<number> {
   return (row as { n: number }).n
 }
 
+/** Opens two nodes, of which the first chains: the second one starts after that. */
+async function openTwoNodes(): Promise<[chains: Node, waits: Node]> {
+  const first = await openNode()
+  await eventually(() => first.count > 0)
+  return [first, await openNode()]
+}
+
 beforeEach(async () => {
   config = await newDatabaseConfig()
 })
@@ -56,8 +63,7 @@ afterEach(async () => {
 })
 
 test('one node chains the rows of all, also of one that was killed; another one does when it freezes', async () => {
-  const [first, second] = [await openNode(), await openNode()]
-  await eventually(() => first.count > 0)
+  const [first, second] = await openTwoNodes()
   // A node that was killed after its commit.
   const killed = await openAuthStore(config)
   await killed.addAuditEvent(event())
@@ -74,8 +80,7 @@ test('one node chains the rows of all, also of one that was killed; another one 
 })
 
 test('a node that stops leaves no row unchained, although another one had the work', async () => {
-  const [first, second] = [await openNode(), await openNode()]
-  await eventually(() => first.count > 0)
+  const [first, second] = await openTwoNodes()
   first.freeze()
   await second.opened.addAuditEvent(event())
   await second.chaining.stop()
