@@ -4,11 +4,11 @@ import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { emailKey } from '../../services/kit/schema/email.ts'
 import { EVERY_VERSION, type Revocation } from '../../services/kit/tokens/revocations.ts'
 import type { Body, Engine, Transaction } from '../engine.ts'
-import { type Row, rowOf, stored } from './account-rows.ts'
-import { STATEMENTS as statements } from './account-statements.ts'
-import type { Factors } from './factors.ts'
-import { type EndedBatch, type EndingBatch, shareBatch } from './session-ending.ts'
-import type { Sessions } from './sessions.ts'
+import { type Row, rowOf, stored } from './account-table/rows.ts'
+import { STATEMENTS as statements } from './account-table/statements.ts'
+import type { Factors } from './factors/factors.ts'
+import { type EndedBatch, type EndingBatch, shareBatch } from './sessions/ending.ts'
+import type { Sessions } from './sessions/sessions.ts'
 
 /** How the sessions of a deleted user end. */
 const DELETION = { reason: 'account_deleted', version: EVERY_VERSION } as const

@@ -20,10 +20,10 @@ import { groupedBodies } from '../grouped-bodies.ts'
 import { placeholders } from '../placeholders.ts'
 import { challenges, devices, mailRequests, usedChallenges } from '../schema/auth.ts'
 import { BATCH, writeInBatches } from '../write-in-batches.ts'
-import { hasOneOf } from './account-roles.ts'
-import type { Audit, Audited } from './audit.ts'
-import type { Events } from './events.ts'
-import { addMail } from './mail-requests.ts'
+import { hasOneOf } from './account-table/roles.ts'
+import type { Audit, Audited } from './audit/audit.ts'
+import { addMail } from './mail/mail-requests.ts'
+import type { Events } from './webhooks/events.ts'
 
 /** Milliseconds after which a challenge can be taken again, if the process that took it never finished. */
 const TAKEN_FOR = MINUTE

@@ -6,9 +6,9 @@ import { type Body, built, type Engine, type Transaction } from '../engine.ts'
 import { holdsLease } from '../nodes.ts'
 import { placeholders } from '../placeholders.ts'
 import { signingKeys } from '../schema/auth.ts'
-import type { Audit } from './audit.ts'
-import { ID_TOKEN_ALGS } from './clients.ts'
-import type { Feed } from './revocations.ts'
+import type { Audit } from './audit/audit.ts'
+import type { Feed } from './feed/revocations.ts'
+import { ID_TOKEN_ALGS } from './oauth/clients.ts'
 
 const kid = sql.placeholder('kid')
 

@@ -2,9 +2,9 @@ import type { Account } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { type Engine, text } from '../engine.ts'
 import { BATCH } from '../write-in-batches.ts'
-import { rowOf } from './account-rows.ts'
-import { STATEMENTS } from './account-statements.ts'
-import { auditStore } from './audit.ts'
+import { rowOf } from './account-table/rows.ts'
+import { STATEMENTS } from './account-table/statements.ts'
+import { auditStore } from './audit/audit.ts'
 
 /** The tables that a restore empties: the next start makes a new key, and the rest ends with the restore. */
 const TABLES = [

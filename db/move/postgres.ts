@@ -1,5 +1,5 @@
 import type { TransactionSQL } from 'bun'
-import { chainBatch } from '../auth/audit-chaining.ts'
+import { chainBatch } from '../auth/audit/chaining.ts'
 import { OWNER } from '../nodes.ts'
 import { runInTransaction } from '../postgres/engine.ts'
 import { type ConnectedNode, connectedNodes, type Executor, withConnection } from '../postgres/inspect/server.ts'

@@ -89,7 +89,7 @@ test('the page lists every reason of a failed delivery, and only events that exi
   const [, table = ''] = page.split(/^\| `last_error` .*$/m)
   const [rows = ''] = table.split('\n\n')
   const listed = [...rows.matchAll(/^\| `([a-z_]+)` +\|/gm)].map(([, name = '']) => name)
-  const sources = ['services/auth/webhooks/http.ts', 'services/auth/webhooks/amqp.ts', 'db/auth/webhooks.ts']
+  const sources = ['services/auth/webhooks/http.ts', 'services/auth/webhooks/amqp.ts', 'db/auth/webhooks/webhooks.ts']
     .map((file) => readFileSync(join(ROOT, file), 'utf8'))
     .join('\n')
   const codes = ['refused', 'redirect', 'timeout', 'tls', 'unreachable', 'gone', 'secret_not_opened', 'broker_away']

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { auditChaining } from '../../db/auth/audit-chaining.ts'
+import { auditChaining } from '../../db/auth/audit/chaining.ts'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { BATCH } from '../../db/write-in-batches.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'

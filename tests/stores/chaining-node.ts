@@ -1,5 +1,5 @@
 import { getTableName } from 'drizzle-orm'
-import { type Audit, auditStore } from '../../db/auth/audit.ts'
+import { type Audit, auditStore } from '../../db/auth/audit/audit.ts'
 import { type Body, type Engine, type Transaction, text } from '../../db/engine.ts'
 import { Postgres } from '../../db/postgres/engine.ts'
 import { InspectedSchema } from '../../db/postgres/inspect/data.ts'
