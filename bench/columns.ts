@@ -1,4 +1,4 @@
-import type { PostgresServer } from '../tests/support/postgres.ts'
+import type { PostgresServer } from '../tests/support/postgres/server.ts'
 
 /** The columns of a table that an insert gives values for. @param table with its schema, such as `auth.sessions` */
 export async function columnsOf(server: PostgresServer, database: string, table: string): Promise<string[]> {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { startPostgres } from '../tests/support/postgres.ts'
+import { startPostgres } from '../tests/support/postgres/server.ts'
 import { createUsers, startCh202 } from './ch202.ts'
 import { columnsOf } from './columns.ts'
 

@@ -1,5 +1,5 @@
 import { fromBase32, NEW_TOTP, totpCode, totpStep } from '../services/auth/factors/totp.ts'
-import { Authenticator, type SavedAuthenticator } from '../tests/support/authenticator.ts'
+import { Authenticator, type SavedAuthenticator } from '../tests/support/browser/authenticator.ts'
 
 /** Returns the complete next request of a client; null at the end. `answer` is the body of its last response. */
 export type Requests = (client: number, answer: string | null) => string | null

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
 import { changesOf, newClient, storage } from '../tests/support/clients.ts'
-import { lineage, type RefreshProxy, refreshProxy } from '../tests/support/refresh-proxy.ts'
 import { running } from '../tests/support/running.ts'
+import { lineage, type RefreshProxy, refreshProxy } from '../tests/support/servers/refresh-proxy.ts'
 import { inProcess } from '../tests/support/system.ts'
 import { type ClientOptions, createClient } from './index.ts'
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { TOKEN_ALGS, type TokenAlg } from '../../services/kit/token-algs.ts'
-import { createClient, tokenOf } from '../../tests/support/oauth-clients.ts'
+import { createClient, tokenOf } from '../../tests/support/oauth/clients.ts'
 import { INTERNAL_KEY } from '../../tests/support/settings.ts'
 import { type BenchUser, createUsers, logIn, operator, startCh202 } from '../ch202.ts'
 import { type BenchOptions, type Figure, measureBoth, type Result, underLoad } from '../measure.ts'

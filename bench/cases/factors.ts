@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { toBase32 } from '../../services/auth/factors/totp.ts'
 import { PASSWORD } from '../../tests/support/actors.ts'
-import { Authenticator, type SavedAuthenticator } from '../../tests/support/authenticator.ts'
+import { Authenticator, type SavedAuthenticator } from '../../tests/support/browser/authenticator.ts'
 import { as, call } from '../../tests/support/http.ts'
 import { type BenchUser, createUsers, operator, startCh202 } from '../ch202.ts'
 import type { LoadResult } from '../load.ts'

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
-import { type PostgresServer, startPostgres } from '../../tests/support/postgres.ts'
+import { type PostgresServer, startPostgres } from '../../tests/support/postgres/server.ts'
 import { type BenchUser, createUsers, logIn, startCh202 } from '../ch202.ts'
 import { columnsOf } from '../columns.ts'
 import type { LoadResult } from '../load.ts'

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
-import { authorizationOf, createApp, PKCE, tokensFor } from '../../tests/support/code-flow.ts'
-import { basic } from '../../tests/support/oauth-clients.ts'
+import { basic } from '../../tests/support/oauth/clients.ts'
+import { authorizationOf, createApp, PKCE, tokensFor } from '../../tests/support/oauth/code-flow.ts'
 import { createUsers, logIn, operator, startCh202 } from '../ch202.ts'
 import { type BenchOptions, type Figure, measureBoth, type Result, underLoad } from '../measure.ts'
 import { type Measurable, measureAlone, send } from '../processes.ts'

@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { freePort } from '../../tests/support/ports.ts'
+import { freePort } from '../../tests/support/servers/ports.ts'
 import { type BenchUser, createUsers, settings, startCh202 } from '../ch202.ts'
 import type { LoadResult } from '../load.ts'
 import { type BenchOptions, measureBoth, type Result, spreadOf, underLoad } from '../measure.ts'

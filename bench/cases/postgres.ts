@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { type PostgresServer, startPostgres } from '../../tests/support/postgres.ts'
+import { type PostgresServer, startPostgres } from '../../tests/support/postgres/server.ts'
 import { type BenchUser, createUsers, logIn, startCh202 } from '../ch202.ts'
 import { type BenchOptions, type Figure, measureBoth, type Result, underLoad } from '../measure.ts'
 import { type Measurable, measureTogether, send } from '../processes.ts'

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { PASSWORD } from '../../tests/support/actors.ts'
-import { freePort } from '../../tests/support/ports.ts'
+import { freePort } from '../../tests/support/servers/ports.ts'
 import { type BenchUser, createUsers, settings, startCh202 } from '../ch202.ts'
 import { type BenchOptions, type Figure, measureBoth, type Result, spreadOf, underLoad } from '../measure.ts'
 import { type Measurable, run, send, startServer, timeToFirstAnswer } from '../processes.ts'

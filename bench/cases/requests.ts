@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { call } from '../../tests/support/http.ts'
-import { freePort } from '../../tests/support/ports.ts'
+import { freePort } from '../../tests/support/servers/ports.ts'
 import { type BenchUser, createUsers, logIn, operator, startCh202 } from '../ch202.ts'
 import { type BenchOptions, type Figure, measureBoth, type Result, underLoad } from '../measure.ts'
 import { type Measurable, measureAlone, SERVER_CORES, send, startServer } from '../processes.ts'

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { openAuthStore } from '../../db/auth/store.ts'
-import { startPostgres } from '../../tests/support/postgres.ts'
+import { startPostgres } from '../../tests/support/postgres/server.ts'
 import { DURABLE } from '../cases/postgres.ts'
 import { cpuWithChildren, parentOf } from '../processes.ts'
 import { accountOf, event, HOUR, newSession } from '../sessions.ts'

@@ -4,8 +4,8 @@ import { createServer as httpsServer } from 'node:https'
 import { type AddressInfo, type Server, type Socket, createServer as tcpServer } from 'node:net'
 import { join } from 'node:path'
 import { brotliCompressSync, gzipSync } from 'node:zlib'
-import { CERTIFICATE, CERTIFICATE_KEY } from '../../tests/support/certificate.ts'
-import { PROXY_VARIABLES, RecordingProxy } from '../../tests/support/recording-proxy.ts'
+import { CERTIFICATE, CERTIFICATE_KEY } from '../../tests/support/servers/certificate.ts'
+import { PROXY_VARIABLES, RecordingProxy } from '../../tests/support/servers/recording-proxy.ts'
 import { callClientAddress, isPrivateHost, NotCalled, type PublicCallOptions } from './outgoing-public.ts'
 
 const LARGEST = 10_000

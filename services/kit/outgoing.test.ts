@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { hostname } from 'node:os'
-import { PROXY_VARIABLES, RecordingProxy } from '../../tests/support/recording-proxy.ts'
+import { PROXY_VARIABLES, RecordingProxy } from '../../tests/support/servers/recording-proxy.ts'
 import { callDirectly, callExternal, isOwnHost, proxyVariables } from './outgoing.ts'
 
 const proxy = new RecordingProxy()

@@ -14,7 +14,7 @@ import { usersV0 } from '../../services/users/routes/v0.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
-import { freePort } from '../support/ports.ts'
+import { freePort } from '../support/servers/ports.ts'
 import { openInstance } from '../support/shell.ts'
 import { ROOT, runTool } from '../support/tool.ts'
 

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
-import { authorizationOf, CALLBACK, createApp, PKCE, sentTo } from '../support/code-flow.ts'
 import { eventually } from '../support/eventually.ts'
 import { enrolApp, enrolPasskey } from '../support/factors.ts'
 import { as, call, form } from '../support/http.ts'
 import { mailsTo, RESET_PAGE, resetLinkIn } from '../support/mails.ts'
-import { basic, type OAuthClient, requestToken } from '../support/oauth-clients.ts'
+import { basic, type OAuthClient, requestToken } from '../support/oauth/clients.ts'
+import { authorizationOf, CALLBACK, createApp, PKCE, sentTo } from '../support/oauth/code-flow.ts'
 import { openInstance } from '../support/shell.ts'
 import { launch, ownSettings, runTool } from '../support/tool.ts'
 

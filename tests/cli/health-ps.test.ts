@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { version } from '../../package.json'
 import { ofEachService, SERVICE_NAMES, SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { PROMPT } from '../support/eventually.ts'
-import { freePort } from '../support/ports.ts'
+import { freePort } from '../support/servers/ports.ts'
 import { launch, ownSettings, type Running, runTool, temporary } from '../support/tool.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
-import { startPostgres } from '../support/postgres.ts'
-import { S3Server } from '../support/s3-server.ts'
+import { startPostgres } from '../support/postgres/server.ts'
+import { S3Server } from '../support/servers/s3-server.ts'
 import { openInstance } from '../support/shell.ts'
 import { ownSettings, ROOT, type Running } from '../support/tool.ts'
 import { sliced, WHOLE } from '../support/whole.ts'

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createUser, newEmail, registerUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
-import { ScriptedMailServer } from '../support/mail-server.ts'
+import { ScriptedMailServer } from '../support/servers/mail-server.ts'
 import { openInstance, openShell } from '../support/shell.ts'
 import { ownSettings } from '../support/tool.ts'
 

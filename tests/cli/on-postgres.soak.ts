@@ -1,4 +1,4 @@
-import { runOnPostgres } from '../support/on-postgres.ts'
+import { runOnPostgres } from '../support/postgres/on-postgres.ts'
 
 // Runs the tests of the tool that talk to a running system with a PostgreSQL database. `bun run soak --postgres` runs
 // this file; the suite does not.

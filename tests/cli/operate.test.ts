@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
-import { createClient, idTokensBy } from '../support/oauth-clients.ts'
+import { createClient, idTokensBy } from '../support/oauth/clients.ts'
 import { openInstance } from '../support/shell.ts'
 
 setDefaultTimeout(120_000)

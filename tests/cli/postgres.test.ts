@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { SERVICE_NAMES, SERVICES_WITH_DATABASE, type ServiceName } from '../../services/registry.ts'
 import { createUser, logIn, newEmail, type TestUser } from '../support/actors.ts'
 import { as, call } from '../support/http.ts'
-import { freePort } from '../support/ports.ts'
-import { startPostgres } from '../support/postgres.ts'
+import { startPostgres } from '../support/postgres/server.ts'
 import { type ProcessSystem, processes } from '../support/processes.ts'
+import { freePort } from '../support/servers/ports.ts'
 import { ownSettings, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(180_000)

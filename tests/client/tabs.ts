@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import type { Change, Client } from '../../client/index.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
-import { BROWSER_TIMEOUT } from '../support/chromium.ts'
+import { BROWSER_TIMEOUT } from '../support/browser/chromium.ts'
 import { ROOT } from '../support/tool.ts'
 
 /** The globals of a tab. */

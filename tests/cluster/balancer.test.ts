@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { connect } from 'node:net'
-import { freePort } from '../support/ports.ts'
+import { freePort } from '../support/servers/ports.ts'
 import { type Balancer, startBalancer } from './balancer.ts'
 
 const text = (size: number) => 'abcdefghij'.repeat(size / 10)

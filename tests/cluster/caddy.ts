@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { eventually } from '../support/eventually.ts'
-import { freePort } from '../support/ports.ts'
+import { freePort } from '../support/servers/ports.ts'
 import type { Balancer } from './balancer.ts'
 
 /** Starts Debian's Caddy as a balancer: each request to the next node. @param port to listen at @param directory for its files */

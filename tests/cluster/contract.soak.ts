@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { runFiles } from '../support/on-postgres.ts'
+import { runFiles } from '../support/postgres/on-postgres.ts'
 import { useCluster } from './replacement.ts'
 
 // Runs the contract over three nodes of each service, behind balancers that send each request to another node.

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { runFiles } from '../support/on-postgres.ts'
+import { runFiles } from '../support/postgres/on-postgres.ts'
 import { useCluster } from './replacement.ts'
 
 // Runs the clients of the five documents over three nodes of each service, behind balancers.

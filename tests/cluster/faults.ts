@@ -1,8 +1,8 @@
 import { seeded } from '../faults/rounds.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
+import { sharedPostgres } from '../support/postgres/shared.ts'
 import type { Name } from '../support/settings.ts'
-import { sharedPostgres } from '../support/shared-postgres.ts'
 import type { Cluster } from './cluster.ts'
 import type { ClusterNode } from './node.ts'
 

@@ -1,7 +1,7 @@
 import { registerUser } from '../support/actors.ts'
-import { databaseRows } from '../support/database-rows.ts'
 import { eventually } from '../support/eventually.ts'
 import { call } from '../support/http.ts'
+import { databaseRows } from '../support/postgres/database-rows.ts'
 import type { Cluster } from './cluster.ts'
 import type { Faults } from './faults.ts'
 

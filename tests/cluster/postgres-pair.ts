@@ -1,4 +1,4 @@
-import type { SystemDatabase } from '../support/system-database.ts'
+import type { SystemDatabase } from '../support/postgres/system-database.ts'
 import { type Entry, startEntry } from './entry.ts'
 import { type Rebuild, ReplicatedServer } from './replicated-postgres.ts'
 

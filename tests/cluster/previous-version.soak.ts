@@ -6,9 +6,9 @@ import { SQL } from 'bun'
 import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Answer, as, call } from '../support/http.ts'
+import { newSystemDatabase, type SystemDatabase } from '../support/postgres/system-database.ts'
 import { type Process, untilReady } from '../support/processes.ts'
 import { newAddresses, systemSettings } from '../support/settings.ts'
-import { newSystemDatabase, type SystemDatabase } from '../support/system-database.ts'
 import { ROOT, runTool, temporary } from '../support/tool.ts'
 
 /** The last commit without the newest migration: move both on when one is added. */

@@ -3,8 +3,8 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isMovingClock } from '../support/moving-clock.ts'
+import { useDatabases } from '../support/postgres/system-database.ts'
 import { type InProcessOptions, replaceInProcess, type System } from '../support/system.ts'
-import { useDatabases } from '../support/system-database.ts'
 import { cluster } from './cluster.ts'
 
 /** Starts a cluster in place of each system that tests of this file ask for. */

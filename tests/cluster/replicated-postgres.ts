@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SQL } from 'bun'
 import { PATIENCE } from '../support/eventually.ts'
-import { freePort } from '../support/ports.ts'
-import { asUser, isRoot, NOBODY, type PostgresPrograms, postgresPrograms } from '../support/postgres-programs.ts'
+import { asUser, isRoot, NOBODY, type PostgresPrograms, postgresPrograms } from '../support/postgres/programs.ts'
 import { removeAtTheEnd } from '../support/remove-at-the-end.ts'
+import { freePort } from '../support/servers/ports.ts'
 import { isAlive, processesOf, signal } from './signals.ts'
 
 /** The user of the services, of the tests and of the replication. */

@@ -5,7 +5,7 @@ const PROCESSES = 4
 const PORTS = 300
 
 test('no two processes of the tests that run at once get the same port', async () => {
-  const module = JSON.stringify(join(import.meta.dir, '../support/ports.ts'))
+  const module = JSON.stringify(join(import.meta.dir, '../support/servers/ports.ts'))
   const code = `
     const { freePort } = await import(${module})
     console.log(JSON.stringify(Array.from({ length: ${PORTS} }, freePort)))

@@ -14,7 +14,7 @@ import * as subscriberSchema from '../../db/schema/subscribers.ts'
 import * as unchainedSchema from '../../db/schema/unchained-audit.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { databases as databaseFiles } from '../../services/databases.ts'
-import { sharedPostgres } from '../support/shared-postgres.ts'
+import { sharedPostgres } from '../support/postgres/shared.ts'
 
 /**
  * The tables are defined three times: by the migrations of SQLite and those of PostgreSQL, which create them, and in

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { createUser, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
-import { databaseRows } from '../support/database-rows.ts'
 import { as, call } from '../support/http.ts'
+import { databaseRows } from '../support/postgres/database-rows.ts'
 import { running } from '../support/running.ts'
 import { inProcessApart } from '../support/system.ts'
 

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'bun:test'
 import { createUser, logIn, registerUser } from '../support/actors.ts'
-import { databaseRows } from '../support/database-rows.ts'
 import { expectFields, expectProblem, TIME, UUID } from '../support/expectations.ts'
 import { type Answer, as, byOperator } from '../support/http.ts'
 import { movingClock } from '../support/moving-clock.ts'
@@ -13,7 +12,8 @@ import {
   type OAuthClient,
   requestToken,
   tokenOf,
-} from '../support/oauth-clients.ts'
+} from '../support/oauth/clients.ts'
+import { databaseRows } from '../support/postgres/database-rows.ts'
 import { running } from '../support/running.ts'
 import { inProcess, inProcessApart } from '../support/system.ts'
 

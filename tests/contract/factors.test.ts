@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { createUser, logIn, PASSWORD } from '../support/actors.ts'
-import { Authenticator } from '../support/authenticator.ts'
+import { Authenticator } from '../support/browser/authenticator.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { appWith, enrolApp, enrolPasskey, ORIGIN } from '../support/factors.ts'
 import { as } from '../support/http.ts'

@@ -3,7 +3,7 @@ import { createUser, logIn, newEmail, PASSWORD, type TestUser } from '../support
 import { atOnce } from '../support/at-once.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { type Answer, as, byOperator, type Client, call, form, type Options } from '../support/http.ts'
-import { ALL_SCOPES, type Machine, newMachine } from '../support/machines.ts'
+import { ALL_SCOPES, type Machine, newMachine } from '../support/oauth/machines.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
 

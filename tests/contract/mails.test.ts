@@ -2,8 +2,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, t
 import { newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, byOperator, call } from '../support/http.ts'
-import { headerOf, ScriptedMailServer } from '../support/mail-server.ts'
 import { resetLinkIn } from '../support/mails.ts'
+import { headerOf, ScriptedMailServer } from '../support/servers/mail-server.ts'
 import { inProcess, type System } from '../support/system.ts'
 
 setDefaultTimeout(120_000)

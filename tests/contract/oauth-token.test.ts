@@ -2,11 +2,8 @@ import { describe, expect, test } from 'bun:test'
 import { decodeJwt } from 'jose'
 import * as oauth from 'oauth4webapi'
 import { registerUser } from '../support/actors.ts'
-import { CALLBACK } from '../support/code-flow.ts'
-import { databaseRows, storedBytes } from '../support/database-rows.ts'
 import { expectFields, expectOAuthProblem } from '../support/expectations.ts'
 import { as, call, form } from '../support/http.ts'
-import { keyServers } from '../support/key-servers.ts'
 import {
   askEachWithScope,
   assertionClaims,
@@ -18,8 +15,11 @@ import {
   requestToken,
   signAssertion,
   tokenOf,
-} from '../support/oauth-clients.ts'
+} from '../support/oauth/clients.ts'
+import { CALLBACK } from '../support/oauth/code-flow.ts'
+import { databaseRows, storedBytes } from '../support/postgres/database-rows.ts'
 import { running } from '../support/running.ts'
+import { keyServers } from '../support/servers/key-servers.ts'
 import { inProcessApart } from '../support/system.ts'
 
 const BASIC_CHALLENGE = 'Basic realm="ch202", charset="UTF-8"'

@@ -1,5 +1,5 @@
 import { Glob } from 'bun'
-import { runOnPostgres } from '../support/on-postgres.ts'
+import { runOnPostgres } from '../support/postgres/on-postgres.ts'
 
 /** Files that the suite runs: what reads and writes most. `bun run soak --postgres` runs all but those of `NEVER`. */
 const SLICE = ['factors.test.ts', 'revocation.test.ts', 'sessions.test.ts']

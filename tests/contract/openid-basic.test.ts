@@ -2,7 +2,11 @@ import { describe, expect, test } from 'bun:test'
 import { createHash } from 'node:crypto'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { createUser, logIn, PASSWORD, type TestUser } from '../support/actors.ts'
-import { REVOKED, refreshApp, usesOf } from '../support/app-tokens.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { as, call, form } from '../support/http.ts'
+import { movingClock } from '../support/moving-clock.ts'
+import { REVOKED, refreshApp, usesOf } from '../support/oauth/app-tokens.ts'
+import { type OAuthClient, requestToken } from '../support/oauth/clients.ts'
 import {
   authorizationOf,
   authorize,
@@ -13,11 +17,7 @@ import {
   redeem,
   sentTo,
   tokensFor,
-} from '../support/code-flow.ts'
-import { expectProblem } from '../support/expectations.ts'
-import { as, call, form } from '../support/http.ts'
-import { movingClock } from '../support/moving-clock.ts'
-import { type OAuthClient, requestToken } from '../support/oauth-clients.ts'
+} from '../support/oauth/code-flow.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
 

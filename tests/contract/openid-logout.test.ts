@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test'
 import { registerUser, type TestUser } from '../support/actors.ts'
-import { createApp, tokensFor } from '../support/code-flow.ts'
 import { expectFields, expectProblem } from '../support/expectations.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import { movingClock } from '../support/moving-clock.ts'
-import type { OAuthClient } from '../support/oauth-clients.ts'
+import type { OAuthClient } from '../support/oauth/clients.ts'
+import { createApp, tokensFor } from '../support/oauth/code-flow.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
 

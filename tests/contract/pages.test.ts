@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'bun:test'
 import { version } from '../../package.json'
 import { descriptorOf, SERVICE_NAMES, SERVICES_WITH_DATABASE } from '../../services/registry.ts'
+import { openSignIn, SIGN_IN_ANSWERS } from '../support/browser/visitor.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, awaitReadiness, call } from '../support/http.ts'
 import { running } from '../support/running.ts'
 import { inProcess, inProcessApart } from '../support/system.ts'
-import { openSignIn, SIGN_IN_ANSWERS } from '../support/visitor.ts'
 
 // What the service of the pages is for operators and for programs. The pages themselves are tested in tests/web.
 

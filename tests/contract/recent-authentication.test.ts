@@ -1,10 +1,10 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
-import { databaseRows } from '../support/database-rows.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { appWith } from '../support/factors.ts'
 import { as, call } from '../support/http.ts'
 import { movingClock } from '../support/moving-clock.ts'
+import { databaseRows } from '../support/postgres/database-rows.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import * as oauth from 'oauth4webapi'
 import { registerUser } from '../support/actors.ts'
-import { authorizationOf, CALLBACK, createApp } from '../support/code-flow.ts'
 import { as, call } from '../support/http.ts'
+import { authorizationOf, CALLBACK, createApp } from '../support/oauth/code-flow.ts'
 import { running } from '../support/running.ts'
 import { inProcessApart } from '../support/system.ts'
 

@@ -1,9 +1,9 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { databaseRows } from '../support/database-rows.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call, jsonLines } from '../support/http.ts'
+import { databaseRows } from '../support/postgres/database-rows.ts'
 import { inProcess } from '../support/system.ts'
 
 /** Bodies of the import: each is one transaction, and adds one segment to the index. */

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test'
 import { createUser, logIn, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
-import { storedBytes } from '../support/database-rows.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { expectFields, expectProblem, FIELDS, TIME } from '../support/expectations.ts'
 import { type Answer, as, call, form } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
+import { storedBytes } from '../support/postgres/database-rows.ts'
 import { running } from '../support/running.ts'
 import { inProcess, type System } from '../support/system.ts'
 

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { registerUser } from '../support/actors.ts'
 import { as, call } from '../support/http.ts'
+import { databaseKind, newSystemDatabase } from '../support/postgres/system-database.ts'
 import { inProcess } from '../support/system.ts'
-import { databaseKind, newSystemDatabase } from '../support/system-database.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'ch202-issuer-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

@@ -4,7 +4,7 @@ import { InstanceInTime } from '../faults/instance-in-time.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { byOperator } from '../support/http.ts'
-import { emptyResponse, receivers, verified } from '../support/receiver.ts'
+import { emptyResponse, receivers, verified } from '../support/servers/receiver.ts'
 import { SECRET } from '../support/settings.ts'
 
 setDefaultTimeout(120_000)

@@ -2,9 +2,9 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Visitor } from '../support/browser/visitor.ts'
 import { eventually } from '../support/eventually.ts'
-import { freePort } from '../support/ports.ts'
-import { Visitor } from '../support/visitor.ts'
+import { freePort } from '../support/servers/ports.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')

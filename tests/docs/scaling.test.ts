@@ -7,7 +7,7 @@ import { simulate } from '../../bench/simulation/model.ts'
 import { text } from '../../db/engine.ts'
 import { Postgres } from '../../db/postgres/engine.ts'
 import { readDatabaseUrl } from '../../services/kit/process/database-url.ts'
-import { sharedPostgres } from '../support/shared-postgres.ts'
+import { sharedPostgres } from '../support/postgres/shared.ts'
 import { ROOT } from '../support/tool.ts'
 
 /** Compares what `docs/operate/scaling.md` says in figures with what a server sees of Ch202. */

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'bun:test'
 import { decodeJwt } from 'jose'
 import { newEmail, PASSWORD } from '../support/actors.ts'
-import { storedBytes } from '../support/database-rows.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { eventually } from '../support/eventually.ts'
 import { TIME, UUID } from '../support/expectations.ts'
 import { type Answer, as } from '../support/http.ts'
+import { storedBytes } from '../support/postgres/database-rows.ts'
 import { DAY, forgeriesOf, keysOf, serving } from './serving.ts'
 
 const UUID_4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/

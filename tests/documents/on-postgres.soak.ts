@@ -1,4 +1,4 @@
-import { runOnPostgres } from '../support/on-postgres.ts'
+import { runOnPostgres } from '../support/postgres/on-postgres.ts'
 
 // Runs the clients of the five documents with a PostgreSQL database, one process for each service. `bun run soak
 // --postgres` runs this file; the suite does not.

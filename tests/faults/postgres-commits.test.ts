@@ -4,8 +4,8 @@ import { all, askEach } from '../support/each-service.ts'
 import { eventually, PATIENCE } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { as, call } from '../support/http.ts'
-import { startPostgres } from '../support/postgres.ts'
-import { type Cut, startPostgresProxy } from '../support/postgres-proxy.ts'
+import { type Cut, startPostgresProxy } from '../support/postgres/proxy.ts'
+import { startPostgres } from '../support/postgres/server.ts'
 import { inProcess, type System } from '../support/system.ts'
 
 // What a process has in memory, when a commit took place but the connection broke before its answer.

@@ -7,7 +7,7 @@ import { createUser, newEmail, PASSWORD, registerUser, type TestUser } from '../
 import { eventually } from '../support/eventually.ts'
 import { expectProblem, OAUTH_CALL } from '../support/expectations.ts'
 import { type Answer, as, call, type Options } from '../support/http.ts'
-import { startPostgres } from '../support/postgres.ts'
+import { startPostgres } from '../support/postgres/server.ts'
 import { type ProcessSystem, processes } from '../support/processes.ts'
 import { launch, ownSettings, temporary } from '../support/tool.ts'
 import { sliced, WHOLE } from '../support/whole.ts'

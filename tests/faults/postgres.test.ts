@@ -3,10 +3,10 @@ import { openModulesStore } from '../../db/modules/store.ts'
 import { DatabaseUnavailable } from '../../services/kit/database-unavailable.ts'
 import type { Module, ModulesStore } from '../../services/modules/store.ts'
 import { eventually } from '../support/eventually.ts'
-import { startPooler } from '../support/pooler.ts'
-import { startPostgres } from '../support/postgres.ts'
-import { startPostgresProxy } from '../support/postgres-proxy.ts'
-import { postgresTraits } from '../support/shared-postgres.ts'
+import { startPooler } from '../support/postgres/pooler.ts'
+import { startPostgresProxy } from '../support/postgres/proxy.ts'
+import { startPostgres } from '../support/postgres/server.ts'
+import { postgresTraits } from '../support/postgres/shared.ts'
 
 const server = await startPostgres()
 const pooler = postgresTraits().has('pooler') ? await startPooler(server.port) : undefined

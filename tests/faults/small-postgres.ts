@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SQL } from 'bun'
 import { eventually } from '../support/eventually.ts'
-import { freePort } from '../support/ports.ts'
-import { asUser, isRoot, postgresPrograms } from '../support/postgres-programs.ts'
+import { asUser, isRoot, postgresPrograms } from '../support/postgres/programs.ts'
 import { removeAtTheEnd } from '../support/remove-at-the-end.ts'
+import { freePort } from '../support/servers/ports.ts'
 
 /** A PostgreSQL server whose data directory is on a disk that a test can fill and clear. */
 export interface SmallPostgres {

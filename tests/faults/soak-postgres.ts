@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import type { Trait } from '../support/shared-postgres.ts'
+import type { Trait } from '../support/postgres/shared.ts'
 import { ROOT } from '../support/tool.ts'
 
 /** Tests that run in a process of their own, `times` times. */

@@ -1,6 +1,6 @@
 import { eventually } from '../support/eventually.ts'
 import { type Answer, call } from '../support/http.ts'
-import { freePort } from '../support/ports.ts'
+import { freePort } from '../support/servers/ports.ts'
 import { OPERATOR_KEY } from '../support/settings.ts'
 import { launch, type Running } from '../support/tool.ts'
 

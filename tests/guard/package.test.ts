@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { isBuiltin } from 'node:module'
 import { join } from 'node:path'
-import { freePort } from '../support/ports.ts'
+import { freePort } from '../support/servers/ports.ts'
 import { INTERNAL_KEY } from '../support/settings.ts'
 import { inProcess, type System } from '../support/system.ts'
 import { launch, ROOT, temporary } from '../support/tool.ts'

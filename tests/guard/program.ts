@@ -1,6 +1,6 @@
 import type { TestUser } from '../support/actors.ts'
 import { as } from '../support/http.ts'
-import { type Machine, newMachine } from '../support/machines.ts'
+import { type Machine, newMachine } from '../support/oauth/machines.ts'
 import type { System } from '../support/system.ts'
 import { type Foreign, proxyTo, runForeign, type ServiceProxy } from './foreign.ts'
 import { install, programsOfThePage } from './installed.ts'

@@ -7,7 +7,7 @@ import { fileMailer, type Mail, MailNotSent, type Patience, smtpMailer } from '.
 import { silentLog } from '../../services/kit/log.ts'
 import { systemRandom } from '../../services/kit/random.ts'
 import { eventually } from '../support/eventually.ts'
-import { type Act, CUT, headerOf, ScriptedMailServer, SILENCE, type Step } from '../support/mail-server.ts'
+import { type Act, CUT, headerOf, ScriptedMailServer, SILENCE, type Step } from '../support/servers/mail-server.ts'
 
 const TOKEN = 'kq3v9TtT3mVxL0bq1Yk9Zg'
 const PASSWORD = 'the-password-of-the-mail-server'

@@ -6,7 +6,7 @@ import { type Log, silentLog } from '../../services/kit/log.ts'
 import { event } from '../stores/auth-suite.ts'
 import { examineChain } from '../stores/chaining-node.ts'
 import { eventually } from '../support/eventually.ts'
-import { newDatabaseConfig, runStatements, sharedPostgres } from '../support/shared-postgres.ts'
+import { newDatabaseConfig, runStatements, sharedPostgres } from '../support/postgres/shared.ts'
 import { type TestNode, testNode } from './cluster.ts'
 
 // Nodes that write to the audit, of which one at a time chains the rows of all. Nothing reads the audit.

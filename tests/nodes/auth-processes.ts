@@ -1,10 +1,10 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort } from '../support/ports.ts'
+import { sharedPostgres } from '../support/postgres/shared.ts'
 import { type Process, spawnServe, untilReady } from '../support/processes.ts'
+import { freePort } from '../support/servers/ports.ts'
 import { type Name, newAddresses, systemSettings } from '../support/settings.ts'
-import { sharedPostgres } from '../support/shared-postgres.ts'
 
 /** Several nodes of auth on one database, each at an address of its own, with a users service and a modules service. */
 export interface AuthNodes {

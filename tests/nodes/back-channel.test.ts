@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { SQL } from 'bun'
 import { registerUser } from '../support/actors.ts'
-import { createApp, tokensFor } from '../support/code-flow.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
-import { logoutReceiver, logoutRows, verifyLogout } from '../support/logout-receiver.ts'
+import { createApp, tokensFor } from '../support/oauth/code-flow.ts'
+import { logoutReceiver, logoutRows, verifyLogout } from '../support/servers/logout-receiver.ts'
 import { type AuthNodes, startAuthNodes } from './auth-processes.ts'
 
 // Contract 16: notices to apps over two nodes of auth on one database.

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { type Answer, as, call } from '../support/http.ts'
-import { keyServers } from '../support/key-servers.ts'
 import {
   askEachWithScope,
   assertionClaims,
@@ -13,7 +12,8 @@ import {
   requestToken,
   signAssertion,
   tokenOf,
-} from '../support/oauth-clients.ts'
+} from '../support/oauth/clients.ts'
+import { keyServers } from '../support/servers/key-servers.ts'
 import { type AuthNodes, startAuthNodes } from './auth-processes.ts'
 
 // Check 52: clients over two nodes of auth on one database.

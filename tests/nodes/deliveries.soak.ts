@@ -10,7 +10,7 @@ import { silentLog } from '../../services/kit/log.ts'
 import { systemRandom } from '../../services/kit/random.ts'
 import { Sealing } from '../../services/kit/tokens/sealing.ts'
 import { eventually } from '../support/eventually.ts'
-import { newDatabaseConfig } from '../support/shared-postgres.ts'
+import { newDatabaseConfig } from '../support/postgres/shared.ts'
 import { Receiver, type TestNode, testNode } from './cluster.ts'
 
 // Several nodes in one process, each with a store and deliverers of its own, on one database.

@@ -5,7 +5,7 @@ import { type PostgresLine, startPostgresLine } from '../faults/postgres-line.ts
 import { registerUser } from '../support/actors.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
-import { sharedPostgres } from '../support/shared-postgres.ts'
+import { sharedPostgres } from '../support/postgres/shared.ts'
 import { type AuthNodes, startAuthNodes } from './auth-processes.ts'
 
 // A node that stands still in the transaction of a logout: it has locked the counter of the feed, which every end needs.

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { registerUser } from '../support/actors.ts'
-import { REVOKED, refreshApp, usesOf, VALID } from '../support/app-tokens.ts'
-import { codeFor, createApp, redeem, tokensFor } from '../support/code-flow.ts'
 import { type Answer, as, call } from '../support/http.ts'
-import type { OAuthClient } from '../support/oauth-clients.ts'
+import { REVOKED, refreshApp, usesOf, VALID } from '../support/oauth/app-tokens.ts'
+import type { OAuthClient } from '../support/oauth/clients.ts'
+import { codeFor, createApp, redeem, tokensFor } from '../support/oauth/code-flow.ts'
 import { type AuthNodes, startAuthNodes } from './auth-processes.ts'
 
 // Checks 49 and 52: codes and grants over three nodes of auth on one database.

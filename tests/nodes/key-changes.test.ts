@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { registerUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
-import { createClient, idTokensBy } from '../support/oauth-clients.ts'
+import { createClient, idTokensBy } from '../support/oauth/clients.ts'
 import { sliced } from '../support/whole.ts'
 import { type AuthNodes, startAuthNodes } from './auth-processes.ts'
 

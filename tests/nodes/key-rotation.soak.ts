@@ -9,7 +9,7 @@ import { systemRandom } from '../../services/kit/random.ts'
 import type { TokenAlg } from '../../services/kit/tokens/algorithms.ts'
 import { Sealing } from '../../services/kit/tokens/sealing.ts'
 import { eventually } from '../support/eventually.ts'
-import { newDatabaseConfig } from '../support/shared-postgres.ts'
+import { newDatabaseConfig } from '../support/postgres/shared.ts'
 import { type TestNode, testNode } from './cluster.ts'
 
 // The rotation of keys by age, by several nodes that share a database.

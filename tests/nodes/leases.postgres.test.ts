@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from 'bun:test'
 import { openUsersStore } from '../../db/users/store.ts'
 import type { UsersStore } from '../../services/users/store.ts'
 import { eventually } from '../support/eventually.ts'
-import { newDatabaseConfig } from '../support/shared-postgres.ts'
+import { newDatabaseConfig } from '../support/postgres/shared.ts'
 import { type TestNode, testNode } from './cluster.ts'
 
 // The list of the nodes, and the work that one of them at a time does.

@@ -7,7 +7,7 @@ import type { Caller } from '../../services/kit/caller.ts'
 import { systemClock } from '../../services/kit/clock.ts'
 import { Problem } from '../../services/kit/problem.ts'
 import { eventually } from '../support/eventually.ts'
-import { newDatabaseConfig } from '../support/shared-postgres.ts'
+import { newDatabaseConfig } from '../support/postgres/shared.ts'
 import { type TestNode, testNode } from './cluster.ts'
 
 // Several nodes in one process, each with a store and limits of its own, on one database.

@@ -5,7 +5,7 @@ import type { AuthStore, MailRequest } from '../../services/auth/store/index.ts'
 import { systemClock } from '../../services/kit/clock.ts'
 import { silentLog } from '../../services/kit/log.ts'
 import { eventually } from '../support/eventually.ts'
-import { newDatabaseConfig } from '../support/shared-postgres.ts'
+import { newDatabaseConfig } from '../support/postgres/shared.ts'
 import { type TestNode, testNode } from './cluster.ts'
 
 // Several nodes in one process, each with a store and a queue of mails of its own, on one database.

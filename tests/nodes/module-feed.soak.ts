@@ -7,7 +7,7 @@ import { silentLog } from '../../services/kit/log.ts'
 import { ModuleFeed } from '../../services/modules/feed.ts'
 import type { ModulesStore } from '../../services/modules/store.ts'
 import { eventually } from '../support/eventually.ts'
-import { newDatabaseConfig } from '../support/shared-postgres.ts'
+import { newDatabaseConfig } from '../support/postgres/shared.ts'
 
 // Two nodes of modules that share a database, and a gate that polls one of them, or both in turn.
 

@@ -5,7 +5,7 @@ import { silentLog } from '../../services/kit/log.ts'
 import { Outbox } from '../../services/kit/outbox/outbox.ts'
 import type { UsersStore } from '../../services/users/store.ts'
 import { eventually } from '../support/eventually.ts'
-import { newDatabaseConfig } from '../support/shared-postgres.ts'
+import { newDatabaseConfig } from '../support/postgres/shared.ts'
 import { Receiver, type TestNode, testNode } from './cluster.ts'
 
 // Several nodes in one process, each with a store and an outbox of its own, on one database.

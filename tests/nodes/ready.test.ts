@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { type PostgresLine, startPostgresLine } from '../faults/postgres-line.ts'
 import { eventually } from '../support/eventually.ts'
 import { call } from '../support/http.ts'
-import { sharedPostgres } from '../support/shared-postgres.ts'
+import { sharedPostgres } from '../support/postgres/shared.ts'
 import { request } from '../support/sockets.ts'
 import { type AuthNodes, startAuthNodes } from './auth-processes.ts'
 

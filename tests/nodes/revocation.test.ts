@@ -3,7 +3,7 @@ import { registerUser, type TestUser } from '../support/actors.ts'
 import { atOnce } from '../support/at-once.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { type Answer, as, call } from '../support/http.ts'
-import { runStatements } from '../support/shared-postgres.ts'
+import { runStatements } from '../support/postgres/shared.ts'
 import { sliced, WHOLE } from '../support/whole.ts'
 import { type AuthNodes, startAuthNodes } from './auth-processes.ts'
 

@@ -3,7 +3,7 @@ import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { registerUser, type TestUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, awaitReadiness, call } from '../support/http.ts'
-import { runStatements } from '../support/shared-postgres.ts'
+import { runStatements } from '../support/postgres/shared.ts'
 import { type AuthNodes, startAuthNodes } from './auth-processes.ts'
 
 // A failover without synchronous replication: the new primary lacks the last transactions. Here the rows of the feed are

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
-import { emptyResponse, type Receiver, receivers } from '../support/receiver.ts'
+import { emptyResponse, type Receiver, receivers } from '../support/servers/receiver.ts'
 import { type AuthNodes, startAuthNodes } from './auth-processes.ts'
 
 // Webhooks that are changed at one node of auth, while events happen at others.

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { Browser } from 'playwright-core'
-import { BROWSER_TIMEOUT, openChromium } from '../support/chromium.ts'
+import { BROWSER_TIMEOUT, openChromium } from '../support/browser/chromium.ts'
 import { call } from '../support/http.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from 'amqplib'
 import { eventually } from '../support/eventually.ts'
-import { freePort } from '../support/ports.ts'
+import { freePort } from '../support/servers/ports.ts'
 
 /** The path of the server. Only root and the user `rabbitmq` may call the wrapper in the PATH. */
 const SERVER = '/usr/lib/rabbitmq/bin/rabbitmq-server'

@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { asUser, isRoot, NOBODY } from '../support/postgres-programs.ts'
+import { asUser, isRoot, NOBODY } from '../support/postgres/programs.ts'
 import { launch, type Running, temporary } from '../support/tool.ts'
 import { APACHE, APACHE_MODULES } from './packages.ts'
 

@@ -1,6 +1,9 @@
 import { describe, expect, test } from 'bun:test'
 import { decodeJwt } from 'jose'
 import { registerUser, type TestUser } from '../support/actors.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { as, call } from '../support/http.ts'
+import type { OAuthClient } from '../support/oauth/clients.ts'
 import {
   authorizationOf,
   authorize,
@@ -12,10 +15,7 @@ import {
   redeem,
   sentTo,
   tokensFor,
-} from '../support/code-flow.ts'
-import { expectProblem } from '../support/expectations.ts'
-import { as, call } from '../support/http.ts'
-import type { OAuthClient } from '../support/oauth-clients.ts'
+} from '../support/oauth/code-flow.ts'
 import { running } from '../support/running.ts'
 import { inProcessApart } from '../support/system.ts'
 

@@ -5,7 +5,7 @@ import { DAY, HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { as } from '../support/http.ts'
-import { createClient, idTokensBy } from '../support/oauth-clients.ts'
+import { createClient, idTokensBy } from '../support/oauth/clients.ts'
 import { inTime, kidOf, operator } from './keys-in-time.ts'
 
 // The keys of the algorithms that clients use for ID tokens, beside that of access tokens.

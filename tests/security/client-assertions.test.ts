@@ -5,7 +5,6 @@ import { registerUser } from '../support/actors.ts'
 import { expectOAuthProblem } from '../support/expectations.ts'
 import { encode } from '../support/forged-tokens.ts'
 import { type Answer, as, form } from '../support/http.ts'
-import { type KeyServer, keyServers } from '../support/key-servers.ts'
 import {
   assertionClaims,
   assertionFields,
@@ -15,8 +14,9 @@ import {
   requestToken,
   signAssertion,
   tokenOf,
-} from '../support/oauth-clients.ts'
+} from '../support/oauth/clients.ts'
 import { running } from '../support/running.ts'
+import { type KeyServer, keyServers } from '../support/servers/key-servers.ts'
 import { inProcess } from '../support/system.ts'
 
 const NOW = () => Math.floor(Date.now() / 1000)

@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose'
 import type { TestUser } from '../support/actors.ts'
-import { createApp, tokensFor } from '../support/code-flow.ts'
-import { newMachine } from '../support/machines.ts'
+import { createApp, tokensFor } from '../support/oauth/code-flow.ts'
+import { newMachine } from '../support/oauth/machines.ts'
 import type { System } from '../support/system.ts'
 
 /** Creates a client for an operation that needs one. Gives what the operation names or sends. */

@@ -1,5 +1,5 @@
 import { PASSWORD, type TestUser } from '../support/actors.ts'
-import { Authenticator } from '../support/authenticator.ts'
+import { Authenticator } from '../support/browser/authenticator.ts'
 import { enrolApp, enrolPasskey, ORIGIN, startedApp } from '../support/factors.ts'
 import { as, call } from '../support/http.ts'
 import type { System } from '../support/system.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { createUser, logIn, newEmail, type TestUser } from '../support/actors.ts'
-import { Authenticator } from '../support/authenticator.ts'
+import { Authenticator } from '../support/browser/authenticator.ts'
 import { invitation, nextMail, requested } from '../support/challenges.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { eventually } from '../support/eventually.ts'

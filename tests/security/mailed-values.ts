@@ -1,9 +1,9 @@
 import { logIn, newEmail, type TestUser } from '../support/actors.ts'
 import { challenged, invitation, type Mailed, nextMail, requested } from '../support/challenges.ts'
-import { changeRows } from '../support/database-rows.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
+import { changeRows } from '../support/postgres/database-rows.ts'
 import type { System } from '../support/system.ts'
 
 /** The settings with which every operation that needs a mail can succeed. */

@@ -1,5 +1,5 @@
 import { afterAll, describe } from 'bun:test'
-import { useDatabases } from '../support/system-database.ts'
+import { useDatabases } from '../support/postgres/system-database.ts'
 
 // Runs the attacks on codes, links and second factors with a PostgreSQL database in place of the SQLite files. `bun run soak
 // --postgres` runs this file; the suite does not.

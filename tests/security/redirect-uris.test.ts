@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
 import { registerUser } from '../support/actors.ts'
-import { authorizationOf, authorize, CALLBACK, codeFor, createApp, redeem, sentTo } from '../support/code-flow.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { as, call } from '../support/http.ts'
-import type { OAuthClient } from '../support/oauth-clients.ts'
+import type { OAuthClient } from '../support/oauth/clients.ts'
+import { authorizationOf, authorize, CALLBACK, codeFor, createApp, redeem, sentTo } from '../support/oauth/code-flow.ts'
 import { running } from '../support/running.ts'
 import { inProcessApart } from '../support/system.ts'
 

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import type { DatabaseConfig } from '../../db/open.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { NewNotice } from '../../services/kit/outbox/outbox.ts'
-import { startPostgresProxy } from '../support/postgres-proxy.ts'
-import { newDatabaseConfig, postgresTraits } from '../support/shared-postgres.ts'
+import { startPostgresProxy } from '../support/postgres/proxy.ts'
+import { newDatabaseConfig, postgresTraits } from '../support/postgres/shared.ts'
 import { event } from './auth-suite.ts'
 
 // Changes of many users that arrive together share a commit. One by one they would conflict: most take a number that others

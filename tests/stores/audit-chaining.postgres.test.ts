@@ -3,7 +3,7 @@ import { auditChaining } from '../../db/auth/audit/chaining.ts'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { BATCH } from '../../db/write-in-batches.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
-import { newDatabaseConfig, runStatements, sharedPostgres } from '../support/shared-postgres.ts'
+import { newDatabaseConfig, runStatements, sharedPostgres } from '../support/postgres/shared.ts'
 import { account, event, NOW, session } from './auth-suite.ts'
 import { type ChainingNode, examineChain, idsOf, openNode, writeAsFormerNode, writeSlowly } from './chaining-node.ts'
 

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
 import type { AuthStore, Session } from '../../services/auth/store/index.ts'
-import { startPostgresProxy } from '../support/postgres-proxy.ts'
-import { newDatabaseConfig } from '../support/shared-postgres.ts'
+import { startPostgresProxy } from '../support/postgres/proxy.ts'
+import { newDatabaseConfig } from '../support/postgres/shared.ts'
 import { account, event, NOW, rotation, session } from './auth-suite.ts'
 
 // Logins, refreshes and logouts that arrive together share a commit.

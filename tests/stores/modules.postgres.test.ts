@@ -1,6 +1,6 @@
 import { describe } from 'bun:test'
 import { openModulesStore } from '../../db/modules/store.ts'
-import { newDatabaseConfig, postgresTraits } from '../support/shared-postgres.ts'
+import { newDatabaseConfig, postgresTraits } from '../support/postgres/shared.ts'
 import { WHOLE } from '../support/whole.ts'
 import { modulesStoreSuite } from './modules-suite.ts'
 

@@ -1,8 +1,8 @@
 import { afterAll, expect, test } from 'bun:test'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { openModulesStore } from '../../db/modules/store.ts'
-import { startPostgresProxy } from '../support/postgres-proxy.ts'
-import { newDatabaseConfig, postgresTraits } from '../support/shared-postgres.ts'
+import { startPostgresProxy } from '../support/postgres/proxy.ts'
+import { newDatabaseConfig, postgresTraits } from '../support/postgres/shared.ts'
 import { account, event, NOW, session } from './auth-suite.ts'
 
 // How often a method waits for PostgreSQL. Far from the database, that is what it costs: every gate polls a few times a

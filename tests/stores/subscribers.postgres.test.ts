@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { openAuthStore } from '../../db/auth/store.ts'
 import type { AuthStore } from '../../services/auth/store/index.ts'
 import type { SubscriberStore } from '../../services/kit/feed/stored-subscribers.ts'
-import { newDatabaseConfig } from '../support/shared-postgres.ts'
+import { newDatabaseConfig } from '../support/postgres/shared.ts'
 
 // The subscribers of the feed, as two nodes write and read them.
 

@@ -10,8 +10,8 @@ import { usersMigrations as postgres } from '../../db/postgres/migrations/users.
 import * as schema from '../../db/schema/users.ts'
 import { counters } from '../../db/schema/users.ts'
 import { usersMigrations as sqlite } from '../../db/sqlite/migrations/users.ts'
-import { startPostgresProxy } from '../support/postgres-proxy.ts'
-import { newDatabaseConfig, postgresTraits } from '../support/shared-postgres.ts'
+import { startPostgresProxy } from '../support/postgres/proxy.ts'
+import { newDatabaseConfig, postgresTraits } from '../support/postgres/shared.ts'
 
 // Bodies that run together in one transaction, and calls that share one.
 

@@ -3,7 +3,7 @@ import { SQL } from 'bun'
 import { openAuthStore } from '../../db/auth/store.ts'
 import type { AuthStore, Webhook } from '../../services/auth/store/index.ts'
 import type { Event } from '../../services/kit/outbox/events.ts'
-import { newDatabaseConfig, sharedPostgres } from '../support/shared-postgres.ts'
+import { newDatabaseConfig, sharedPostgres } from '../support/postgres/shared.ts'
 import { event, id, NOW } from './auth-suite.ts'
 
 // Events and webhooks of several nodes that share a database: each node is a store of its own.

@@ -1,8 +1,8 @@
 import { type Event, type EventMessage, messageOf } from '../../services/kit/outbox/events.ts'
-import { databaseRows } from './database-rows.ts'
 import { eventually } from './eventually.ts'
 import { as, call } from './http.ts'
 import { scrape } from './metrics.ts'
+import { databaseRows } from './postgres/database-rows.ts'
 import type { System } from './system.ts'
 
 /** Adds a webhook for all events: auth stores them from then on, even if nothing listens at `url`. */

@@ -1,5 +1,5 @@
 import { fromBase32, NEW_TOTP, totpCode, totpStep } from '../../services/auth/factors/totp.ts'
-import { Authenticator } from './authenticator.ts'
+import { Authenticator } from './browser/authenticator.ts'
 import { as, call } from './http.ts'
 import type { System } from './system.ts'
 

@@ -3,7 +3,7 @@ import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { signingKeyName } from '../../services/auth/keys/sealing.ts'
 import { systemRandom } from '../../services/kit/random.ts'
 import { Sealing } from '../../services/kit/tokens/sealing.ts'
-import { databaseRows } from './database-rows.ts'
+import { databaseRows } from './postgres/database-rows.ts'
 import { SECRET } from './settings.ts'
 import type { System } from './system.ts'
 

@@ -2,10 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SERVICE_NAMES } from '../../services/registry.ts'
+import { databaseKind, newSystemDatabase } from './postgres/system-database.ts'
 import type { Start } from './running.ts'
 import { type Layout, type Name, newAddresses, systemSettings } from './settings.ts'
 import type { System } from './system.ts'
-import { databaseKind, newSystemDatabase } from './system-database.ts'
 import { ROOT } from './tool.ts'
 
 export type Process = Bun.Subprocess<'ignore', 'pipe', 'pipe'>

@@ -1,6 +1,6 @@
 import { addressSetting } from '../../services/kit/process/service-address.ts'
 import { ofEachService, SERVICE_NAMES, type ServiceName } from '../../services/registry.ts'
-import { freePort } from './ports.ts'
+import { freePort } from './servers/ports.ts'
 
 export type Name = ServiceName
 

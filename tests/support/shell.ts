@@ -1,7 +1,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { databaseSetting } from './database-rows.ts'
 import { eventually } from './eventually.ts'
+import { databaseSetting } from './postgres/database-rows.ts'
 import { processes } from './processes.ts'
 import { addressSettings, INTERNAL_KEY, OPERATOR_KEY, SECRET } from './settings.ts'
 import type { System } from './system.ts'

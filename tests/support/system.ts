@@ -11,8 +11,8 @@ import { readConfig } from '../../services/kit/process/config.ts'
 import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
 import { type Served, serve } from '../../services/serve.ts'
 import { PATIENCE } from './eventually.ts'
+import { type DatabaseKind, databaseKind, newSystemDatabase, type SystemDatabase } from './postgres/system-database.ts'
 import { type Layout, type Name, newAddresses, systemSettings } from './settings.ts'
-import { type DatabaseKind, databaseKind, newSystemDatabase, type SystemDatabase } from './system-database.ts'
 
 /**
  * A running Ch202 with real files in a directory of its own and real HTTP ports. Tests get one in one of these ways:

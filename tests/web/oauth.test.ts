@@ -3,7 +3,7 @@ import { createUser, PASSWORD, registerUser } from '../support/actors.ts'
 import { appWith, enrolApp } from '../support/factors.ts'
 import { as, call } from '../support/http.ts'
 import { movingClock } from '../support/moving-clock.ts'
-import { claimsOf, RelyingParty } from '../support/relying-party.ts'
+import { claimsOf, RelyingParty } from '../support/oauth/relying-party.ts'
 import { WHOLE } from '../support/whole.ts'
 import { type Person, pagesInBrowser, WAYS } from './pages.ts'
 

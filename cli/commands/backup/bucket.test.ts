@@ -1,5 +1,5 @@
 import { afterAll, beforeEach, describe, expect, test } from 'bun:test'
-import { failure, S3_KEY, S3Server } from '../../../tests/support/s3-server.ts'
+import { failure, S3_KEY, S3Server } from '../../../tests/support/servers/s3-server.ts'
 import { BackupBucket } from './bucket.ts'
 
 const NAME = '2026-11-30T03-15-00-000Z'

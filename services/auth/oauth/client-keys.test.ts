@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'bun:test'
-import { type KeyServer, keyServers } from '../../../tests/support/key-servers.ts'
-import { type ClientKey, newClientKey } from '../../../tests/support/oauth-clients.ts'
+import { type ClientKey, newClientKey } from '../../../tests/support/oauth/clients.ts'
+import { type KeyServer, keyServers } from '../../../tests/support/servers/key-servers.ts'
 import { SECOND } from '../../kit/clock.ts'
 import type { Client } from '../store/index.ts'
 import { ClientKeys } from './client-keys.ts'

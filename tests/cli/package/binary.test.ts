@@ -3,11 +3,11 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { join } from 'node:path'
 import { parseProcfile } from '../../../cli/runner/runner.ts'
 import { newEmail, PASSWORD } from '../../support/actors.ts'
+import { openSignIn, SIGN_IN_ANSWERS, Visitor } from '../../support/browser/visitor.ts'
 import { eventually } from '../../support/eventually.ts'
 import { as, call } from '../../support/http.ts'
-import { freePort } from '../../support/ports.ts'
+import { freePort } from '../../support/servers/ports.ts'
 import { launch, ownSettings, processesWith, ROOT, type Running, runTool, temporary } from '../../support/tool.ts'
-import { openSignIn, SIGN_IN_ANSWERS, Visitor } from '../../support/visitor.ts'
 
 const folder = temporary('package-binary')
 afterAll(() => folder.remove())

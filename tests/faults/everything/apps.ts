@@ -1,7 +1,7 @@
 import { newEmail, PASSWORD } from '../../support/actors.ts'
-import { authorize, createApp, redeem, sentTo } from '../../support/code-flow.ts'
 import { as, call } from '../../support/http.ts'
-import { basic, type OAuthClient, requestToken } from '../../support/oauth-clients.ts'
+import { basic, type OAuthClient, requestToken } from '../../support/oauth/clients.ts'
+import { authorize, createApp, redeem, sentTo } from '../../support/oauth/code-flow.ts'
 import { type Actor, Sender } from './actor.ts'
 
 interface Access {

@@ -1,5 +1,5 @@
 import { newEmail, PASSWORD } from '../../support/actors.ts'
-import type { Authenticator } from '../../support/authenticator.ts'
+import type { Authenticator } from '../../support/browser/authenticator.ts'
 import { enrolApp, enrolPasskey } from '../../support/factors.ts'
 import { as, call } from '../../support/http.ts'
 import { type Actor, Sender } from './actor.ts'

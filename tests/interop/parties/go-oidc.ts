@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { untilServed } from '../../support/served.ts'
+import { untilServed } from '../../support/servers/served.ts'
 import { execute, type Party } from './party.ts'
 
 const FOLDER = join(import.meta.dir, '../go')

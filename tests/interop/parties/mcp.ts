@@ -1,7 +1,7 @@
 import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { freePort } from '../../support/ports.ts'
-import { untilServed } from '../../support/served.ts'
+import { freePort } from '../../support/servers/ports.ts'
+import { untilServed } from '../../support/servers/served.ts'
 import { execute, type Party } from './party.ts'
 
 const SOURCE = join(import.meta.dir, '../mcp')

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { untilServed } from '../../support/served.ts'
+import { untilServed } from '../../support/servers/served.ts'
 import { execute, type Party } from './party.ts'
 
 const VERSION = '7.15.6'

@@ -1,5 +1,5 @@
 import type { TestUser } from '../../support/actors.ts'
-import type { OAuthClient } from '../../support/oauth-clients.ts'
+import type { OAuthClient } from '../../support/oauth/clients.ts'
 import type { System } from '../../support/system.ts'
 import type { Running } from '../../support/tool.ts'
 import type { Visit } from './visit.ts'

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { as, call } from '../../support/http.ts'
-import { untilServed } from '../../support/served.ts'
+import { untilServed } from '../../support/servers/served.ts'
 import { execute, type Party } from './party.ts'
 
 const VERSION = '0.36.8'

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { logIn } from '../../support/actors.ts'
-import { createApp, tokensFor } from '../../support/code-flow.ts'
 import { eventually } from '../../support/eventually.ts'
 import { as, call } from '../../support/http.ts'
-import { logoutRows } from '../../support/logout-receiver.ts'
-import { untilServed } from '../../support/served.ts'
+import { createApp, tokensFor } from '../../support/oauth/code-flow.ts'
+import { logoutRows } from '../../support/servers/logout-receiver.ts'
+import { untilServed } from '../../support/servers/served.ts'
 import { execute, type Party, type Surroundings } from './party.ts'
 
 const FOLDER = join(import.meta.dir, '../spring')

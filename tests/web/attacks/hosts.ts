@@ -1,9 +1,9 @@
 import { afterAll, beforeAll } from 'bun:test'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
-import { CERTIFICATE, CERTIFICATE_KEY } from '../../support/certificate.ts'
-import { BROWSER_TIMEOUT, openChromium } from '../../support/chromium.ts'
+import { BROWSER_TIMEOUT, openChromium } from '../../support/browser/chromium.ts'
 import { PATIENCE } from '../../support/eventually.ts'
-import { freePort } from '../../support/ports.ts'
+import { CERTIFICATE, CERTIFICATE_KEY } from '../../support/servers/certificate.ts'
+import { freePort } from '../../support/servers/ports.ts'
 import { inProcess, type System } from '../../support/system.ts'
 
 /** A request that a host got. */

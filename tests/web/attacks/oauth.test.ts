@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { createUser, newEmail } from '../../support/actors.ts'
 import { movingClock } from '../../support/moving-clock.ts'
-import { RelyingParty } from '../../support/relying-party.ts'
+import { RelyingParty } from '../../support/oauth/relying-party.ts'
 import { running } from '../../support/running.ts'
 import { inProcess } from '../../support/system.ts'
 import { stored } from './stored.ts'

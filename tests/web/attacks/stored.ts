@@ -1,4 +1,4 @@
-import { databaseRows } from '../../support/database-rows.ts'
+import { databaseRows } from '../../support/postgres/database-rows.ts'
 import type { Name } from '../../support/settings.ts'
 import type { System } from '../../support/system.ts'
 

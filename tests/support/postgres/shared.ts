@@ -1,10 +1,10 @@
-import type { DatabaseConfig } from '../../db/open.ts'
-import { isConflict } from '../../db/postgres/errors.ts'
-import { connect } from '../../db/postgres/pools.ts'
-import { PATIENCE } from './eventually.ts'
+import type { DatabaseConfig } from '../../../db/open.ts'
+import { isConflict } from '../../../db/postgres/errors.ts'
+import { connect } from '../../../db/postgres/pools.ts'
+import { PATIENCE } from '../eventually.ts'
 import { startPooler } from './pooler.ts'
-import { type PostgresServer, startPostgres } from './postgres.ts'
-import { startPostgresProxy } from './postgres-proxy.ts'
+import { startPostgresProxy } from './proxy.ts'
+import { type PostgresServer, startPostgres } from './server.ts'
 
 /**
  * Properties of the databases that `sharedPostgres` gives, in the variable CH202_TEST_POSTGRES, separated by commas:

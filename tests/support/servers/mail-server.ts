@@ -1,5 +1,5 @@
 import { createServer, type Socket } from 'node:net'
-import { readMail } from './mails.ts'
+import { readMail } from '../mails.ts'
 
 /** The steps of a session that a script can change, in their order. `message` is the end of the text after DATA. */
 export type Step = 'greeting' | 'EHLO' | 'HELO' | 'STARTTLS' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA' | 'message'

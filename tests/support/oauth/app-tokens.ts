@@ -1,6 +1,6 @@
-import { as, call } from './http.ts'
-import { basic, type OAuthClient, requestToken } from './oauth-clients.ts'
-import type { System } from './system.ts'
+import { as, call } from '../http.ts'
+import type { System } from '../system.ts'
+import { basic, type OAuthClient, requestToken } from './clients.ts'
 
 type Urls = Pick<System, 'url'>
 

@@ -1,9 +1,9 @@
-import { openAuthStore } from '../../db/auth/store.ts'
-import { openModulesStore } from '../../db/modules/store.ts'
-import type { DatabaseConfig } from '../../db/open.ts'
-import { openUsersStore } from '../../db/users/store.ts'
-import { PATIENCE } from './eventually.ts'
-import { newDatabaseConfig, sharedPostgres } from './shared-postgres.ts'
+import { openAuthStore } from '../../../db/auth/store.ts'
+import { openModulesStore } from '../../../db/modules/store.ts'
+import type { DatabaseConfig } from '../../../db/open.ts'
+import { openUsersStore } from '../../../db/users/store.ts'
+import { PATIENCE } from '../eventually.ts'
+import { newDatabaseConfig, sharedPostgres } from './shared.ts'
 
 let template: Promise<string> | undefined
 

@@ -1,10 +1,10 @@
 import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { eventually } from './eventually.ts'
-import { freePort } from './ports.ts'
-import { asUser, isRoot, NOBODY } from './postgres-programs.ts'
-import { removeAtTheEnd } from './remove-at-the-end.ts'
+import { eventually } from '../eventually.ts'
+import { removeAtTheEnd } from '../remove-at-the-end.ts'
+import { freePort } from '../servers/ports.ts'
+import { asUser, isRoot, NOBODY } from './programs.ts'
 
 const PGBOUNCER = '/usr/sbin/pgbouncer'
 

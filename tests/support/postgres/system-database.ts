@@ -1,8 +1,8 @@
-import { SERVICE_NAMES } from '../../services/registry.ts'
-import { PATIENCE } from './eventually.ts'
-import { type PostgresProxy, startPostgresProxy } from './postgres-proxy.ts'
-import type { Layout, Name } from './settings.ts'
-import { OWNER, postgresTraits, sharedPostgres } from './shared-postgres.ts'
+import { SERVICE_NAMES } from '../../../services/registry.ts'
+import { PATIENCE } from '../eventually.ts'
+import type { Layout, Name } from '../settings.ts'
+import { type PostgresProxy, startPostgresProxy } from './proxy.ts'
+import { OWNER, postgresTraits, sharedPostgres } from './shared.ts'
 
 export type DatabaseKind = 'sqlite' | 'postgres'
 

@@ -1,8 +1,8 @@
 import { decodeJwt } from 'jose'
-import { USER_SCOPES } from '../../services/kit/access/scopes.ts'
-import { type Json, signed, signingKey } from './forged-tokens.ts'
+import { USER_SCOPES } from '../../../services/kit/access/scopes.ts'
+import { type Json, signed, signingKey } from '../forged-tokens.ts'
+import type { System } from '../system.ts'
 import type { Machine } from './machines.ts'
-import type { System } from './system.ts'
 
 export const ALL_USER_SCOPES = Object.keys(USER_SCOPES).join(' ')
 

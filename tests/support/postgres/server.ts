@@ -2,9 +2,9 @@ import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync } f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SQL } from 'bun'
-import { freePort } from './ports.ts'
-import { asUser, isRoot, NOBODY, type PostgresSource, postgresPrograms } from './postgres-programs.ts'
-import { removeAtTheEnd } from './remove-at-the-end.ts'
+import { removeAtTheEnd } from '../remove-at-the-end.ts'
+import { freePort } from '../servers/ports.ts'
+import { asUser, isRoot, NOBODY, type PostgresSource, postgresPrograms } from './programs.ts'
 
 const START_PATIENCE = 60_000
 /** Lines that a server is given to end when the tests end: they may be killed at any time. */

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { type Answer, as, call } from './http.ts'
-import { basic, createClient, type OAuthClient, requestToken } from './oauth-clients.ts'
-import type { System } from './system.ts'
+import { type Answer, as, call } from '../http.ts'
+import type { System } from '../system.ts'
+import { basic, createClient, type OAuthClient, requestToken } from './clients.ts'
 
 type AtAuth = Pick<System, 'url'>
 

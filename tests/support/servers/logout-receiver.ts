@@ -1,7 +1,7 @@
 import { afterAll } from 'bun:test'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
-import { as, call } from './http.ts'
-import type { System } from './system.ts'
+import { as, call } from '../http.ts'
+import type { System } from '../system.ts'
 
 /** A logout token as an app got it. */
 export interface ReceivedLogout {

@@ -1,6 +1,6 @@
-import { SCOPES, type Scope } from '../../services/kit/access/scopes.ts'
-import { as, call, form } from './http.ts'
-import type { System } from './system.ts'
+import { SCOPES, type Scope } from '../../../services/kit/access/scopes.ts'
+import { as, call, form } from '../http.ts'
+import type { System } from '../system.ts'
 
 export const ALL_SCOPES = Object.keys(SCOPES) as Scope[]
 

@@ -1,4 +1,4 @@
-import type { Running } from './tool.ts'
+import type { Running } from '../tool.ts'
 
 /** Milliseconds. Some programs need minutes for their first start. */
 const PATIENCE = 300_000

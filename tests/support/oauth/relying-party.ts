@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { call, form } from './http.ts'
-import { createClient, type OAuthClient } from './oauth-clients.ts'
-import type { System } from './system.ts'
+import { call, form } from '../http.ts'
+import type { System } from '../system.ts'
+import { createClient, type OAuthClient } from './clients.ts'
 
 type AtAuth = Pick<System, 'url'>
 

@@ -1,7 +1,7 @@
 import { afterEach } from 'bun:test'
 import { Webhook } from 'standardwebhooks'
-import type { EventMessage } from '../../services/kit/outbox/events.ts'
-import { eventually } from './eventually.ts'
+import type { EventMessage } from '../../../services/kit/outbox/events.ts'
+import { eventually } from '../eventually.ts'
 
 export interface Received {
   id: string

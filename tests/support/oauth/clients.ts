@@ -1,8 +1,8 @@
 import { type CryptoKey, exportJWK, generateKeyPair, type JWK, SignJWT } from 'jose'
-import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
-import { type Answer, as, call, form } from './http.ts'
-import type { Name } from './settings.ts'
-import type { System } from './system.ts'
+import { SERVICES_WITH_DATABASE } from '../../../services/registry.ts'
+import { type Answer, as, call, form } from '../http.ts'
+import type { Name } from '../settings.ts'
+import type { System } from '../system.ts'
 
 type AtAuth = Pick<System, 'url'>
 

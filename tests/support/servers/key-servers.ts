@@ -1,6 +1,6 @@
 import { afterAll } from 'bun:test'
 import type { JWK } from 'jose'
-import type { ClientKey } from './oauth-clients.ts'
+import type { ClientKey } from '../oauth/clients.ts'
 
 /** A server of a client's JWKS. Tests change what it answers. */
 export class KeyServer {

@@ -1,11 +1,11 @@
 import { Database } from 'bun:sqlite'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
-import { eventually } from './eventually.ts'
-import type { Name } from './settings.ts'
-import { runStatements } from './shared-postgres.ts'
-import type { System } from './system.ts'
+import { SERVICES_WITH_DATABASE } from '../../../services/registry.ts'
+import { eventually } from '../eventually.ts'
+import type { Name } from '../settings.ts'
+import type { System } from '../system.ts'
+import { runStatements } from './shared.ts'
 
 /**
  * The rows of a query on the database of a service, for what no route shows.

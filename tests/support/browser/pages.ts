@@ -1,6 +1,6 @@
-import { BROWSER_HEADER, type Browser, signBrowser } from '../../services/kit/access/browser.ts'
-import { type Answer, call, type Options } from './http.ts'
-import { INTERNAL_KEY } from './settings.ts'
+import { BROWSER_HEADER, type Browser, signBrowser } from '../../../services/kit/access/browser.ts'
+import { type Answer, call, type Options } from '../http.ts'
+import { INTERNAL_KEY } from '../settings.ts'
 
 /** A browser that is not the one of any other test. Its address is of a network for documentation. */
 export const BROWSER: Browser = {
