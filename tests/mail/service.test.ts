@@ -109,7 +109,8 @@ describe('R5: a mail that the server has received', () => {
     await eventually(() => copies(quick.email)[0])
     await Bun.sleep(Math.max(0, SLOW * 1000 - (performance.now() - since)))
     slowAnswer.resolve('250 Taken')
-    await eventually(async () => (await here.countOf('sent')) === (WHOLE ? 12 : 11))
+    // A busy machine may take 30 s until here: then the one that was cut has been sent again, too.
+    await eventually(async () => (await here.countOf('sent')) >= (WHOLE ? 12 : 11))
     if (!WHOLE) await here.restart()
     await eventually(async () => (await waitingMails(here)) === 0)
     if (WHOLE) expect(performance.now() - cutAt).toBeGreaterThan(29_900)
