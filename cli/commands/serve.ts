@@ -38,19 +38,24 @@ async function serve({ env }: Tool, _: object, names: string[]): Promise<void> {
   setTimeout(() => process.exit(), 200).unref()
 }
 
-/** Milliseconds after the start at which a process shows whether it is idle. */
+/** Milliseconds after which a process shows whether it was idle. */
 const IDLE_AFTER = 5000
+/** How often that is looked at: in the first minute. */
+const LOOKS = 12
 /** The part of a core that a process uses in this time, at most, if it is idle: health checks, and polls of the feeds. */
 const IDLE_CPU = 0.03
 
 /**
- * Gives back the compiled code that only the start needed, 6 MB, if no load has come. Under load it stays: what requests use
- * would be compiled again, and in the first seconds the slowest of a hundred would take 20 ms instead of 4.
+ * Gives back the compiled code that only the start needed, 6 MB, if no load comes. Under load it stays: what requests use would
+ * be compiled again, and in the first seconds the slowest of a hundred would take 20 ms instead of 4. One look is not enough: on
+ * a busy machine the start itself may still use the core.
+ * @param looks how often this may look
  */
-function giveBackWhenIdle(): void {
+function giveBackWhenIdle(looks = LOOKS): void {
   const before = process.cpuUsage()
   setTimeout(() => {
     const { system, user } = process.cpuUsage(before)
     if ((system + user) / 1000 < IDLE_AFTER * IDLE_CPU) Bun.shrink()
+    else if (looks > 1) giveBackWhenIdle(looks - 1)
   }, IDLE_AFTER).unref()
 }
