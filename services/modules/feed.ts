@@ -5,7 +5,6 @@ import { FeedPublisher, type Poll, type Publisher, unknownLeasesUntil } from '..
 import { SharedFeedPublisher } from '../kit/feed/shared-publisher.ts'
 import { type Acknowledgement, StoredSubscribers } from '../kit/feed/stored-subscribers.ts'
 import type { Log } from '../kit/log.ts'
-import { Problem } from '../kit/problem.ts'
 import type { ModulesStore } from './store.ts'
 
 /** The most choices in a page. */
@@ -51,11 +50,11 @@ export class ModuleFeed {
     return this.watching
   }
 
-  /** Answers a poll about a module, even one that does not exist. @throws Problem `modules_unavailable` when stopping */
+  /** Answers a poll about a module, even one that does not exist. */
   async poll(id: string, poll: Poll): Promise<ModulePage> {
     const { epoch } = this.options.store
     const publisher = await this.publisherOf(id)
-    if (this.closed) throw new Problem('modules_unavailable')
+    if (this.closed) publisher.stopHolding()
     return await publisher.answer(poll, epoch, async (from, upTo, stored) => {
       const continued = poll.epoch === epoch && poll.after === from
       const page = await this.pageAfter(id, from, continued, stored)
@@ -82,7 +81,7 @@ export class ModuleFeed {
   /** Answers the polls that are held, so that the server can stop. */
   close(): void {
     this.closed = true
-    for (const publisher of this.publishers.values()) publisher.answerHeldPolls()
+    for (const publisher of this.publishers.values()) publisher.stopHolding()
   }
 
   /** Forgets subscribers that stopped polling long ago. @throws when the store fails */

@@ -17,15 +17,11 @@ export function revocationRoutes(context: AuthServices, guarded: ReturnType<type
         auth: ['internal', 'scope:introspect'],
         query: feedQuery,
         response: feedPage,
-        detail: operation(
-          'internal',
-          {
-            summary: 'Poll the revocation feed',
-            description:
-              'Returns what was revoked after `after`, and the keys. A poll is held until there is something new; the next poll acknowledges the page.',
-          },
-          'auth_unavailable',
-        ),
+        detail: operation('internal', {
+          summary: 'Poll the revocation feed',
+          description:
+            'Returns what was revoked after `after`, and the keys. A poll is held until there is something new; the next poll acknowledges the page.',
+        }),
       },
     )
 }

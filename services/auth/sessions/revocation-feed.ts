@@ -6,7 +6,6 @@ import { SharedFeedPublisher } from '../../kit/feed/shared-publisher.ts'
 import { SharedRuns } from '../../kit/feed/shared-runs.ts'
 import { type Acknowledgement, StoredSubscribers } from '../../kit/feed/stored-subscribers.ts'
 import type { Log } from '../../kit/log.ts'
-import { Problem } from '../../kit/problem.ts'
 import type { EventType } from '../../kit/schema/events.ts'
 import type { PublicJwk } from '../../kit/tokens/algorithms.ts'
 import type { Revocation, Revocations } from '../../kit/tokens/revocations.ts'
@@ -47,7 +46,6 @@ export class RevocationFeed {
   private readonly publisher: Publisher
   private readonly subscribers: StoredSubscribers | null
   private readonly reads = new SharedRuns(() => this.readStored())
-  private closed = false
   /** The last number up to which this process has read the revocations that it enforces. */
   private readUpTo = 0
 
@@ -85,11 +83,9 @@ export class RevocationFeed {
    * Answers a poll: at once if there are revocations after `after`, otherwise as soon as there are, or with an empty page
    * after `FEED_HOLD`. A subscriber of another epoch, or one that is ahead of this database, starts from the beginning.
    * @param after the last number that the subscriber received: its acknowledgement
-   * @throws Problem `auth_unavailable` while the service stops
    */
   async poll(subscriber: string, after: number, epoch: string): Promise<RevocationPage> {
     const { audience, issuer, jwks, store, subscribedTypes } = this.options
-    if (this.closed) throw new Problem('auth_unavailable')
     return await this.publisher.answer({ subscriber, after, epoch }, store.epoch, async (from, upTo, poll) => {
       const { revocations, seq } = await store.revocationsAfter(from, PAGE, poll)
       const complete = revocations.length < PAGE
@@ -170,10 +166,9 @@ export class RevocationFeed {
     for (const revocation of revocations) this.options.revocations.add(revocation)
   }
 
-  /** Answers the pending polls, so that the service can stop. */
+  /** Answers the pending polls, so that the service can stop. Subscribers have their lease until it has stopped. */
   close(): void {
-    this.closed = true
-    this.publisher.answerHeldPolls()
+    this.publisher.stopHolding()
   }
 
   /** Forgets expired revocations, and subscribers that no longer poll. @throws when the store fails */

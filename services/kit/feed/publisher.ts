@@ -58,8 +58,8 @@ export interface Publisher {
   restart(): void
   /** Publishes the changes up to `seq`. Resolves when every subscriber has acknowledged them or has no lease. */
   waitForAcks(seq: number): Promise<void>
-  /** Answers the polls that are held, with an empty page if there is no change: before a stop. */
-  answerHeldPolls(): void
+  /** Answers the polls that are held, and all others at once, with an empty page if there is no change: before a stop. */
+  stopHolding(): void
   /** Forgets subscribers that have stopped to poll. */
   prune(): void
 }
@@ -74,6 +74,8 @@ export class FeedPublisher implements Publisher {
   private readonly acks = new Signal()
   private readonly changes = new Signal()
   private published = 0
+  /** Milliseconds that a poll is held when there is no change. */
+  private hold = FEED_HOLD
 
   constructor(
     private readonly clock: Clock,
@@ -102,7 +104,7 @@ export class FeedPublisher implements Publisher {
     this.subscribers.set(name, subscriber)
     this.acks.notify()
 
-    if (isCurrent && from === this.published) await this.changes.next(FEED_HOLD)
+    if (isCurrent && from === this.published) await this.changes.next(this.hold)
     // Fixed before anything is read: changes that are written meanwhile are for the next poll.
     const page = await readPage(from, this.published)
     // The page may hold changes that nobody published, such as a key that expired. A subscriber that acknowledged them
@@ -115,7 +117,7 @@ export class FeedPublisher implements Publisher {
   advance(seq: number): void {
     if (seq <= this.published) return
     this.published = seq
-    this.answerHeldPolls()
+    this.changes.notify()
   }
 
   /** Does nothing: a file is not set back while its process runs. */
@@ -127,7 +129,8 @@ export class FeedPublisher implements Publisher {
     while (!this.isAcknowledged(seq)) await this.acks.next(LEASE_CHECK)
   }
 
-  answerHeldPolls(): void {
+  stopHolding(): void {
+    this.hold = 0
     this.changes.notify()
   }
 

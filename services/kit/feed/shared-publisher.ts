@@ -22,6 +22,8 @@ interface SharedPublisherOptions {
 export class SharedFeedPublisher implements Publisher {
   private readonly changes = new Signal()
   private published = 0
+  /** Milliseconds that a poll is held when there is no change. */
+  private hold = FEED_HOLD
   /** When the last poll arrived. Monotonic milliseconds. */
   private polledAt = Number.NEGATIVE_INFINITY
 
@@ -47,7 +49,7 @@ export class SharedFeedPublisher implements Publisher {
     const isCurrent = epoch === ourEpoch && after <= this.published
     const from = isCurrent ? after : 0
     const poll = await subscribers.acknowledge(nameOf(subscriber), from)
-    if (isCurrent && from === this.published) await this.changes.next(FEED_HOLD)
+    if (isCurrent && from === this.published) await this.changes.next(this.hold)
     const page = await readPage(from, this.published, poll)
     this.advance(page.seq)
     return page
@@ -56,12 +58,12 @@ export class SharedFeedPublisher implements Publisher {
   advance(seq: number): void {
     if (seq <= this.published) return
     this.published = seq
-    this.answerHeldPolls()
+    this.changes.notify()
   }
 
   restart(): void {
     this.published = 0
-    this.answerHeldPolls()
+    this.changes.notify()
   }
 
   async waitForAcks(seq: number): Promise<void> {
@@ -70,7 +72,8 @@ export class SharedFeedPublisher implements Publisher {
     await this.options.subscribers.waitForAcks(seq, this.options.concerns)
   }
 
-  answerHeldPolls(): void {
+  stopHolding(): void {
+    this.hold = 0
     this.changes.notify()
   }
 

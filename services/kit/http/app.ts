@@ -120,7 +120,8 @@ export function serviceApp(options: AppOptions, { routes, root, aliases = {} }: 
         const path = pathOf(request.url)
         const problem = toProblem({ body, bodyProblem, caller, code, error, params, query, request, route }, path)
         context.problemCode = problem.code
-        if (problem.status >= 500)
+        // One without a cause was decided, such as `overloaded`: the line of the request says it.
+        if (problem.status === 500 || (problem.status > 500 && problem.cause !== undefined))
           log[problem.status === 500 ? 'error' : 'warn']({
             event: 'request.failed',
             requestId,

@@ -23,15 +23,11 @@ export function internalRoutes(context: ActivationContext, guarded: ReturnType<t
         auth: ['internal', 'scope:modules:read'],
         query: feedQuery,
         response: feedPage,
-        detail: operation(
-          'internal',
-          {
-            summary: 'Poll the feed of a module',
-            description:
-              'Returns the choices after `after`. A poll is held until there is something new; the next poll acknowledges the page.',
-          },
-          'modules_unavailable',
-        ),
+        detail: operation('internal', {
+          summary: 'Poll the feed of a module',
+          description:
+            'Returns the choices after `after`. A poll is held until there is something new; the next poll acknowledges the page.',
+        }),
       },
     )
     .post(
