@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { randomBytes } from 'node:crypto'
-import type { AuthorizationCode, AuthStore, Client, CodeUse, Session } from '../../services/auth/store/index.ts'
+import type {
+  AuthorizationCode,
+  AuthStore,
+  Client,
+  CodeUse,
+  Session,
+  SyncedAccount,
+} from '../../services/auth/store/index.ts'
 import { HOUR, MINUTE } from '../../services/kit/clock.ts'
 import { EVERY_VERSION } from '../../services/kit/tokens/revocations.ts'
 import { account, event, id, NOW, rotation, session } from './auth-suite.ts'
@@ -12,8 +19,11 @@ const ONLINE = ['openid']
 const OFFLINE = ['openid', 'offline_access']
 
 /** Adds a user who is signed in, and a client that is told of logouts. */
-export async function signedIn(store: AuthStore): Promise<{ session: Session; client: Client }> {
-  const user = account()
+export async function signedIn(
+  store: AuthStore,
+  changes: Partial<SyncedAccount> = {},
+): Promise<{ session: Session; client: Client }> {
+  const user = account(changes)
   await store.syncAccount(user, NOW, event)
   const opened = session(user.userId)
   await store.openSession(opened, event())
@@ -24,6 +34,21 @@ async function addedClient(store: AuthStore): Promise<Client> {
   const client = clientOf({ backchannelLogoutUri: 'https://shop.example.org/logout' })
   await store.addClient(client, null, 10_000, event())
   return client
+}
+
+/** The marks of a change that ends every session opened before a version of the account. */
+function marksFrom(version: number) {
+  return { sessionsFrom: version, tokensFrom: 0, allSessionsFrom: version, sessionKept: null }
+}
+
+/** Lets a user allow a client scopes. @returns whether their session still lets them */
+export function consentTo(
+  store: AuthStore,
+  { client, session }: { session: Session; client: Client },
+  scopes: string[],
+) {
+  const { id: sessionId, userId } = session
+  return store.giveConsent({ userId, sessionId, clientId: client.id, scopes, givenAt: NOW }, event())
 }
 
 /** Adds a code for what a user gave a client. */
@@ -211,10 +236,7 @@ export function grantStoreSuite(open: () => Promise<AuthStore>): void {
   test('a user ends a grant of their own, with its consent and the codes that were not used', async () => {
     const [of, other] = [await signedIn(store), await signedIn(store)]
     const { userId } = of.session
-    const consent = (scopes: string[]) =>
-      store.giveConsent({ userId, clientId: of.client.id, scopes, givenAt: NOW }, event())
-    await consent(['openid'])
-    await consent(['email', 'openid'])
+    for (const scopes of [['openid'], ['email', 'openid']]) expect(await consentTo(store, of, scopes)).toBe(true)
     expect(await store.consent(userId, of.client.id)).toEqual(['openid', 'email'])
     expect([
       await store.consent(userId, other.client.id),
@@ -233,6 +255,52 @@ export function grantStoreSuite(open: () => Promise<AuthStore>): void {
       await store.consent(userId, of.client.id),
     ]).toEqual([null, null, []])
     expect([await outcome(pending), await outcome(ofOther)]).toEqual(['gone', 'granted'])
+  })
+
+  const CHANGES: [name: string, before: Partial<SyncedAccount>, change: Partial<SyncedAccount>, stays: boolean][] = [
+    ['a new password', {}, { passwordHash: 'hash-2' }, false],
+    ['the end of the password', {}, { passwordHash: null, marks: marksFrom(2) }, false],
+    ['a recovery of an account without a password', { passwordHash: null }, { marks: marksFrom(2) }, false],
+    ['a recovery in a record that is not newer', {}, { version: 1, marks: marksFrom(2) }, false],
+    ['disabling', {}, { status: 'disabled' }, false],
+    ['another name', {}, { username: 'ana' }, true],
+    ['other roles', {}, { roles: ['USER', 'EDITOR'] }, true],
+  ]
+  test.each(CHANGES)('the consents of a user end with the grants: %s', async (_, before, change, stays) => {
+    const [of, other] = [await signedIn(store, before), await signedIn(store)]
+    for (const each of [of, other]) await consentTo(store, each, ONLINE)
+    const user = (await store.accountById(of.session.userId)) as SyncedAccount
+    await store.syncAccount({ ...user, version: 2, ...change }, NOW, event)
+    expect(await store.consent(user.userId, of.client.id)).toEqual(stays ? ONLINE : [])
+    expect(await store.consent(other.session.userId, other.client.id)).toEqual(ONLINE)
+  })
+
+  const SIGN_OUTS: [name: string, end: (userId: string) => Promise<unknown>, ofUser: string[], ofOther: string[]][] = [
+    ['of the user', (userId) => store.endSessionsOf(userId, ENDING, event()), [], ONLINE],
+    ['of a user who is protected', (userId) => store.endSessionsOf(userId, ENDING, event(), ['USER']), ONLINE, ONLINE],
+    ['of everyone', () => store.endAllSessions(ENDING, event()), [], []],
+  ]
+  test.each(SIGN_OUTS)('the consents of a user end with all sessions %s', async (_, end, ofUser, ofOther) => {
+    const [of, other] = [await signedIn(store), await signedIn(store)]
+    for (const each of [of, other]) await consentTo(store, each, ONLINE)
+    await end(of.session.userId)
+    expect(await store.consent(of.session.userId, of.client.id)).toEqual(ofUser)
+    expect(await store.consent(other.session.userId, other.client.id)).toEqual(ofOther)
+  })
+
+  test('a consent is refused that arrives after its session has ended', async () => {
+    const ends: ((of: SignedIn) => Promise<unknown>)[] = [
+      ({ session: { id: sessionId } }) => store.endSession(sessionId, null, ENDING, event()),
+      ({ session: { userId } }) =>
+        store.syncAccount(account({ userId, passwordHash: 'hash-2', version: 2 }), NOW, event),
+      ({ session: { userId } }) => store.deleteAccount(userId, NOW, event),
+    ]
+    for (const end of ends) {
+      const of = await signedIn(store)
+      await end(of)
+      expect(await consentTo(store, of, ONLINE)).toBe(false)
+      expect(await store.consent(of.session.userId, of.client.id)).toEqual([])
+    }
   })
 
   test('grants of a client that was disabled do not come back', async () => {

@@ -6,6 +6,7 @@ import type {
   AuthStore,
   CodeResult,
   CodeUse,
+  ConsentOfUser,
   Ended,
   Grant,
   GrantEnding,
@@ -241,16 +242,17 @@ export function grantStore(
     },
     consent: async (userId: string, clientId: string): Promise<string[]> =>
       (await engine.get(statements.consent, { userId, clientId }))?.scopes ?? [],
-    giveConsent: (
-      { clientId, givenAt, scopes, userId }: { userId: string; clientId: string; scopes: string[]; givenAt: number },
-      event: AuditEvent,
-    ) =>
-      engine.write(function* (tx): Body<void> {
+    giveConsent: ({ clientId, givenAt, scopes, sessionId, userId }: ConsentOfUser, event: AuditEvent) =>
+      engine.write(function* (tx): Body<boolean> {
+        const session = yield* tx.get(sessionStatements.byId, { id: sessionId })
+        const account = yield* tx.get(sessionStatements.account, { userId })
+        if (!session || account?.deleted || !isUsable(session, account, givenAt)) return false
         const before = yield* tx.get(statements.consent, { userId, clientId })
         yield* tx.run(statements.removeConsent, { userId, clientId })
         const all = [...new Set([...(before?.scopes ?? []), ...scopes])]
         yield* tx.run(statements.addConsent, { userId, clientId, scopes: all, givenAt })
         yield* audit.writeEvents(tx, [event])
+        return true
       }),
     async forgetGrants(now: number) {
       await writeInBatches(engine, (tx) => tx.run(statements.forgetCodes, { before: now - CODES_STAY }))
