@@ -89,6 +89,7 @@ export function codeUse(hash: Uint8Array, changes: Partial<CodeUse> = {}): CodeU
     now: NOW,
     grantId,
     clientVersion: 1,
+    firstParty: true,
     accessUntil: NOW + HOUR,
     offlineSession: ({ userId }) => session(userId, { id: grantId, ofGrant: true }),
     event: ({ userId }) => event('grant.issued', userId),
@@ -301,6 +302,33 @@ export function grantStoreSuite(open: () => Promise<AuthStore>): void {
       expect(await consentTo(store, of, ONLINE)).toBe(false)
       expect(await store.consent(of.session.userId, of.client.id)).toEqual([])
     }
+  })
+
+  const CONSENTS: [name: string, scopes: string[], firstParty: boolean, expected: 'granted' | 'gone'][] = [
+    ['all of its scopes', OFFLINE, false, 'granted'],
+    ['more than its scopes', ['email', ...OFFLINE], false, 'granted'],
+    ['fewer than its scopes', ONLINE, false, 'gone'],
+    ['nothing', [], false, 'gone'],
+    ['nothing, to an app of the team', [], true, 'granted'],
+  ]
+  test.each(CONSENTS)('a code of which the user allows %s', async (_, scopes, firstParty, expected) => {
+    const of = await signedIn(store)
+    if (scopes.length > 0) await consentTo(store, of, scopes)
+    expect(await outcome(await addedCode(store, of, OFFLINE), { firstParty })).toBe(expected)
+    expect(await listed(of)).toHaveLength(expected === 'granted' ? 1 : 0)
+  })
+
+  test('a code gives nothing that is written just after the user has ended the grant of the app', async () => {
+    const of = await signedIn(store)
+    const { userId } = of.session
+    await consentTo(store, of, OFFLINE)
+    const { grant } = await granted(of, OFFLINE, { firstParty: false })
+    expect(await store.consent(userId, of.client.id)).toEqual(OFFLINE)
+    await store.endGrant({ id: grant.id, userId, now: NOW, reason: 'grant_ended', forgetsConsent: true }, event())
+    const late = await addedCode(store, of, OFFLINE)
+    expect([await outcome(late, { firstParty: false }), await listed(of)]).toEqual(['gone', []])
+    await consentTo(store, of, OFFLINE)
+    expect(await outcome(await addedCode(store, of, OFFLINE), { firstParty: false })).toBe('granted')
   })
 
   test('grants of a client that was disabled do not come back', async () => {

@@ -174,6 +174,12 @@ export function grantStore(
     return { grant, session: ownSession ?? session }
   }
 
+  /** Whether the user still allows the client what a code is for. */
+  function* isAllowed(tx: Transaction, { clientId, scopes, userId }: AuthorizationCode): Body<boolean> {
+    const consent = yield* tx.get(statements.consent, { userId, clientId })
+    return scopes.every((scope) => consent?.scopes.includes(scope))
+  }
+
   return {
     async addCode(code: AuthorizationCode) {
       await engine.write((tx) => tx.run(statements.addCode, { ...code, hash: Buffer.from(code.hash) }))
@@ -193,6 +199,8 @@ export function grantStore(
         const account = row && !row.deleted ? row : undefined
         if (!session || !isUsable(session, account, use.now) || code.version < account.sessionsFrom)
           return { outcome: 'gone' }
+        // The user may have withdrawn the consent while the code was issued.
+        if (!use.firstParty && !(yield* isAllowed(tx, code))) return { outcome: 'gone' }
         const access = yield* grantFor(tx, code, account, use, session)
         yield* tx.run(statements.useCode, { hash, usedAt: use.now, grantId: access.grant.id })
         // The end of the session revokes the tokens of its grants too, for as long as any of them is valid.

@@ -43,6 +43,7 @@ export async function redeemCode(
     now,
     grantId,
     clientVersion: client.version,
+    firstParty: client.firstParty,
     accessUntil: now + config.jwtExpire,
     offlineSession: (account, { amr, authTime }) => ({
       ...newSession(context, { account, methods: amr }, caller, 'v1'),

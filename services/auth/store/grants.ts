@@ -64,6 +64,8 @@ export interface CodeUse {
   /** The id of the grant, unless the session already has one for the client. */
   grantId: string
   clientVersion: number
+  /** Whether the client needs no consent. */
+  firstParty: boolean
   accessUntil: number
   /** Makes the session of an offline grant, with the id of the grant. */
   offlineSession(account: Account, code: AuthorizationCode): Session
