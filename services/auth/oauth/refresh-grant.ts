@@ -11,7 +11,7 @@ import { readGrantRefreshToken, type TokenPlace } from '../sessions/refresh-toke
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
 import { REFRESH_LIMIT } from '../sessions/sessions.ts'
 import type { Client, Grant, GrantStore, SessionStore } from '../store/index.ts'
-import { type GrantTokensContext, tokensOfGrant } from './grant-tokens.ts'
+import { type GrantTokensContext, idTokenKeyFor, tokensOfGrant } from './grant-tokens.ts'
 import { refusedRequest } from './refused-request.ts'
 
 export interface RefreshGrantContext extends GrantTokensContext, AuditRecordContext {
@@ -39,6 +39,7 @@ export async function refreshGrant(
   const scopes = refreshedScopes(client, grant, request)
   const session = await store.sessionById(grant.id)
   if (!session) throw invalidToken()
+  const key = idTokenKeyFor(context, client, scopes)
 
   const now = clock.now()
   const rotated = await store.rotateSession(
@@ -59,7 +60,7 @@ export async function refreshGrant(
   heartbeat.start()
   const next = successorOf(place)
   const of = { grant, client, account: rotated.account, session: { ...rotated.session, counter: next.counter } }
-  return tokensOfGrant(context, of, scopes, null)
+  return tokensOfGrant(context, of, scopes, { key, nonce: null })
 }
 
 function invalidToken() {
