@@ -167,7 +167,7 @@ describe('check 49: refresh tokens of apps', () => {
     expectInvalidGrant(await refresh(next.body.refresh_token))
   })
 
-  /** What a client loses, and the scopes that introspection then reports; null: the token is not active. */
+  /** The rights that a client loses, and the scopes that introspection then reports; null: the token is not active. */
   const LOSSES: [name: string, change: Record<string, unknown>, scope: string | null][] = [
     ['a scope', { scopes: ['openid', 'modules', 'offline_access'] }, 'openid modules offline_access'],
     ['offline_access', { scopes: ['openid', 'email', 'modules'] }, null],

@@ -92,7 +92,7 @@ export interface GrantEnding {
   forgetsConsent: boolean
 }
 
-/** What a user allows a client in a session. `givenAt`: milliseconds since the epoch. */
+/** The scopes that a user allows a client in a session. `givenAt`: milliseconds since the epoch. */
 export interface ConsentOfUser {
   userId: string
   sessionId: string
