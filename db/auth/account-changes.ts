@@ -179,7 +179,7 @@ function* noSessions(): Body<EndingBatch> {
 function* store(
   tx: Transaction,
   account: Account,
-  { newPassword, outcome, voidsChallenges }: ReturnType<typeof decideSync>,
+  { endsSessions, newPassword, outcome, voidsChallenges }: ReturnType<typeof decideSync>,
 ): Body<void> {
   const { factorsFrom, sessionsFrom, tokensFrom, userId } = account
   const row = rowOf(account)
@@ -198,6 +198,8 @@ function* store(
         ]
       : []),
     ...(newPassword ? [tx.run(statements.removeDevices, { userId })] : []),
+    // Consents end with the grants: whoever had the account before its recovery may have given them.
+    ...(endsSessions ? [tx.run(statements.removeConsents, { userId })] : []),
   ])
 }
 

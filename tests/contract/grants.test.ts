@@ -19,7 +19,7 @@ const OFFLINE = 'openid modules offline_access'
 describe('16: grants', () => {
   const clock = movingClock()
   const start = (env?: Record<string, string>) => inProcess(env, { layout: 'apart', clock })
-  const here = running(start, { RATE_LIMIT: 'off', REFRESH_REUSE_GRACE: '0s' })
+  const here = running(start, { RATE_LIMIT: 'off', REFRESH_REUSE_GRACE: '0s', EMAIL_LOGIN: 'on' })
   const { auth, users } = here
   const bearer = ({ tokens }: Pick<TestUser, 'tokens'>) => ({ headers: as.bearer(tokens.access_token) })
   const grantsOf = async (user: Pick<TestUser, 'tokens'>) => (await auth('GET /auth/grants', bearer(user))).body.items
@@ -34,6 +34,13 @@ describe('16: grants', () => {
     tokens: (await logIn(here.system, email, password)).body,
   })
 
+  const undo = async (user: TestUser) => {
+    const { headers } = bearer(user)
+    const { token } = await requested(here.system, 'email-change-request', { new_email: newEmail() }, headers)
+    await auth('POST /auth/email-change-confirm', { headers, body: { token } })
+    const mail = await nextMail(here.system, user.email, 0, 'undo-email')
+    expect((await auth('POST /auth/email-change-undo', { body: { token: mail.token } })).status).toBe(204)
+  }
   const NEW_PASSWORD = 'a wholly new password'
   const setStatus = ({ id }: TestUser, status: string) =>
     users(`PATCH /users/${id}`, { headers: as.operator, body: { status } })
@@ -112,26 +119,13 @@ describe('16: grants', () => {
       },
     ],
     ['deleting the user', 'ends', ({ id }) => users(`DELETE /users/${id}`, { headers: as.operator })],
-    [
-      'undoing a change of the email',
-      'ends',
-      async (user) => {
-        const { token } = await requested(
-          here.system,
-          'email-change-request',
-          { new_email: newEmail() },
-          bearer(user).headers,
-        )
-        await auth('POST /auth/email-change-confirm', { ...bearer(user), body: { token } })
-        const undo = await nextMail(here.system, user.email, 0, 'undo-email')
-        await auth('POST /auth/email-change-undo', { body: { token: undo.token } })
-      },
-    ],
+    ['undoing a change of the email', 'ends', undo],
   ]
   test.each(ENDS)('%s: a grant of the session ends with it, one with offline_access %s', async (_, expected, end) => {
     const user = await newUser()
-    const [app, other] = [await createApp(here.system), await createApp(here.system)]
-    const [online, offline] = [await tokensOf(user, app, ONLINE), await tokensOf(user, other, OFFLINE)]
+    const [app, other] = [await createApp(here.system), await createApp(here.system, { first_party: false })]
+    const online = await tokensOf(user, app, ONLINE)
+    const offline = await tokensFor(here.system, user.tokens.access_token, other, { scope: OFFLINE, consent: 'given' })
     expect(await grantsOf(user)).toHaveLength(2)
     await end(user)
     expect(await usesOf(here.system, online.access_token)).not.toContain('valid')
@@ -139,10 +133,28 @@ describe('16: grants', () => {
     expect((await usesOf(here.system, offline.access_token)).includes('valid')).toBe(!isOver)
     expect((await refreshApp(here.system, other, offline.refresh_token)).status).toBe(isOver ? 400 : 200)
     const now = [await again(user), await again(user, NEW_PASSWORD)].find(({ tokens }) => tokens.access_token)
-    if (now)
-      expect((await grantsOf(now)).map((grant: { client_id: string }) => grant.client_id)).toEqual(
-        isOver ? [] : [other.id],
-      )
+    if (!now) return
+    expect((await grantsOf(now)).map((grant: { client_id: string }) => grant.client_id)).toEqual(
+      isOver ? [] : [other.id],
+    )
+    // The consent lasts as long: otherwise the app would get its access back without a question.
+    const silent = sentTo(await ask(now, other, { scope: OFFLINE, prompt: 'none' }))
+    expect(silent.get('error')).toBe(isOver ? 'consent_required' : null)
+  })
+
+  /** The ways in which the owner of an address gets an account back from someone who added apps to it. */
+  const RECOVERIES: [name: string, email_verified: boolean, recover: (user: TestUser) => Promise<unknown>][] = [
+    ['a first sign-in by mail', false, async () => undefined],
+    ['undoing a change of the email', true, undo],
+  ]
+  test.each(RECOVERIES)('%s ends the consents that were given before', async (_, email_verified, recover) => {
+    const user = await createUser(here.system, { email_verified })
+    const app = await createApp(here.system, { first_party: false })
+    await tokensFor(here.system, user.tokens.access_token, app, { scope: OFFLINE, consent: 'given' })
+    await recover(user)
+    const { token } = await requested(here.system, 'email-code-request', { email: user.email })
+    const owner = { tokens: (await auth('POST /auth/email-code-login', { body: { token } })).body }
+    expect(sentTo(await ask(owner, app, { scope: OFFLINE, prompt: 'none' })).get('error')).toBe('consent_required')
   })
 
   test('a grant of a session that expires is not listed, and one with offline access goes on', async () => {

@@ -5,6 +5,7 @@ import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { as } from '../support/http.ts'
 import { RESET_PAGE } from '../support/mails.ts'
+import { newMachine } from '../support/oauth/machines.ts'
 import { InstanceInTime } from './instance-in-time.ts'
 
 setDefaultTimeout(120_000)
@@ -62,7 +63,15 @@ describe.each([
       await register(),
       await register(),
     ]
+    const { token: ofClient } = await newMachine({ url: { auth: instance.url } }, { scopes: ['users:read'] })
+    /** The answers of users and of auth to the token of the client. */
+    const usesOfClient = async () => {
+      const introspection = await ask('POST /auth/introspect', { headers: as.internal, body: { token: ofClient } })
+      return [(await ask('GET /users', { headers: as.bearer(ofClient) })).status, introspection.body.active]
+    }
+    expect(await usesOfClient()).toEqual([200, true])
     await instance.pass(20 * MINUTE)
+    expect((await ask('POST /auth/revoke', { body: { token: ofClient } })).status).toBe(200)
     expect((await ask('POST /auth/logout', { headers: as.bearer(loggedOut.access_token) })).status).toBe(204)
     await ask(`PATCH /users/${disabled.id}`, { ...operator, body: { status: 'disabled' } })
     await ask(`DELETE /users/${deleted.id}`, operator)
@@ -74,6 +83,7 @@ describe.each([
     await afterEach(async () => {
       for (const [index, one] of ended.entries())
         expect([index, await each(one.access_token, one.id)]).toEqual([index, [401, 401, 401]])
+      expect(await usesOfClient()).toEqual([401, false])
       for (const { refresh_token } of [loggedOut, disabled, deleted])
         expectProblem(await refresh(refresh_token), 401, 'invalid_refresh_token')
       // Rotated longer ago than the grace: a step back must not bring the grace back.

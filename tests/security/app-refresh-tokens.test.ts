@@ -167,6 +167,27 @@ describe('check 49: refresh tokens of apps', () => {
     expectInvalidGrant(await refresh(next.body.refresh_token))
   })
 
+  /** The rights that a client loses, and the scopes that introspection then reports; null: the token is not active. */
+  const LOSSES: [name: string, change: Record<string, unknown>, scope: string | null][] = [
+    ['a scope', { scopes: ['openid', 'modules', 'offline_access'] }, 'openid modules offline_access'],
+    ['offline_access', { scopes: ['openid', 'email', 'modules'] }, null],
+    ['the grant type', { grant_types: ['authorization_code'] }, null],
+    ['the resource', { resources: ['https://other.example.org'] }, null],
+  ]
+  test.each(LOSSES)(
+    'introspection reports what a refresh would give once the client has lost %s',
+    async (_, change, scope) => {
+      const { app, refresh, tokens } = await setUp({ resources: [RESOURCE] }, { resource: RESOURCE })
+      const introspected = async () =>
+        (await auth('POST /auth/introspect', { headers: as.internal, body: { token: tokens.refresh_token } })).body
+      expect(await introspected()).toMatchObject({ active: true, scope: SCOPE })
+      await changeClient(here.system, app.id, change)
+      if (scope === null) expect(await introspected()).toEqual({ active: false })
+      else expect(await introspected()).toMatchObject({ active: true, scope })
+      expect((await refresh(tokens.refresh_token)).body.scope).toBe(scope ?? undefined)
+    },
+  )
+
   test('a client that is disabled: its tokens are refused everywhere, and stay so when it is enabled again', async () => {
     const { app, refresh, tokens, grants } = await setUp()
     const online = await tokensFor(here.system, (await registerUser(here.system)).tokens.access_token, app, {

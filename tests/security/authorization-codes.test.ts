@@ -7,6 +7,7 @@ import { REVOKED, refreshApp, usesOf, VALID } from '../support/oauth/app-tokens.
 import { type OAuthClient, requestToken } from '../support/oauth/clients.ts'
 import { CALLBACK, codeFor, createApp, newVerifier, redeem, tokensFor } from '../support/oauth/code-flow.ts'
 import { changeClient } from '../support/oauth/machines.ts'
+import { changeRows } from '../support/postgres/database-rows.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
 
@@ -130,6 +131,32 @@ describe('check 49: authorization codes', () => {
     expect((await redeem(here.system, app, early)).status).toBe(200)
     clock.pass(1_001)
     expectInvalidGrant(await redeem(here.system, app, late))
+  })
+
+  test('a failure to sign the ID token uses up neither the code nor the refresh token', async () => {
+    const { app, code } = await setUp()
+    const issued = await code()
+    const setAlg = (alg: string) =>
+      changeRows(here.system, 'auth', `UPDATE clients SET id_token_alg = '${alg}' WHERE id = '${app.id}'`)
+    // The key of this algorithm is missing.
+    await setAlg('ES256')
+    expect((await redeem(here.system, app, issued)).status).toBe(500)
+    await setAlg('RS256')
+    const first = await redeem(here.system, app, issued)
+    expect(first.status).toBe(200)
+    await setAlg('ES256')
+    // A reuse is recognized also then, and tokens without an ID token need no key.
+    const second = await code()
+    const narrow = await refreshApp(here.system, app, first.body.refresh_token, { scope: 'email' })
+    expect(narrow.status).toBe(200)
+    for (let n = 0; n < 3; n++) expect((await refreshApp(here.system, app, narrow.body.refresh_token)).status).toBe(500)
+    clock.pass(15_000)
+    await setAlg('RS256')
+    expect((await refreshApp(here.system, app, narrow.body.refresh_token)).status).toBe(200)
+    const used = await redeem(here.system, app, second)
+    await setAlg('ES256')
+    expectInvalidGrant(await redeem(here.system, app, second))
+    expect(await usesOf(here.system, used.body.access_token)).toEqual(REVOKED)
   })
 
   const setStatus = (id: string, status: string) =>

@@ -12,7 +12,7 @@ import { EVERY_VERSION } from '../../services/kit/tokens/revocations.ts'
 import { authStoreSuite, event, NOW } from './auth-suite.ts'
 import { clientStoreSuite } from './clients-suite.ts'
 import { factorStoreSuite } from './factors-suite.ts'
-import { addedCode, codeUse, grantStoreSuite, signedIn } from './grants-suite.ts'
+import { addedCode, codeUse, consentTo, grantStoreSuite, signedIn } from './grants-suite.ts'
 import { webhookStoreSuite } from './webhooks-suite.ts'
 
 describe('the auth store on SQLite', () => {
@@ -49,8 +49,7 @@ describe('the auth store on SQLite', () => {
     const store = await openAuthStore({ dataDir })
     const signIn = await signedIn(store)
     const { client, session } = signIn
-    const consent = { userId: session.userId, clientId: client.id, scopes: ['openid'], givenAt: NOW }
-    await store.giveConsent(consent, event())
+    await consentTo(store, signIn, ['openid'])
     const [used, pending] = [
       await addedCode(store, signIn, ['offline_access']),
       await addedCode(store, signIn, ['openid']),

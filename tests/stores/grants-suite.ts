@@ -1,6 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { randomBytes } from 'node:crypto'
-import type { AuthorizationCode, AuthStore, Client, CodeUse, Session } from '../../services/auth/store/index.ts'
+import type {
+  AuthorizationCode,
+  AuthStore,
+  Client,
+  CodeUse,
+  Session,
+  SyncedAccount,
+} from '../../services/auth/store/index.ts'
 import { HOUR, MINUTE } from '../../services/kit/clock.ts'
 import { EVERY_VERSION } from '../../services/kit/tokens/revocations.ts'
 import { account, event, id, NOW, rotation, session } from './auth-suite.ts'
@@ -12,8 +19,11 @@ const ONLINE = ['openid']
 const OFFLINE = ['openid', 'offline_access']
 
 /** Adds a user who is signed in, and a client that is told of logouts. */
-export async function signedIn(store: AuthStore): Promise<{ session: Session; client: Client }> {
-  const user = account()
+export async function signedIn(
+  store: AuthStore,
+  changes: Partial<SyncedAccount> = {},
+): Promise<{ session: Session; client: Client }> {
+  const user = account(changes)
   await store.syncAccount(user, NOW, event)
   const opened = session(user.userId)
   await store.openSession(opened, event())
@@ -24,6 +34,21 @@ async function addedClient(store: AuthStore): Promise<Client> {
   const client = clientOf({ backchannelLogoutUri: 'https://shop.example.org/logout' })
   await store.addClient(client, null, 10_000, event())
   return client
+}
+
+/** The marks of a change that ends every session opened before a version of the account. */
+function marksFrom(version: number) {
+  return { sessionsFrom: version, tokensFrom: 0, allSessionsFrom: version, sessionKept: null }
+}
+
+/** Lets a user allow a client scopes. @returns whether their session still lets them */
+export function consentTo(
+  store: AuthStore,
+  { client, session }: { session: Session; client: Client },
+  scopes: string[],
+) {
+  const { id: sessionId, userId } = session
+  return store.giveConsent({ userId, sessionId, clientId: client.id, scopes, givenAt: NOW }, event())
 }
 
 /** Adds a code for what a user gave a client. */
@@ -64,6 +89,7 @@ export function codeUse(hash: Uint8Array, changes: Partial<CodeUse> = {}): CodeU
     now: NOW,
     grantId,
     clientVersion: 1,
+    firstParty: true,
     accessUntil: NOW + HOUR,
     offlineSession: ({ userId }) => session(userId, { id: grantId, ofGrant: true }),
     event: ({ userId }) => event('grant.issued', userId),
@@ -211,10 +237,7 @@ export function grantStoreSuite(open: () => Promise<AuthStore>): void {
   test('a user ends a grant of their own, with its consent and the codes that were not used', async () => {
     const [of, other] = [await signedIn(store), await signedIn(store)]
     const { userId } = of.session
-    const consent = (scopes: string[]) =>
-      store.giveConsent({ userId, clientId: of.client.id, scopes, givenAt: NOW }, event())
-    await consent(['openid'])
-    await consent(['email', 'openid'])
+    for (const scopes of [['openid'], ['email', 'openid']]) expect(await consentTo(store, of, scopes)).toBe(true)
     expect(await store.consent(userId, of.client.id)).toEqual(['openid', 'email'])
     expect([
       await store.consent(userId, other.client.id),
@@ -233,6 +256,79 @@ export function grantStoreSuite(open: () => Promise<AuthStore>): void {
       await store.consent(userId, of.client.id),
     ]).toEqual([null, null, []])
     expect([await outcome(pending), await outcome(ofOther)]).toEqual(['gone', 'granted'])
+  })
+
+  const CHANGES: [name: string, before: Partial<SyncedAccount>, change: Partial<SyncedAccount>, stays: boolean][] = [
+    ['a new password', {}, { passwordHash: 'hash-2' }, false],
+    ['the end of the password', {}, { passwordHash: null, marks: marksFrom(2) }, false],
+    ['a recovery of an account without a password', { passwordHash: null }, { marks: marksFrom(2) }, false],
+    ['a recovery in a record that is not newer', {}, { version: 1, marks: marksFrom(2) }, false],
+    ['disabling', {}, { status: 'disabled' }, false],
+    ['another name', {}, { username: 'ana' }, true],
+    ['other roles', {}, { roles: ['USER', 'EDITOR'] }, true],
+  ]
+  test.each(CHANGES)('the consents of a user end with the grants: %s', async (_, before, change, stays) => {
+    const [of, other] = [await signedIn(store, before), await signedIn(store)]
+    for (const each of [of, other]) await consentTo(store, each, ONLINE)
+    const user = (await store.accountById(of.session.userId)) as SyncedAccount
+    await store.syncAccount({ ...user, version: 2, ...change }, NOW, event)
+    expect(await store.consent(user.userId, of.client.id)).toEqual(stays ? ONLINE : [])
+    expect(await store.consent(other.session.userId, other.client.id)).toEqual(ONLINE)
+  })
+
+  const SIGN_OUTS: [name: string, end: (userId: string) => Promise<unknown>, ofUser: string[], ofOther: string[]][] = [
+    ['of the user', (userId) => store.endSessionsOf(userId, ENDING, event()), [], ONLINE],
+    ['of a user who is protected', (userId) => store.endSessionsOf(userId, ENDING, event(), ['USER']), ONLINE, ONLINE],
+    ['of everyone', () => store.endAllSessions(ENDING, event()), [], []],
+  ]
+  test.each(SIGN_OUTS)('the consents of a user end with all sessions %s', async (_, end, ofUser, ofOther) => {
+    const [of, other] = [await signedIn(store), await signedIn(store)]
+    for (const each of [of, other]) await consentTo(store, each, ONLINE)
+    await end(of.session.userId)
+    expect(await store.consent(of.session.userId, of.client.id)).toEqual(ofUser)
+    expect(await store.consent(other.session.userId, other.client.id)).toEqual(ofOther)
+  })
+
+  test('a consent is refused that arrives after its session has ended', async () => {
+    const ends: ((of: SignedIn) => Promise<unknown>)[] = [
+      ({ session: { id: sessionId } }) => store.endSession(sessionId, null, ENDING, event()),
+      ({ session: { userId } }) =>
+        store.syncAccount(account({ userId, passwordHash: 'hash-2', version: 2 }), NOW, event),
+      ({ session: { userId } }) => store.deleteAccount(userId, NOW, event),
+    ]
+    for (const end of ends) {
+      const of = await signedIn(store)
+      await end(of)
+      expect(await consentTo(store, of, ONLINE)).toBe(false)
+      expect(await store.consent(of.session.userId, of.client.id)).toEqual([])
+    }
+  })
+
+  const CONSENTS: [name: string, scopes: string[], firstParty: boolean, expected: 'granted' | 'gone'][] = [
+    ['all of its scopes', OFFLINE, false, 'granted'],
+    ['more than its scopes', ['email', ...OFFLINE], false, 'granted'],
+    ['fewer than its scopes', ONLINE, false, 'gone'],
+    ['nothing', [], false, 'gone'],
+    ['nothing, to an app of the team', [], true, 'granted'],
+  ]
+  test.each(CONSENTS)('a code of which the user allows %s', async (_, scopes, firstParty, expected) => {
+    const of = await signedIn(store)
+    if (scopes.length > 0) await consentTo(store, of, scopes)
+    expect(await outcome(await addedCode(store, of, OFFLINE), { firstParty })).toBe(expected)
+    expect(await listed(of)).toHaveLength(expected === 'granted' ? 1 : 0)
+  })
+
+  test('a code gives nothing that is written just after the user has ended the grant of the app', async () => {
+    const of = await signedIn(store)
+    const { userId } = of.session
+    await consentTo(store, of, OFFLINE)
+    const { grant } = await granted(of, OFFLINE, { firstParty: false })
+    expect(await store.consent(userId, of.client.id)).toEqual(OFFLINE)
+    await store.endGrant({ id: grant.id, userId, now: NOW, reason: 'grant_ended', forgetsConsent: true }, event())
+    const late = await addedCode(store, of, OFFLINE)
+    expect([await outcome(late, { firstParty: false }), await listed(of)]).toEqual(['gone', []])
+    await consentTo(store, of, OFFLINE)
+    expect(await outcome(await addedCode(store, of, OFFLINE), { firstParty: false })).toBe('granted')
   })
 
   test('grants of a client that was disabled do not come back', async () => {

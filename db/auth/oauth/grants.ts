@@ -6,6 +6,7 @@ import type {
   AuthStore,
   CodeResult,
   CodeUse,
+  ConsentOfUser,
   Ended,
   Grant,
   GrantEnding,
@@ -173,6 +174,12 @@ export function grantStore(
     return { grant, session: ownSession ?? session }
   }
 
+  /** Whether the user still allows the client what a code is for. */
+  function* isAllowed(tx: Transaction, { clientId, scopes, userId }: AuthorizationCode): Body<boolean> {
+    const consent = yield* tx.get(statements.consent, { userId, clientId })
+    return scopes.every((scope) => consent?.scopes.includes(scope))
+  }
+
   return {
     async addCode(code: AuthorizationCode) {
       await engine.write((tx) => tx.run(statements.addCode, { ...code, hash: Buffer.from(code.hash) }))
@@ -192,6 +199,8 @@ export function grantStore(
         const account = row && !row.deleted ? row : undefined
         if (!session || !isUsable(session, account, use.now) || code.version < account.sessionsFrom)
           return { outcome: 'gone' }
+        // The user may have withdrawn the consent while the code was issued.
+        if (!use.firstParty && !(yield* isAllowed(tx, code))) return { outcome: 'gone' }
         const access = yield* grantFor(tx, code, account, use, session)
         yield* tx.run(statements.useCode, { hash, usedAt: use.now, grantId: access.grant.id })
         // The end of the session revokes the tokens of its grants too, for as long as any of them is valid.
@@ -241,16 +250,17 @@ export function grantStore(
     },
     consent: async (userId: string, clientId: string): Promise<string[]> =>
       (await engine.get(statements.consent, { userId, clientId }))?.scopes ?? [],
-    giveConsent: (
-      { clientId, givenAt, scopes, userId }: { userId: string; clientId: string; scopes: string[]; givenAt: number },
-      event: AuditEvent,
-    ) =>
-      engine.write(function* (tx): Body<void> {
+    giveConsent: ({ clientId, givenAt, scopes, sessionId, userId }: ConsentOfUser, event: AuditEvent) =>
+      engine.write(function* (tx): Body<boolean> {
+        const session = yield* tx.get(sessionStatements.byId, { id: sessionId })
+        const account = yield* tx.get(sessionStatements.account, { userId })
+        if (!session || account?.deleted || !isUsable(session, account, givenAt)) return false
         const before = yield* tx.get(statements.consent, { userId, clientId })
         yield* tx.run(statements.removeConsent, { userId, clientId })
         const all = [...new Set([...(before?.scopes ?? []), ...scopes])]
         yield* tx.run(statements.addConsent, { userId, clientId, scopes: all, givenAt })
         yield* audit.writeEvents(tx, [event])
+        return true
       }),
     async forgetGrants(now: number) {
       await writeInBatches(engine, (tx) => tx.run(statements.forgetCodes, { before: now - CODES_STAY }))

@@ -4,8 +4,9 @@ import type { AuthStore, Ended, Ending, Session } from '../../../services/auth/s
 import type { AuditEvent } from '../../../services/kit/outbox/audit.ts'
 import type { Revocation } from '../../../services/kit/tokens/revocations.ts'
 import type { Body, Engine, Transaction } from '../../engine.ts'
-import { BATCH } from '../../write-in-batches.ts'
+import { BATCH, writeInBatches } from '../../write-in-batches.ts'
 import { hasOneOf } from '../account-table/roles.ts'
+import { STATEMENTS as accountStatements } from '../account-table/statements.ts'
 import type { Audit } from '../audit/audit.ts'
 import type { Feed } from '../feed/revocations.ts'
 import type { Events } from '../webhooks/events.ts'
@@ -177,14 +178,26 @@ export function sessionEnding(engine: Engine, { audit, events, feed, logouts }: 
       calls.map(function* ({ after, ending, userId, withoutRoles }) {
         const isRefused = yield* hasOneOf(tx, withoutRoles, userId)
         const sessions = isRefused ? [] : yield* tx.all(statements.liveOfUser, { userId, now: ending.now, after })
-        return { sessions: sessions.map((session) => ({ session, ...ending })), next: nextOf(sessions), after }
+        return {
+          sessions: sessions.map((session) => ({ session, ...ending })),
+          next: nextOf(sessions),
+          after,
+          isRefused,
+        }
       }),
     )
     const batches = shareBatch(live)
-    const ended = yield* endOfEach(
-      tx,
-      calls.map(({ event }, index) => ({ sessions: batches[index]?.sessions ?? [], event: () => event })),
-    )
+    const [ended] = yield* tx.together([
+      endOfEach(
+        tx,
+        calls.map(({ event }, index) => ({ sessions: batches[index]?.sessions ?? [], event: () => event })),
+      ),
+      // Users who sign out everywhere expect that apps ask again, also those whose consent has no grant to withdraw it with.
+      tx.runEach(
+        accountStatements.removeConsents,
+        calls.flatMap(({ userId }, index) => (live[index]?.isRefused ? [] : [{ userId }])),
+      ),
+    ])
     return ended.map((each, index) => ({ ended: each, next: batches[index]?.next ?? null }))
   }
   const endBatchOf = engine.grouped(endEachOf, ({ userId }) => userId, 'for each')
@@ -258,9 +271,12 @@ export function sessionEnding(engine: Engine, { audit, events, feed, logouts }: 
       )
     },
     async endAllSessions(ending: Ending, event: AuditEvent) {
-      return await endRest(await endBatchOfAll('', ending, event), (after) =>
+      const ended = await endRest(await endBatchOfAll('', ending, event), (after) =>
         endBatchOfAll(after, ending, withNewId(event)),
       )
+      // Deletes consents last: a user whose session is still open may give one.
+      await writeInBatches(engine, (tx) => tx.run(statements.removeConsents))
+      return ended
     },
   } satisfies Partial<AuthStore> & Record<string, unknown>
 }

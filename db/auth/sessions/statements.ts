@@ -34,6 +34,9 @@ export const STATEMENTS = {
     sqlite: 'DELETE FROM sessions WHERE id IN (SELECT value FROM json_each($ids))',
     postgres: 'DELETE FROM sessions WHERE id IN (SELECT jsonb_array_elements_text(CAST($ids AS text)::jsonb))',
   }),
+  removeConsents: text(
+    `DELETE FROM consents WHERE (user_id, client_id) IN (SELECT user_id, client_id FROM consents LIMIT ${BATCH})`,
+  ),
   byId: built((db) => db.select().from(sessions).where(eq(sessions.id, id))),
   live: batch(isLive),
   liveOfUser: batch(and(ofUser, isLive)),

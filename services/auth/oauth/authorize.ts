@@ -87,7 +87,8 @@ export async function authorize(
   if (body.consent === 'denied') return refusal(context, checked, body, DENIED)
   if (body.consent !== 'given' && (await mustConsent(context, client, request, account)))
     return isSilent ? refusal(context, checked, body, CONSENT_REQUIRED) : answer(checked, 'consent', null)
-  if (body.consent === 'given' && !client.firstParty) await rememberConsent(context, checked.client, request, caller)
+  if (body.consent === 'given' && !client.firstParty)
+    await rememberConsent(context, client, request, { caller, session })
   const code = await issueCode(context, checked, request, { account, session })
   return answer(checked, 'redirect', codeAnswer(context, checked, body, code))
 }
@@ -174,16 +175,17 @@ async function mustConsent(
   return !scopes.every((scope) => allowed.includes(scope))
 }
 
+/** @throws Problem `token_revoked` when the session has just ended */
 async function rememberConsent(
   context: AuthorizeContext,
   { id: clientId }: Client,
   { scopes }: AuthorizationRequest,
-  caller: Caller,
+  { caller, session: { id: sessionId, userId } }: { caller: Caller; session: Session },
 ): Promise<void> {
   const { clock, store } = context
-  const userId = caller.userId ?? ''
   const event = auditEvent(context, caller, 'grant.consented', userId, { client_id: clientId, scopes })
-  await store.giveConsent({ userId, clientId, scopes, givenAt: clock.now() }, event)
+  const isStored = await store.giveConsent({ userId, sessionId, clientId, scopes, givenAt: clock.now() }, event)
+  if (!isStored) throw new Problem('token_revoked')
 }
 
 async function issueCode(

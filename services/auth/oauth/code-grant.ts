@@ -8,7 +8,7 @@ import type { RevocationFeed } from '../sessions/revocation-feed.ts'
 import { newSession } from '../sessions/sessions.ts'
 import type { AuthorizationCode, Client, GrantStore } from '../store/index.ts'
 import { codeHash } from './authorize.ts'
-import { type GrantTokensContext, tokensOfGrant } from './grant-tokens.ts'
+import { type GrantTokensContext, idTokenKeyFor, tokensOfGrant } from './grant-tokens.ts'
 import { refusedRequest } from './refused-request.ts'
 
 export interface CodeGrantContext extends GrantTokensContext, AuditRecordContext {
@@ -32,10 +32,12 @@ export async function redeemCode(
   const hash = codeHash(request.code)
   const code = await store.code(hash)
   if (code?.clientId !== client.id) throw invalidGrant('code', INVALID_CODE)
-  if (code.usedAt === null) {
+  const isNew = code.usedAt === null
+  if (isNew) {
     requireMatch(code, request)
     requireRights(client, code)
   }
+  const key = isNew ? idTokenKeyFor(context, client, code.scopes) : undefined
   const now = clock.now()
   const grantId = random.id()
   const used = await store.useCode({
@@ -43,6 +45,7 @@ export async function redeemCode(
     now,
     grantId,
     clientVersion: client.version,
+    firstParty: client.firstParty,
     accessUntil: now + config.jwtExpire,
     offlineSession: (account, { amr, authTime }) => ({
       ...newSession(context, { account, methods: amr }, caller, 'v1'),
@@ -56,7 +59,7 @@ export async function redeemCode(
   if (used.outcome === 'used') await feed.announce(used.ended)
   if (used.outcome !== 'granted') throw invalidGrant('code', INVALID_CODE)
   const { account, grant, session } = used
-  return tokensOfGrant(context, { grant, client, account, session }, grant.scopes, code.nonce)
+  return tokensOfGrant(context, { grant, client, account, session }, grant.scopes, { key, nonce: code.nonce })
 }
 
 const INVALID_CODE = notAllowed('must be a code that was issued to the client and was not used, within a minute')

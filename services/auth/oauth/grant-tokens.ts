@@ -31,19 +31,39 @@ export interface GrantOfUser {
   session: Session
 }
 
+/** The parts of an ID token that its grant does not hold. */
+interface IdTokenParts {
+  /** The result of `idTokenKeyFor`. */
+  key: SigningKey | undefined
+  /** The nonce of the authorization request; a refresh has none (OpenID Connect Core, 12.2). */
+  nonce: string | null
+}
+
+/**
+ * Returns the key that signs the ID token; undefined when the scopes ask for none. Callers read it before they use up a code or a refresh
+ * token: the app could not try again once the key is there.
+ * @throws InternalError when there is no key of the client's algorithm
+ */
+export function idTokenKeyFor(
+  { keyRing }: Pick<GrantTokensContext, 'keyRing'>,
+  { idTokenAlg }: Client,
+  scopes: readonly string[],
+): SigningKey | undefined {
+  return scopes.includes('openid') ? keyRing.signingIdTokens(idTokenAlg) : undefined
+}
+
 /**
  * Issues the tokens of a grant.
  * @param scopes those of the access token
- * @param nonce of the authorization request; a refresh has none (OpenID Connect Core, 12.2)
  */
 export function tokensOfGrant(
   context: GrantTokensContext,
   of: GrantOfUser,
   scopes: readonly string[],
-  nonce: string | null,
+  { key, nonce }: IdTokenParts,
 ): TokenAnswer {
   const { clock, config, keyRing, refreshCodes } = context
-  const { client, grant, session } = of
+  const { grant, session } = of
   const now = Math.floor(clock.now() / 1000)
   const exp = Math.min(now + Math.floor(config.jwtExpire / 1000), Math.floor(session.expiresAt / 1000))
   const access_token = signAccessToken(accessClaims(context, of, scopes, { now, exp }), keyRing.signing())
@@ -54,11 +74,7 @@ export function tokensOfGrant(
     expires_in: exp - now,
     scope: scopes.join(' '),
     ...(grant.offline ? { refresh_token: grantRefreshToken(refreshCodes, { sessionId, counter }) } : {}),
-    ...(scopes.includes('openid')
-      ? {
-          id_token: idToken(context, of, keyRing.signingIdTokens(client.idTokenAlg), { access_token, nonce, now, exp }),
-        }
-      : {}),
+    ...(key ? { id_token: idToken(context, of, key, { access_token, nonce, now, exp }) } : {}),
   }
 }
 

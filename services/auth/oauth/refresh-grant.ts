@@ -6,11 +6,12 @@ import type { Config } from '../../kit/process/config.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { TokenAnswer, TokenRequest } from '../schemas/oauth.ts'
 import type { GraceHeartbeat } from '../sessions/grace.ts'
+import { hasResource, mayRefresh, remainingScopes } from '../sessions/grant-rights.ts'
 import { readGrantRefreshToken, type TokenPlace } from '../sessions/refresh-token.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
 import { REFRESH_LIMIT } from '../sessions/sessions.ts'
 import type { Client, Grant, GrantStore, SessionStore } from '../store/index.ts'
-import { type GrantTokensContext, tokensOfGrant } from './grant-tokens.ts'
+import { type GrantTokensContext, idTokenKeyFor, tokensOfGrant } from './grant-tokens.ts'
 import { refusedRequest } from './refused-request.ts'
 
 export interface RefreshGrantContext extends GrantTokensContext, AuditRecordContext {
@@ -34,10 +35,11 @@ export async function refreshGrant(
   if (request.refresh_token === undefined) throw refusedRequest('invalid_request', 'refresh_token', REQUIRED)
   const place = readGrantRefreshToken(refreshCodes, request.refresh_token)
   const grant = place && (await store.grant(place.sessionId))
-  if (!place || grant?.clientId !== client.id || !client.scopes.includes('offline_access')) throw invalidToken()
+  if (!place || grant?.clientId !== client.id || !mayRefresh(client)) throw invalidToken()
   const scopes = refreshedScopes(client, grant, request)
   const session = await store.sessionById(grant.id)
   if (!session) throw invalidToken()
+  const key = idTokenKeyFor(context, client, scopes)
 
   const now = clock.now()
   const rotated = await store.rotateSession(
@@ -58,7 +60,7 @@ export async function refreshGrant(
   heartbeat.start()
   const next = successorOf(place)
   const of = { grant, client, account: rotated.account, session: { ...rotated.session, counter: next.counter } }
-  return tokensOfGrant(context, of, scopes, null)
+  return tokensOfGrant(context, of, scopes, { key, nonce: null })
 }
 
 function invalidToken() {
@@ -81,9 +83,9 @@ function successorOf({ counter, sessionId }: TokenPlace): TokenPlace {
 function refreshedScopes(client: Client, grant: Grant, { resource, scope }: TokenRequest): string[] {
   if (resource !== undefined && resource !== grant.resource)
     throw refusedRequest('invalid_target', 'resource', notAllowed('must be that of the grant'))
-  if (grant.resource !== null && !client.resources.includes(grant.resource))
+  if (!hasResource(client, grant))
     throw refusedRequest('invalid_target', 'resource', notAllowed('must be a resource that the client has'))
-  const allowed = grant.scopes.filter((each) => client.scopes.includes(each))
+  const allowed = remainingScopes(client, grant)
   const requested = scope?.split(' ').filter(Boolean)
   if (!requested || requested.length === 0) return allowed
   if (!requested.every((each) => allowed.includes(each)))

@@ -16,12 +16,12 @@ export function liveSessions<T extends Session>(sessions: readonly T[], now: num
 
 /** Builds the revocation of the access tokens of a session that ends. */
 export function revocationOf(session: Session): Revocation {
-  return { kind: 'session', subject: session.id, version: 0, until: session.accessUntil + REVOCATION_MARGIN }
+  return { kind: 'session', subject: session.id, version: 0, until: revokedUntil(session.accessUntil) }
 }
 
 /**
- * Returns the time until which all access tokens of a user must stay revoked, in milliseconds since the epoch.
- * @param accessUntil when the last access token of any of their sessions expires
+ * Returns the time until which access tokens must stay revoked, in milliseconds since the epoch.
+ * @param accessUntil when the last of them expires
  */
 export function revokedUntil(accessUntil: number): number {
   return accessUntil + REVOCATION_MARGIN

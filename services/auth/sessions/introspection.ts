@@ -10,7 +10,8 @@ import {
 } from '../../kit/tokens/access-token.ts'
 import type { Codes } from '../../kit/tokens/sealing.ts'
 import type { Introspection, Validity } from '../schemas/tokens.ts'
-import type { AccountStore, GrantStore, SessionStore } from '../store/index.ts'
+import type { AccountStore, ClientStore, GrantStore, SessionStore } from '../store/index.ts'
+import { refreshableScopes } from './grant-rights.ts'
 import type { AuthTokenCheck } from './node-tokens.ts'
 import { readGrantRefreshToken, type TokenPlace } from './refresh-token.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
@@ -18,7 +19,7 @@ import { isUsable } from './rotation.ts'
 import { authenticationOf, placeOf } from './sessions.ts'
 
 export interface IntrospectionContext {
-  store: AccountStore & Pick<GrantStore, 'grant'> & SessionStore
+  store: AccountStore & Pick<ClientStore, 'client'> & Pick<GrantStore, 'grant'> & SessionStore
   clock: Clock
   tokens: AuthTokenCheck
   refreshCodes: Codes
@@ -149,20 +150,23 @@ async function introspectRefreshToken(context: IntrospectionContext, token: stri
   }
 }
 
+/** A refresh token of an app is active only if its client, which may have lost rights since, can use it (RFC 7662, 2.2). */
 async function introspectRefreshTokenOfGrant(
   { clock, issuer, store }: IntrospectionContext,
   { counter, sessionId }: TokenPlace,
 ): Promise<Introspection> {
   const [grant, session] = await Promise.all([store.grant(sessionId), store.sessionById(sessionId)])
   if (!grant || session?.counter !== counter) return { active: false }
-  const account = (await store.accountById(grant.userId)) ?? undefined
-  if (!isUsable(session, account, clock.now())) return { active: false }
+  const [client, row] = await Promise.all([store.client(grant.clientId), store.accountById(grant.userId)])
+  const account = row ?? undefined
+  const scopes = client && refreshableScopes(client, grant)
+  if (!scopes || !isUsable(session, account, clock.now())) return { active: false }
   return {
     active: true,
     sub: grant.userId,
     client_id: grant.clientId,
     grant_id: grant.id,
-    scope: grant.scopes.join(' '),
+    scope: scopes.join(' '),
     token_type: 'refresh_token',
     exp: Math.floor(session.expiresAt / 1000),
     iat: Math.floor(session.rotatedAt / 1000),

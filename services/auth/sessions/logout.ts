@@ -8,6 +8,7 @@ import type { Codes } from '../../kit/tokens/sealing.ts'
 import { type AuthorityContext, requireAuthority } from '../assurance/authority.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { ClientStore, Ending, GrantStore, SessionStore } from '../store/index.ts'
+import { revokedUntil } from './ending.ts'
 import { namedUser, type SessionsOf, sessionsOfErrors } from './list.ts'
 import type { AuthTokenCheck } from './node-tokens.ts'
 import { readGrantRefreshToken } from './refresh-token.ts'
@@ -146,7 +147,7 @@ async function revokeClientToken(
   caller: Caller,
 ): Promise<void> {
   const event = auditEvent(context, caller, 'client.token_revoked', null, { client_id, jti })
-  await context.feed.announce(await context.store.revokeClientToken(jti, exp * 1000, event))
+  await context.feed.announce(await context.store.revokeClientToken(jti, revokedUntil(exp * 1000), event))
 }
 
 /**

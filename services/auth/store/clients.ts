@@ -94,6 +94,6 @@ export interface ClientStore {
    * @returns false when it was used before
    */
   useAssertion(hash: Uint8Array, expiresAt: number): Promise<boolean>
-  /** Revokes one token of a client. @param until when it expires, in milliseconds since the epoch */
+  /** Revokes one token of a client. @param until when that may be forgotten, in milliseconds since the epoch */
   revokeClientToken(jti: string, until: number, event: AuditEvent): Promise<Ended>
 }

@@ -64,6 +64,8 @@ export interface CodeUse {
   /** The id of the grant, unless the session already has one for the client. */
   grantId: string
   clientVersion: number
+  /** Whether the client needs no consent. */
+  firstParty: boolean
   accessUntil: number
   /** Makes the session of an offline grant, with the id of the grant. */
   offlineSession(account: Account, code: AuthorizationCode): Session
@@ -90,6 +92,15 @@ export interface GrantEnding {
   forgetsConsent: boolean
 }
 
+/** The scopes that a user allows a client in a session. `givenAt`: milliseconds since the epoch. */
+export interface ConsentOfUser {
+  userId: string
+  sessionId: string
+  clientId: string
+  scopes: string[]
+  givenAt: number
+}
+
 export interface GrantStore {
   addCode(code: AuthorizationCode): Promise<void>
   code(hash: Uint8Array): Promise<AuthorizationCode | null>
@@ -111,11 +122,11 @@ export interface GrantStore {
   removeGrantsOf(clientId: string, version: number): Promise<void>
   /** Returns the scopes that a user has allowed a client. */
   consent(userId: string, clientId: string): Promise<string[]>
-  /** Adds scopes to those that a user has allowed a client. */
-  giveConsent(
-    consent: { userId: string; clientId: string; scopes: string[]; givenAt: number },
-    event: AuditEvent,
-  ): Promise<void>
+  /**
+   * Adds scopes to those that a user has allowed a client.
+   * @returns false when the session has ended: the end of the account's earlier consents must not miss a late one
+   */
+  giveConsent(consent: ConsentOfUser, event: AuditEvent): Promise<boolean>
   /** Deletes expired codes and grants. */
   forgetGrants(now: number): Promise<void>
 }

@@ -73,6 +73,7 @@ export type {
   AuthorizationCode,
   CodeResult,
   CodeUse,
+  ConsentOfUser,
   Grant,
   GrantEnding,
   GrantStore,

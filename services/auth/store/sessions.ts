@@ -102,7 +102,8 @@ export interface SessionStore {
   ): Promise<Ended | null>
   /**
    * Ends the sessions of a user that have not expired. Many end in several transactions, each with an event of its own. If one
-   * fails, the earlier ones stay, and the repeated call ends the rest; the same holds for `endAllSessions`.
+   * fails, the earlier ones stay, and the repeated call ends the rest; the same holds for `endAllSessions`. Both also delete
+   * what the users have allowed apps.
    * @param withoutRoles if the user has one of these roles, no session ends
    */
   endSessionsOf(userId: string, ending: Ending, event: AuditEvent, withoutRoles?: readonly string[]): Promise<Ended>
