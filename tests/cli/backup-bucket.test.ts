@@ -160,6 +160,30 @@ describe('backup push, list --remote and pull', () => {
   })
 })
 
+describe('an object that was stored while the clock was ahead', () => {
+  const AHEAD = '2999-01-01T00-00-00-000Z'
+
+  test('is not the latest of the bucket: neither to verify nor to fetch', async () => {
+    const name = await stored()
+    store.objects.set(`ch202/${AHEAD}.tar.age`, new Uint8Array(1))
+    const notice = `! ${AHEAD} is dated in the future, so it is not the latest: the clock was ahead, or is behind\n`
+    for (const line of ['verify --remote', `pull --in ${instance.shell.fresh()}`]) {
+      const { status, stdout, stderr } = await run(`ch202 backup ${line} -o json`)
+      expect([line, status, stderr]).toEqual([line, 0, notice])
+      expect(stdout).toContain(name)
+    }
+    expect(drillOf()).toMatchObject({ backup: name, passed: true })
+  })
+
+  test('does not cost the next one: push --keep removes neither', async () => {
+    const directory = instance.shell.fresh()
+    const { name } = await records(`ch202 backup create --out ${directory}`)
+    store.objects.set(`ch202/${AHEAD}.tar.age`, new Uint8Array(1))
+    expect(await records(`ch202 backup push --in ${directory} --keep 0s`)).toMatchObject({ name, removed: [] })
+    expect([...store.objects.keys()].sort()).toEqual([name, AHEAD].map((time) => `ch202/${time}.tar.age`))
+  })
+})
+
 describe('backup create --keep', () => {
   test('removes older ones once the new one is complete, but no other directory, and not the newest verified one', async () => {
     const directory = instance.shell.fresh()

@@ -13,7 +13,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { call } from '../support/http.ts'
@@ -634,6 +634,20 @@ test('a backup counts for seven days after it was verified', async () => {
   const manifest_sha256 = createHash('sha256').update(old).digest('hex')
   writeFileSync(join(path, 'verified.json'), JSON.stringify({ ...verified, manifest_sha256 }))
   expect(await age()).toMatchObject({ status: 'warning', message: 'The last verified backup is 8 days old' })
+})
+
+test('a backup that is dated in the future is no recent one', async () => {
+  const dataDir = instance()
+  const env = settings(dataDir)
+  const { path } = JSON.parse((await runTool(['backup', 'create', '-o', 'json'], { env })).stdout)
+  const manifest = JSON.parse(readFileSync(join(path, 'manifest.json'), 'utf8'))
+  writeFileSync(join(path, 'manifest.json'), JSON.stringify({ ...manifest, created_at: '2999-01-01T00:00:00.000Z' }))
+  expect((await runTool(['backup', 'verify', path], { env })).status).toBe(0)
+  expect((await examine(env, '--only', 'backup.age')).items[0]).toMatchObject({
+    status: 'failed',
+    message: `The backup ${basename(path)} is dated in the future: the clock was ahead, or is behind`,
+    suggestion: `if the clock is right now: rm -r ${path}`,
+  })
 })
 
 describe('with the services up', () => {

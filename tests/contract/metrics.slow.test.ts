@@ -1,5 +1,5 @@
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { mkdirSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { LOGIN_OUTCOMES } from '../../services/auth/login/outcome.ts'
 import { DAY, MINUTE, SECOND } from '../../services/kit/clock.ts'
@@ -269,6 +269,15 @@ describe.each(['sqlite', 'postgres'] as const)('S5: what metrics show, on %s', (
     const ahead = clock.now() - Date.now()
     expect(await age()).toBeWithin(ahead / SECOND - 600, ahead / SECOND + 600)
     clock.pass(3 * DAY)
+    expect(await age()).toBeWithin((ahead + 3 * DAY) / SECOND - 600, (ahead + 3 * DAY) / SECOND + 600)
+    // One that was made while the clock was ahead does not hide the age of the others.
+    const root = join(system.dataDir, 'backups')
+    const [name = ''] = readdirSync(root)
+    const later = join(root, '2999-01-01T00-00-00-000Z')
+    cpSync(join(root, name), later, { recursive: true })
+    const manifest = JSON.parse(readFileSync(join(later, 'manifest.json'), 'utf8'))
+    writeFileSync(join(later, 'manifest.json'), JSON.stringify({ ...manifest, created_at: '2999-01-01T00:00:00.000Z' }))
+    await tool('verify', later)
     expect(await age()).toBeWithin((ahead + 3 * DAY) / SECOND - 600, (ahead + 3 * DAY) / SECOND + 600)
   })
 

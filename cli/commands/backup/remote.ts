@@ -10,7 +10,7 @@ import { flush } from '../../../db/sqlite/durable.ts'
 import { recordDrill } from '../../../services/kit/process/backup-drill.ts'
 import { EXIT, Failure, usage } from '../../exit.ts'
 import type { Tool } from '../../tool/command.ts'
-import { backupNamed, backupsRoot, withBackupFailures } from './backups.ts'
+import { backupNamed, backupsRoot, latestOf, withBackupFailures } from './backups.ts'
 import { BackupBucket, isBackupName, passphraseOf, type StoredBackup } from './bucket.ts'
 import { refuseWithPostgres } from './of-postgres.ts'
 import { type RetentionOptions, retentionOf } from './retention.ts'
@@ -29,7 +29,10 @@ export async function push(tool: Tool, options: PushOptions, name: string): Prom
   const stored = await bucket.list()
   const before = stored.find((candidate) => candidate.name === backup)
   const bytes = before?.bytes ?? (await bucket.put(backup, await withBackupFailures(packedBackup(path, passphrase))))
-  const expired = retention === undefined ? [] : expiredBackups(await bucket.list(), retention, Date.now())
+  const all = retention === undefined ? [] : await bucket.list()
+  // However old it is, the one that was just stored stays.
+  const expired =
+    retention === undefined ? [] : expiredBackups(all, retention, Date.now()).filter((old) => old.name !== backup)
   for (const old of expired) await bucket.remove(old.name)
   await tool.out.record({
     name: backup,
@@ -106,9 +109,9 @@ async function fetched(bucket: BackupBucket, { name }: StoredBackup, passphrase:
 /** @throws Failure if the bucket has no such backup */
 async function storedBackup(bucket: BackupBucket, name: string): Promise<StoredBackup> {
   const stored = await bucket.list()
-  const backup = name === 'latest' ? stored[0] : stored.find((candidate) => candidate.name === name)
+  const backup = name === 'latest' ? latestOf(stored) : stored.find((candidate) => candidate.name === name)
   if (backup !== undefined) return backup
-  const what = name === 'latest' ? 'no backup' : `no backup ${name}`
+  const what = name === 'latest' ? `no ${stored.length > 0 ? 'other ' : ''}backup` : `no backup ${name}`
   throw new Failure(EXIT.notFound, `The bucket of BACKUP_S3_URL has ${what}`, {
     code: 'backup_not_found',
     suggestion: name === 'latest' ? 'ch202 backup push' : 'ch202 backup list --remote',

@@ -1,6 +1,7 @@
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
 import { lastDrill } from '../../../services/kit/process/backup-drill.ts'
-import { backupsOf } from '../../../services/kit/process/verified-backup.ts'
+import { backupsOf, isInFuture } from '../../../services/kit/process/verified-backup.ts'
+import { quoted } from '../../terminal/shell.ts'
 import { count } from '../../terminal/terminal.ts'
 import { type Check, daysOf, failed, ok, skipped, warning } from './check.ts'
 
@@ -12,11 +13,13 @@ const DRILL_AGE_MAX = 8 * DAY
 export const backupChecks: Check[] = [
   {
     id: 'backup.age',
-    describes: 'the last verified backup is younger than 7 days',
+    describes: 'the last verified backup is younger than 7 days, and none is dated in the future',
     only: 'files',
     run: ({ dataDir, files, has, now }) => {
       if (!files.some(({ path }) => has(path))) return skipped('There is nothing to back up yet')
       const { backups } = listBackups(backupsOf(dataDir))
+      const ahead = backups.find(({ created_at }) => isInFuture(Date.parse(created_at), now))
+      if (ahead) return failed(inFuture(ahead.name), `if the clock is right now: rm -r ${quoted(ahead.path)}`)
       const verified = backups.find(({ verified_at }) => verified_at !== null)
       const command = 'ch202 backup create && ch202 backup verify'
       if (!verified) return warning(unverified(backups.length), command)
@@ -41,6 +44,10 @@ export const backupChecks: Check[] = [
     },
   },
 ]
+
+function inFuture(name: string): string {
+  return `The backup ${name} is dated in the future: the clock was ahead, or is behind`
+}
 
 function unverified(backups: number): string {
   if (backups === 0) return 'There is no backup'

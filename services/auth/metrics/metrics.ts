@@ -70,7 +70,7 @@ export function addAuthMetrics(metrics: Metrics, { clock, config, keyRing, revoc
   const help =
     'Age of the last verified backup in the data directory; `+Inf`: no backup is verified. Without a `DATABASE_URL`'
   metrics.gauge('ch202_backup_verified_age_seconds', help, () => {
-    const madeAt = lastVerifiedBackup(backupsOf(config.dataDir))
+    const madeAt = lastVerifiedBackup(backupsOf(config.dataDir), clock.now())
     return madeAt === null ? Number.POSITIVE_INFINITY : secondsSince(clock, madeAt)
   })
   if (config.backupS3Url === undefined) return
