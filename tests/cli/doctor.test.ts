@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { basename, join } from 'node:path'
+import { recordDrill } from '../../services/kit/process/backup-drill.ts'
 import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { call } from '../support/http.ts'
@@ -647,6 +648,44 @@ test('a backup that is dated in the future is no recent one', async () => {
     status: 'failed',
     message: `The backup ${basename(path)} is dated in the future: the clock was ahead, or is behind`,
     suggestion: `if the clock is right now: rm -r ${path}`,
+  })
+})
+
+const DAY = 86_400_000
+const drills: [
+  about: string,
+  trial: number,
+  made: number,
+  status: string,
+  message: string,
+  suggestion: string | null,
+][] = [
+  ['yesterday, of the day before', 1, 2, 'ok', 'was verified', null],
+  ['long ago', 9, 10, 'warning', 'was verified 9 days ago', 'ch202 backup verify --remote'],
+  ['yesterday, of an old backup', 1, 90, 'warning', 'was verified, but it is 90 days old', 'ch202 backup push'],
+  [
+    'with a clock that was ahead',
+    -90,
+    -91,
+    'failed',
+    'is dated in the future: the clock was ahead, or is behind',
+    'ch202 backup verify --remote',
+  ],
+]
+test.each(drills)('a trial restore from the bucket %s', async (_, trial, made, status, message, suggestion) => {
+  const dataDir = instance()
+  const root = join(dataDir, 'backups')
+  mkdirSync(root, { recursive: true })
+  const ago = (days: number) => new Date(Date.now() - days * DAY - 1000).toISOString()
+  recordDrill(root, { backup: 'a', created_at: ago(made), at: ago(trial), passed: true })
+  const env = settings(dataDir, {
+    BACKUP_S3_URL: 'https://key:secret@s3.example.org/backups',
+    BACKUP_PASSPHRASE: 'x'.repeat(20),
+  })
+  expect((await examine(env, '--only', 'backup.drill')).items[0]).toMatchObject({
+    status,
+    message: `The backup a of the bucket ${message}`,
+    suggestion,
   })
 })
 

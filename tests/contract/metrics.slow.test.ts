@@ -301,8 +301,18 @@ describe.each(['sqlite', 'postgres'] as const)('S5: what metrics show, on %s', (
     const at = new Date(clock.now() - DAY).toISOString()
     recordDrill(root, { ...drill, at, passed: true })
     expect(await age()).toBeWithin(DAY / SECOND, DAY / SECOND + 600)
-    recordDrill(root, { ...drill, at, passed: false })
-    expect(await age()).toBe(Number.POSITIVE_INFINITY)
+    // A copy that is old protects no better because it was restored yesterday.
+    const old = new Date(clock.now() - 90 * DAY).toISOString()
+    recordDrill(root, { ...drill, created_at: old, at, passed: true })
+    expect(await age()).toBeWithin((90 * DAY) / SECOND, (90 * DAY) / SECOND + 600)
+    const ahead = new Date(clock.now() + 90 * DAY).toISOString()
+    for (const never of [
+      { ...drill, at, passed: false },
+      { ...drill, created_at: ahead, at: ahead, passed: true },
+    ]) {
+      recordDrill(root, never)
+      expect(await age()).toBe(Number.POSITIVE_INFINITY)
+    }
   })
 
   testOfMemory?.('polls that are held are no part of the times of requests', async () => {

@@ -1,5 +1,5 @@
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
-import { lastDrill } from '../../../services/kit/process/backup-drill.ts'
+import { drillTime, lastDrill } from '../../../services/kit/process/backup-drill.ts'
 import { backupsOf, isInFuture } from '../../../services/kit/process/verified-backup.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { count } from '../../terminal/terminal.ts'
@@ -30,7 +30,8 @@ export const backupChecks: Check[] = [
   },
   {
     id: 'backup.drill',
-    describes: 'with BACKUP_S3_URL: a backup was fetched from the bucket and verified within 8 days',
+    describes:
+      'with BACKUP_S3_URL: a backup that is younger than 8 days was fetched from the bucket and verified within 8 days',
     only: 'files',
     run: ({ config, dataDir, now }) => {
       if (config?.backupS3Url === undefined) return skipped('No BACKUP_S3_URL is set')
@@ -39,8 +40,13 @@ export const backupChecks: Check[] = [
       if (!drill) return warning('No backup was ever fetched from the bucket and verified', command)
       const message = `The backup ${drill.backup} of the bucket ${drill.passed ? 'was verified' : 'failed its checks'}`
       if (!drill.passed) return failed(message, command)
-      const age = now - Date.parse(drill.at)
-      return age > DRILL_AGE_MAX ? warning(`${message} ${daysOf(age)} ago`, command) : ok(message)
+      const at = Date.parse(drill.at)
+      if (isInFuture(drillTime(drill), now)) return failed(inFuture(`${drill.backup} of the bucket`), command)
+      if (now - at > DRILL_AGE_MAX) return warning(`${message} ${daysOf(now - at)} ago`, command)
+      const age = now - drillTime(drill)
+      return age > DRILL_AGE_MAX
+        ? warning(`${message}, but it is ${daysOf(age)} old`, 'ch202 backup push')
+        : ok(message)
     },
   },
 ]
