@@ -323,6 +323,34 @@ describe('backup list', () => {
   })
 })
 
+test('two runs of backup create --keep at once: what one has removed does not fail the other', async () => {
+  const root = folder.fresh()
+  for (const day of ['02', '03', '04', '05']) {
+    const path = join(root, `2026-01-${day}T00-00-00-000Z`)
+    cpSync(sample, path, { recursive: true })
+    writeFileSync(join(path, 'manifest.json'), JSON.stringify({ ...manifestOf(sample), created_at: `2026-01-${day}` }))
+  }
+  // The other run: it takes the first that this one wants to remove.
+  const faster = join(folder.path, 'faster.ts')
+  writeFileSync(
+    faster,
+    `import { mock } from 'bun:test'
+import * as fs from 'node:fs'
+const real = { ...fs }
+const renameSync = (from, to) => {
+  if (String(from).endsWith('2026-01-03T00-00-00-000Z')) real.rmSync(from, { recursive: true })
+  return real.renameSync(from, to)
+}
+mock.module('node:fs', () => ({ ...real, renameSync }))`,
+  )
+  const words = ['backup', 'create', '--out', root, '--keep', '7d', '-o', 'json']
+  const { status, stdout, stderr } = await launch([process.execPath, '--preload', faster, 'cli/main.ts', ...words], {
+    env,
+  }).ended
+  expect([status, stderr]).toEqual([0, ''])
+  expect(readdirSync(root)).toEqual([JSON.parse(stdout).name])
+})
+
 describe('a backup that was made while the clock was ahead', () => {
   const AHEAD = '2999-01-01T00:00:00.000Z'
   const AHEAD_NAME = '2999-01-01T00-00-00-000Z'
