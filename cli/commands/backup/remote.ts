@@ -33,7 +33,7 @@ export async function push(tool: Tool, options: PushOptions, name: string): Prom
   // However old it is, the one that was just stored stays.
   const expired =
     retention === undefined ? [] : expiredBackups(all, retention, Date.now()).filter((old) => old.name !== backup)
-  for (const old of expired) await bucket.remove(old.name)
+  for (const old of expired) await removeOld(bucket, old.name, backup)
   await tool.out.record({
     name: backup,
     bytes,
@@ -41,6 +41,17 @@ export async function push(tool: Tool, options: PushOptions, name: string): Prom
     changed: before === undefined || expired.length > 0,
   })
   if (before !== undefined) tool.out.say('It was in the bucket already')
+}
+
+/** @throws Failure that says that the new copy is stored: a store with object lock may refuse to remove old ones */
+async function removeOld(bucket: BackupBucket, old: string, stored: string): Promise<void> {
+  try {
+    await bucket.remove(old)
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    const message = `${stored} is in the bucket, but the old ${old} could not be removed: ${error.message}`
+    throw new Failure(error.exit, message, { ...error.details, suggestion: `ch202 backup push ${stored}` })
+  }
 }
 
 /** Fetches a backup from the bucket into the directory of backups. */
