@@ -116,7 +116,7 @@ services:
     volumes:
       - postgres:/var/lib/postgresql/data
     healthcheck:
-      test: ["CMD", "pg_isready", "--username", "ch202", "--dbname", "ch202"]
+      test: ["CMD", "pg_isready", "--host", "127.0.0.1", "--username", "ch202", "--dbname", "ch202"]
       interval: 5s
       timeout: 5s
       retries: 12

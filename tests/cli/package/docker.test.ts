@@ -77,6 +77,14 @@ describe('package docker', () => {
     })
   })
 
+  test('PostgreSQL is healthy once it listens: while the image initializes it, it has a socket alone', () => {
+    const { services } = Bun.YAML.parse(read('compose.postgres.yaml')) as {
+      services: { postgres: { healthcheck: { test: string[] } } }
+    }
+    const check = services.postgres.healthcheck.test
+    expect(check.slice(0, 4)).toEqual(['CMD', 'pg_isready', '--host', '127.0.0.1'])
+  })
+
   test('the settings of the image and of Compose are valid together with what the operator adds', () => {
     const settings = {
       ISSUER: 'https://id.example.org',
