@@ -72,9 +72,10 @@ PartOf=${TARGET}
 Wants=network-online.target
 OnFailure=${FAILURE_UNIT}
 After=network-online.target${isOnThisMachine(databaseUrl) ? ' postgresql.service' : ''}
-# A service that keeps crashing is not restarted any more after five minutes.
-StartLimitIntervalSec=300
-StartLimitBurst=60
+# A service that keeps crashing is not restarted any more after about five minutes: 50 starts, 5 s and a run apart. The
+# interval is longer than that, or the limit would never be reached.
+StartLimitIntervalSec=900
+StartLimitBurst=50
 
 [Service]
 Type=exec
