@@ -184,4 +184,24 @@ describe('the systemd units', () => {
     expect([status, stdout]).toEqual([2, ''])
     expect(stderr).toContain(`✗ ${option} must be `)
   })
+
+  const hidden: [option: string, path: string][] = [
+    ['--data-dir', '/home/ch202/data'],
+    ['--data-dir', '/root'],
+    ['--data-dir', '/run/user/1000/ch202'],
+    ['--data-dir', '//home//ch202'],
+    ['--exec', '/home/ch202/bin/ch202'],
+    ['--exec', '/root/ch202'],
+  ]
+  test.each(hidden)('refuse %s %s, which the units hide from the services', async (option, path) => {
+    const { status, stdout, stderr } = await runTool(['package', 'systemd', option, path])
+    expect([status, stdout]).toEqual([2, ''])
+    expect(stderr).toContain(
+      `✗ ${option} must be outside /home, /root and /run/user, which the units hide (ProtectHome=)`,
+    )
+  })
+
+  test.each(['/homes/ch202', '/srv/home/ch202', '/run/users'])('take --data-dir %s', async (path) => {
+    expect((await runTool(['package', 'systemd', '--data-dir', path])).status).toBe(0)
+  })
 })
