@@ -655,7 +655,7 @@ const DAY = 86_400_000
 const drills: [
   about: string,
   trial: number,
-  made: number,
+  age: number,
   status: string,
   message: string,
   suggestion: string | null,
@@ -672,12 +672,12 @@ const drills: [
     'ch202 backup verify --remote',
   ],
 ]
-test.each(drills)('a trial restore from the bucket %s', async (_, trial, made, status, message, suggestion) => {
+test.each(drills)('a trial restore from the bucket %s', async (_, trial, age, status, message, suggestion) => {
   const dataDir = instance()
   const root = join(dataDir, 'backups')
   mkdirSync(root, { recursive: true })
   const ago = (days: number) => new Date(Date.now() - days * DAY - 1000).toISOString()
-  recordDrill(root, { backup: 'a', created_at: ago(made), at: ago(trial), passed: true })
+  recordDrill(root, { backup: 'a', created_at: ago(age), at: ago(trial), passed: true })
   const env = settings(dataDir, {
     BACKUP_S3_URL: 'https://key:secret@s3.example.org/backups',
     BACKUP_PASSPHRASE: 'x'.repeat(20),

@@ -24,7 +24,7 @@ export interface Installation {
 const NODE_NAME = /^[\w.:-]{1,40}$/
 /** The name of the host without its domain, as systemd fills it in (systemd.unit(5), specifiers). */
 const HOST_NAME = '%l'
-/** What `ProtectHome=yes` hides from a service: it would not start (systemd.exec(5)). */
+/** Paths that `ProtectHome=yes` hides from a service: it would not start (systemd.exec(5)). */
 const HIDDEN = /^\/+(home|root|run\/+user)(\/|$)/
 const TARGET = 'ch202.target'
 const LOCAL = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
