@@ -17,3 +17,15 @@ export function checkedAddress(address: string, origin: string): string {
   if (typeof fault === 'string') throw usage(`${origin} ${fault}`)
   return address
 }
+
+/**
+ * Reads the address of an option: itself, or for `-` a line of standard input. Every user of the machine can read the
+ * arguments of a process, and an address may have a password.
+ * @param suggestion a command that gives standard input @throws Failure if standard input is empty
+ */
+export async function addressText(option: string, suggestion: string): Promise<string> {
+  if (option !== '-') return option
+  const text = (await Bun.stdin.text()).trim()
+  if (text === '') throw usage('Standard input has no address', suggestion)
+  return text
+}

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { MoveError, Place } from '../../db/move/move.ts'
-import { checkedAddress, checkedDatabaseUrl } from '../client/database-url.ts'
+import { addressText, checkedAddress, checkedDatabaseUrl } from '../client/database-url.ts'
 import { runningServices } from '../client/instance/running.ts'
 import { dataDirOf } from '../client/settings.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
@@ -11,13 +11,15 @@ import { withoutUndefined } from '../without-undefined.ts'
 import { withDatabaseFailures } from './database-failures.ts'
 
 const FILES = 'sqlite:'
+const PIPED = 'printf %s "$TARGET_URL" | ch202 move --to -'
 
 export function moveCommand() {
   return command('move', 'Copy a stopped installation to PostgreSQL, or to SQLite files, and compare every row', [
     'ch202 move --to postgres://ch202@127.0.0.1:5432/ch202',
+    PIPED,
     'DATABASE_URL=postgres://ch202@127.0.0.1:5432/ch202 ch202 move --to sqlite:./moved',
   ])
-    .requiredOption('--to <place>', 'postgres://… of an empty database, or sqlite:<directory>')
+    .requiredOption('--to <place>', 'postgres://… of an empty database, or sqlite:<directory>; - for standard input')
     .action(withTool(move))
 }
 
@@ -25,7 +27,7 @@ async function move({ env, globals, out }: Tool, options: { to: string }): Promi
   const url = checkedDatabaseUrl(env)
   const dataDir = dataDirOf(env)
   const from: Place = url === undefined ? { directory: dataDir } : { url }
-  const to = placeOf(options.to)
+  const to = placeOf(await addressText(options.to, PIPED))
   if ('directory' in from && 'directory' in to)
     throw usage(
       'The installation has SQLite files already: a backup copies them',

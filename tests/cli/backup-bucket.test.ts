@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'bun:test'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Encrypter } from 'age-encryption'
 import { pack } from 'tar-stream'
 import { createUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
-import { S3_KEY, S3Server } from '../support/servers/s3-server.ts'
+import { failure, S3_KEY, S3Server } from '../support/servers/s3-server.ts'
 import { openInstance } from '../support/shell.ts'
 import { sliced } from '../support/whole.ts'
 import { need } from './package/programs.ts'
@@ -157,6 +157,52 @@ describe('backup push, list --remote and pull', () => {
     expect([...store.objects.keys()].sort()).toEqual(
       ['ch202/notes.txt', ...[old[0], name].map((time) => `ch202/${time}.tar.age`)].sort(),
     )
+  })
+})
+
+test('a backup that is older than --keep stays in the bucket if it was just stored', async () => {
+  const directory = instance.shell.fresh()
+  const { path } = await records(`ch202 backup create --out ${directory}`)
+  const old = '2026-01-01T00-00-00-000Z'
+  renameSync(path, join(directory, old))
+  store.objects.set('ch202/2026-11-29T00-00-00-000Z.tar.age', new Uint8Array(1))
+  const result = await records(`ch202 backup push ${old} --in ${directory} --keep 30d`)
+  expect(result).toMatchObject({ name: old, removed: [], changed: true })
+  expect(store.objects.has(`ch202/${old}.tar.age`)).toBe(true)
+})
+
+test('a store that refuses to delete, as with object lock: the failure names the copy that is stored', async () => {
+  const { name } = await pushed()
+  store.objects.set('ch202/2026-01-01T00-00-00-000Z.tar.age', new Uint8Array(1))
+  store.intercept = ({ method }) => (method === 'DELETE' ? failure(403, 'AccessDenied') : undefined)
+  const { status, stdout, stderr } = await run(`ch202 backup push ${name} --keep 30d --quiet`)
+  expect([status, stdout]).toEqual([4, ''])
+  expect(stderr).toContain(`${name} is in the bucket, but the old 2026-01-01T00-00-00-000Z could not be removed: `)
+  expect(stderr).toContain('AccessDenied')
+  expect(stderr).toContain(`→ ch202 backup push ${name}\n`)
+})
+
+describe('an object that was stored while the clock was ahead', () => {
+  const AHEAD = '2999-01-01T00-00-00-000Z'
+
+  test('is not the latest of the bucket: neither to verify nor to fetch', async () => {
+    const name = await stored()
+    store.objects.set(`ch202/${AHEAD}.tar.age`, new Uint8Array(1))
+    const notice = `! ${AHEAD} is dated in the future, so it is not the latest: the clock was ahead, or is behind\n`
+    for (const line of ['verify --remote', `pull --in ${instance.shell.fresh()}`]) {
+      const { status, stdout, stderr } = await run(`ch202 backup ${line} -o json`)
+      expect([line, status, stderr]).toEqual([line, 0, notice])
+      expect(stdout).toContain(name)
+    }
+    expect(drillOf()).toMatchObject({ backup: name, passed: true })
+  })
+
+  test('does not cost the next one: push --keep removes neither', async () => {
+    const directory = instance.shell.fresh()
+    const { name } = await records(`ch202 backup create --out ${directory}`)
+    store.objects.set(`ch202/${AHEAD}.tar.age`, new Uint8Array(1))
+    expect(await records(`ch202 backup push --in ${directory} --keep 0s`)).toMatchObject({ name, removed: [] })
+    expect([...store.objects.keys()].sort()).toEqual([name, AHEAD].map((time) => `ch202/${time}.tar.age`))
   })
 })
 

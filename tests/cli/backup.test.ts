@@ -323,6 +323,76 @@ describe('backup list', () => {
   })
 })
 
+test('two runs of backup create --keep at once: what one has removed does not fail the other', async () => {
+  const root = folder.fresh()
+  for (const day of ['02', '03', '04', '05']) {
+    const path = join(root, `2026-01-${day}T00-00-00-000Z`)
+    cpSync(sample, path, { recursive: true })
+    writeFileSync(join(path, 'manifest.json'), JSON.stringify({ ...manifestOf(sample), created_at: `2026-01-${day}` }))
+  }
+  // The other run: it takes the first that this one wants to remove.
+  const faster = join(folder.path, 'faster.ts')
+  writeFileSync(
+    faster,
+    `import { mock } from 'bun:test'
+import * as fs from 'node:fs'
+const real = { ...fs }
+const renameSync = (from, to) => {
+  if (String(from).endsWith('2026-01-03T00-00-00-000Z')) real.rmSync(from, { recursive: true })
+  return real.renameSync(from, to)
+}
+mock.module('node:fs', () => ({ ...real, renameSync }))`,
+  )
+  const words = ['backup', 'create', '--out', root, '--keep', '7d', '-o', 'json']
+  const { status, stdout, stderr } = await launch([process.execPath, '--preload', faster, 'cli/main.ts', ...words], {
+    env,
+  }).ended
+  expect([status, stderr]).toEqual([0, ''])
+  expect(readdirSync(root)).toEqual([JSON.parse(stdout).name])
+})
+
+describe('a backup that was made while the clock was ahead', () => {
+  const AHEAD = '2999-01-01T00:00:00.000Z'
+  const AHEAD_NAME = '2999-01-01T00-00-00-000Z'
+  /** Puts a backup of the sample into a directory, as one that was made at this time. */
+  const madeAt = (root: string, name: string, created_at: string) => {
+    cpSync(sample, join(root, name), { recursive: true })
+    writeFileSync(join(root, name, 'manifest.json'), JSON.stringify({ ...manifestOf(sample), name, created_at }))
+  }
+  const minutes = (count: number) => new Date(Date.now() + count * 60_000).toISOString()
+
+  test('is not the latest: neither to verify nor to restore', async () => {
+    const root = folder.fresh()
+    madeAt(root, AHEAD_NAME, AHEAD)
+    madeAt(root, 'yesterday', minutes(-24 * 60))
+    // Clocks of two machines differ a little.
+    madeAt(root, 'now', minutes(3))
+    const { status, stdout, stderr } = await run(`backup verify --in ${root} --quiet -o json`)
+    expect([status, JSON.parse(stdout).path]).toEqual([0, join(root, 'now')])
+    expect(stderr).toBe(
+      `! ${AHEAD_NAME} is dated in the future, so it is not the latest: the clock was ahead, or is behind\n`,
+    )
+    const restored = await run(`restore latest --to ${folder.fresh()} -o json`, { CH202_DATA_DIR: dataDirWith(root) })
+    expect([restored.status, JSON.parse(restored.stdout).name]).toEqual([0, 'now'])
+  })
+
+  test('is taken by its name, and if there are no others, latest is refused', async () => {
+    const root = folder.fresh()
+    madeAt(root, AHEAD_NAME, AHEAD)
+    const { status, stdout, stderr } = await run(`backup verify --in ${root}`)
+    expect([status, stdout]).toEqual([3, ''])
+    expect(stderr).toContain(`${AHEAD_NAME} is dated in the future`)
+    expect((await run(`backup verify ${AHEAD_NAME} --in ${root}`)).status).toBe(0)
+  })
+
+  test('does not cost the next one: create --keep removes neither', async () => {
+    const root = folder.fresh()
+    madeAt(root, AHEAD_NAME, AHEAD)
+    const { name, removed } = await created(env, `backup create --out ${root} --keep 0s`)
+    expect([removed, readdirSync(root).sort()]).toEqual([[], [AHEAD_NAME, name].sort()])
+  })
+})
+
 describe('backup verify', () => {
   test('of a valid backup is recorded, until the backup changes', async () => {
     const out = folder.fresh()

@@ -13,7 +13,8 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
+import { recordDrill } from '../../services/kit/process/backup-drill.ts'
 import { SERVICES_WITH_DATABASE } from '../../services/registry.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { call } from '../support/http.ts'
@@ -634,6 +635,58 @@ test('a backup counts for seven days after it was verified', async () => {
   const manifest_sha256 = createHash('sha256').update(old).digest('hex')
   writeFileSync(join(path, 'verified.json'), JSON.stringify({ ...verified, manifest_sha256 }))
   expect(await age()).toMatchObject({ status: 'warning', message: 'The last verified backup is 8 days old' })
+})
+
+test('a backup that is dated in the future is no recent one', async () => {
+  const dataDir = instance()
+  const env = settings(dataDir)
+  const { path } = JSON.parse((await runTool(['backup', 'create', '-o', 'json'], { env })).stdout)
+  const manifest = JSON.parse(readFileSync(join(path, 'manifest.json'), 'utf8'))
+  writeFileSync(join(path, 'manifest.json'), JSON.stringify({ ...manifest, created_at: '2999-01-01T00:00:00.000Z' }))
+  expect((await runTool(['backup', 'verify', path], { env })).status).toBe(0)
+  expect((await examine(env, '--only', 'backup.age')).items[0]).toMatchObject({
+    status: 'failed',
+    message: `The backup ${basename(path)} is dated in the future: the clock was ahead, or is behind`,
+    suggestion: `if the clock is right now: rm -r ${path}`,
+  })
+})
+
+const DAY = 86_400_000
+const drills: [
+  about: string,
+  trial: number,
+  age: number,
+  status: string,
+  message: string,
+  suggestion: string | null,
+][] = [
+  ['yesterday, of the day before', 1, 2, 'ok', 'was verified', null],
+  ['long ago', 9, 10, 'warning', 'was verified 9 days ago', 'ch202 backup verify --remote'],
+  ['yesterday, of an old backup', 1, 90, 'warning', 'was verified, but it is 90 days old', 'ch202 backup push'],
+  [
+    'with a clock that was ahead',
+    -90,
+    -91,
+    'failed',
+    'is dated in the future: the clock was ahead, or is behind',
+    'ch202 backup verify --remote',
+  ],
+]
+test.each(drills)('a trial restore from the bucket %s', async (_, trial, age, status, message, suggestion) => {
+  const dataDir = instance()
+  const root = join(dataDir, 'backups')
+  mkdirSync(root, { recursive: true })
+  const ago = (days: number) => new Date(Date.now() - days * DAY - 1000).toISOString()
+  recordDrill(root, { backup: 'a', created_at: ago(age), at: ago(trial), passed: true })
+  const env = settings(dataDir, {
+    BACKUP_S3_URL: 'https://key:secret@s3.example.org/backups',
+    BACKUP_PASSPHRASE: 'x'.repeat(20),
+  })
+  expect((await examine(env, '--only', 'backup.drill')).items[0]).toMatchObject({
+    status,
+    message: `The backup a of the bucket ${message}`,
+    suggestion,
+  })
 })
 
 describe('with the services up', () => {

@@ -86,15 +86,16 @@ describe('migrate, with a DATABASE_URL,', () => {
 
 describe('backups, with a DATABASE_URL,', () => {
   test.each([
-    ['backup create', 'pg_dump'],
-    ['backup list', 'pg_dump'],
-    ['restore latest', 'pg_restore'],
-    ['backup verify', 'ch202 backup verify --from'],
+    ['backup create', 'umask 077; pg_dump --format=custom --file=ch202.dump service=ch202'],
+    ['backup list', 'umask 077; pg_dump --format=custom --file=ch202.dump service=ch202'],
+    ['restore latest', 'pg_restore --no-owner --dbname=service=ch202_copy ch202.dump'],
+    // The shell's own printf: what it expands is in no list of processes.
+    ['backup verify', 'printf %s "$RESTORED_URL" | ch202 backup verify --from -'],
   ])('%s is refused, and names what takes its place', async (words, command) => {
     const { error, exit } = await json(words)
     expect([exit, error.code]).toEqual([2, 'not_for_postgres'])
     expect(error.message).toContain('The data is in the database of DATABASE_URL')
-    expect(error.suggestion).toStartWith(command)
+    expect(error.suggestion).toBe(command)
     expect(existsSync(join(system.dataDir, 'backups'))).toBe(false)
   })
 
@@ -176,6 +177,26 @@ describe('backups, with a DATABASE_URL,', () => {
     const wrong = await run('backup verify --from mysql://a:hidden@h/d')
     expect([wrong.status, wrong.stdout + wrong.stderr]).toEqual([2, expect.not.stringContaining('hidden')])
   })
+
+  const AWAY = 'postgres://ch202:hidden@127.0.0.1:9/none'
+  const typed: [words: string, stdin: string, status: number, says: RegExp][] = [
+    ['backup verify --from -', AWAY, 10, /127\.0\.0\.1:9/],
+    ['backup verify --from -', `${AWAY}\n`, 10, /127\.0\.0\.1:9/],
+    ['backup verify --from -', 'mysql://a:hidden@h/d', 2, /--from must be/],
+    ['backup verify --from -', '', 2, /Standard input has no address[\s\S]*→ printf/],
+    ['move --to -', AWAY, 3, /auth\.sqlite is missing/],
+  ]
+  test.each(typed)(
+    '%s takes the address from standard input, in no list of processes: %j',
+    async (words, stdin, status, says) => {
+      const more: Record<string, string> = words.startsWith('move')
+        ? { DATABASE_URL: '', CH202_DATA_DIR: folder.fresh() }
+        : {}
+      const ended = await runTool(words.split(' '), { env: { ...env, ...more }, stdin })
+      expect([ended.status, ended.stdout + ended.stderr]).toEqual([status, expect.stringMatching(says)])
+      expect(ended.stdout + ended.stderr).not.toContain('hidden')
+    },
+  )
 })
 
 describe('doctor, with a DATABASE_URL,', () => {

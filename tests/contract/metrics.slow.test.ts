@@ -1,5 +1,5 @@
 import { afterAll, afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { mkdirSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { LOGIN_OUTCOMES } from '../../services/auth/login/outcome.ts'
 import { DAY, MINUTE, SECOND } from '../../services/kit/clock.ts'
@@ -270,6 +270,15 @@ describe.each(['sqlite', 'postgres'] as const)('S5: what metrics show, on %s', (
     expect(await age()).toBeWithin(ahead / SECOND - 600, ahead / SECOND + 600)
     clock.pass(3 * DAY)
     expect(await age()).toBeWithin((ahead + 3 * DAY) / SECOND - 600, (ahead + 3 * DAY) / SECOND + 600)
+    // One that was made while the clock was ahead does not hide the age of the others.
+    const root = join(system.dataDir, 'backups')
+    const [name = ''] = readdirSync(root)
+    const later = join(root, '2999-01-01T00-00-00-000Z')
+    cpSync(join(root, name), later, { recursive: true })
+    const manifest = JSON.parse(readFileSync(join(later, 'manifest.json'), 'utf8'))
+    writeFileSync(join(later, 'manifest.json'), JSON.stringify({ ...manifest, created_at: '2999-01-01T00:00:00.000Z' }))
+    await tool('verify', later)
+    expect(await age()).toBeWithin((ahead + 3 * DAY) / SECOND - 600, (ahead + 3 * DAY) / SECOND + 600)
   })
 
   test('the age of the last trial restore from a bucket', async () => {
@@ -292,8 +301,18 @@ describe.each(['sqlite', 'postgres'] as const)('S5: what metrics show, on %s', (
     const at = new Date(clock.now() - DAY).toISOString()
     recordDrill(root, { ...drill, at, passed: true })
     expect(await age()).toBeWithin(DAY / SECOND, DAY / SECOND + 600)
-    recordDrill(root, { ...drill, at, passed: false })
-    expect(await age()).toBe(Number.POSITIVE_INFINITY)
+    // A copy that is old protects no better because it was restored yesterday.
+    const old = new Date(clock.now() - 90 * DAY).toISOString()
+    recordDrill(root, { ...drill, created_at: old, at, passed: true })
+    expect(await age()).toBeWithin((90 * DAY) / SECOND, (90 * DAY) / SECOND + 600)
+    const ahead = new Date(clock.now() + 90 * DAY).toISOString()
+    for (const never of [
+      { ...drill, at, passed: false },
+      { ...drill, created_at: ahead, at: ahead, passed: true },
+    ]) {
+      recordDrill(root, never)
+      expect(await age()).toBe(Number.POSITIVE_INFINITY)
+    }
   })
 
   testOfMemory?.('polls that are held are no part of the times of requests', async () => {

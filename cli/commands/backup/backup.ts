@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { Check } from '../../../db/sqlite/backup/checks.ts'
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
-import { checkedAddress } from '../../client/database-url.ts'
+import { addressText, checkedAddress } from '../../client/database-url.ts'
 import { EXIT, Failure } from '../../exit.ts'
 import { failureFields } from '../../terminal/failures.ts'
 import { humanDuration } from '../../terminal/times.ts'
@@ -9,7 +9,7 @@ import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 import { backupNamed, backupsRoot, secretsOf, withBackupFailures } from './backups.ts'
 import { BackupBucket } from './bucket.ts'
 import { create } from './create.ts'
-import { refuseWithPostgres } from './of-postgres.ts'
+import { INSTEAD, refuseWithPostgres } from './of-postgres.ts'
 import { pull, push, verifyStored } from './remote.ts'
 import { withRetention } from './retention.ts'
 
@@ -37,10 +37,14 @@ export function backupCommand(): Command {
     'ch202 backup verify latest -o json',
     'ch202 backup verify --remote',
     'ch202 backup verify --from postgres://ch202@127.0.0.1:5432/restored',
+    `${INSTEAD.verify} -o json`,
   ])
     .argument('[backup]', 'name or path of the backup, or latest', 'latest')
     .option('--in <dir>', 'the directory of backups (default: backups in the data directory)')
-    .option('--from <url>', 'a PostgreSQL database into which a backup was restored; it is only read')
+    .option(
+      '--from <url>',
+      'a PostgreSQL database into which a backup was restored, or - for standard input; it is only read',
+    )
     .option('--remote', 'fetch the backup from the bucket of BACKUP_S3_URL first')
     .action(withTool(verify))
 
@@ -116,7 +120,7 @@ async function verifyRemote(tool: Tool, directory: string | undefined, name: str
 
 /** Checks a database into which a dump, or a point in time, was restored. */
 async function verifyDatabase(tool: Tool, from: string): Promise<void> {
-  const url = checkedAddress(from, '--from')
+  const url = checkedAddress(await addressText(from, INSTEAD.verify), '--from')
   const [{ verifyCopy }, { canUnseal }, { databases }] = await Promise.all([
     import('../../../db/postgres/inspect/verify.ts'),
     import('../../../services/auth/keys/sealing.ts'),

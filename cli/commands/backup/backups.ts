@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { BackupError, listBackups } from '../../../db/sqlite/backup/manifest.ts'
-import { backupsOf } from '../../../services/kit/process/verified-backup.ts'
+import { backupsOf, isInFuture } from '../../../services/kit/process/verified-backup.ts'
 import { dataDirOf, valuesOf, withStoredSecrets } from '../../client/settings.ts'
 import { EXIT, Failure } from '../../exit.ts'
+import { note, plain } from '../../terminal/terminal.ts'
 import type { Tool } from '../../tool/command.ts'
 
 /** The directory with the backups: the given one, or the default in the data directory. */
@@ -19,9 +20,11 @@ export function backupsRoot({ env }: Tool, directory: string | undefined): strin
 export function backupNamed(tool: Tool, name: string, directory?: string): string {
   const root = backupsRoot(tool, directory)
   if (name === 'latest') {
-    const [latest] = listBackups(root).backups
+    const { backups } = listBackups(root)
+    const latest = latestOf(backups)
     if (latest) return latest.path
-    throw new Failure(EXIT.notFound, `There is no backup in ${root}`, {
+    const other = backups.length > 0 ? 'other ' : ''
+    throw new Failure(EXIT.notFound, `There is no ${other}backup in ${root}`, {
       code: 'backup_not_found',
       suggestion: 'ch202 backup create',
     })
@@ -32,6 +35,19 @@ export function backupNamed(tool: Tool, name: string, directory?: string): strin
     code: 'backup_not_found',
     suggestion: 'ch202 backup list',
   })
+}
+
+/**
+ * Chooses the latest backup. One that is dated in the future would stay the latest for as long, and hide that newer ones
+ * are missing: it is left out, with a warning that also a quiet command prints.
+ * @param newestFirst every backup
+ */
+export function latestOf<T extends { name: string; created_at: string }>(newestFirst: readonly T[]): T | undefined {
+  const now = Date.now()
+  const isAhead = ({ created_at }: T) => isInFuture(Date.parse(created_at), now)
+  for (const { name } of newestFirst.filter(isAhead))
+    note(`! ${plain(name)} is dated in the future, so it is not the latest: the clock was ahead, or is behind`)
+  return newestFirst.find((backup) => !isAhead(backup))
 }
 
 /** The values of CH202_SECRET, as the services would read them. */

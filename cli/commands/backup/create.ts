@@ -13,7 +13,12 @@ export async function create(tool: Tool, { out, ...options }: { out?: string } &
   const root = backupsRoot(tool, out)
   const { manifest, path } = await withBackupFailures(createBackup(dataDirOf(tool.env), root))
   // Only after the new one is complete: a full disk never costs an old backup.
-  const expired = retention === undefined ? [] : expiredBackups(listBackups(root).backups, retention, Date.now())
+  const all = retention === undefined ? [] : listBackups(root).backups
+  // Whatever the clock says, the new one stays.
+  const expired =
+    retention === undefined
+      ? []
+      : expiredBackups(all, retention, Date.now()).filter(({ name }) => name !== manifest.name)
   for (const backup of expired) await removeBackup(backup.path)
   const services = Object.values(manifest.services)
   await tool.out.record({

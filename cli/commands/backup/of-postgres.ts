@@ -2,14 +2,18 @@ import { databaseUrlOf } from '../../client/settings.ts'
 import { EXIT, Failure } from '../../exit.ts'
 import type { Tool } from '../../tool/command.ts'
 
-/** The tools of PostgreSQL that take the place of a command for files. */
-const INSTEAD = {
-  create: 'pg_dump --format=custom --file=ch202.dump "$DATABASE_URL"',
-  list: 'pg_dump --format=custom --file=ch202.dump "$DATABASE_URL"',
-  push: 'pg_dump --format=custom --file=ch202.dump "$DATABASE_URL"',
-  pull: 'pg_restore --no-owner --dbname="$RESTORED_URL" ch202.dump',
-  restore: 'pg_restore --no-owner --dbname="$RESTORED_URL" ch202.dump',
-  verify: 'ch202 backup verify --from "$RESTORED_URL"',
+/** The service `ch202` of ~/.pg_service.conf has the address, so that no password is in the list of processes. */
+const DUMP = 'umask 077; pg_dump --format=custom --file=ch202.dump service=ch202'
+const RESTORE = 'pg_restore --no-owner --dbname=service=ch202_copy ch202.dump'
+
+/** The commands that take the place of a command for files, most of them tools of PostgreSQL. */
+export const INSTEAD = {
+  create: DUMP,
+  list: DUMP,
+  push: DUMP,
+  pull: RESTORE,
+  restore: RESTORE,
+  verify: 'printf %s "$RESTORED_URL" | ch202 backup verify --from -',
 } as const
 
 /**

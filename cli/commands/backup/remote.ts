@@ -10,7 +10,7 @@ import { flush } from '../../../db/sqlite/durable.ts'
 import { recordDrill } from '../../../services/kit/process/backup-drill.ts'
 import { EXIT, Failure, usage } from '../../exit.ts'
 import type { Tool } from '../../tool/command.ts'
-import { backupNamed, backupsRoot, withBackupFailures } from './backups.ts'
+import { backupNamed, backupsRoot, latestOf, withBackupFailures } from './backups.ts'
 import { BackupBucket, isBackupName, passphraseOf, type StoredBackup } from './bucket.ts'
 import { refuseWithPostgres } from './of-postgres.ts'
 import { type RetentionOptions, retentionOf } from './retention.ts'
@@ -29,8 +29,11 @@ export async function push(tool: Tool, options: PushOptions, name: string): Prom
   const stored = await bucket.list()
   const before = stored.find((candidate) => candidate.name === backup)
   const bytes = before?.bytes ?? (await bucket.put(backup, await withBackupFailures(packedBackup(path, passphrase))))
-  const expired = retention === undefined ? [] : expiredBackups(await bucket.list(), retention, Date.now())
-  for (const old of expired) await bucket.remove(old.name)
+  const all = retention === undefined ? [] : await bucket.list()
+  // However old it is, the one that was just stored stays.
+  const expired =
+    retention === undefined ? [] : expiredBackups(all, retention, Date.now()).filter((old) => old.name !== backup)
+  for (const old of expired) await removeOld(bucket, old.name, backup)
   await tool.out.record({
     name: backup,
     bytes,
@@ -38,6 +41,17 @@ export async function push(tool: Tool, options: PushOptions, name: string): Prom
     changed: before === undefined || expired.length > 0,
   })
   if (before !== undefined) tool.out.say('It was in the bucket already')
+}
+
+/** @throws Failure that says that the new copy is stored: a store with object lock may refuse to remove old ones */
+async function removeOld(bucket: BackupBucket, old: string, stored: string): Promise<void> {
+  try {
+    await bucket.remove(old)
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    const message = `${stored} is in the bucket, but the old ${old} could not be removed: ${error.message}`
+    throw new Failure(error.exit, message, { ...error.details, suggestion: `ch202 backup push ${stored}` })
+  }
 }
 
 /** Fetches a backup from the bucket into the directory of backups. */
@@ -106,9 +120,9 @@ async function fetched(bucket: BackupBucket, { name }: StoredBackup, passphrase:
 /** @throws Failure if the bucket has no such backup */
 async function storedBackup(bucket: BackupBucket, name: string): Promise<StoredBackup> {
   const stored = await bucket.list()
-  const backup = name === 'latest' ? stored[0] : stored.find((candidate) => candidate.name === name)
+  const backup = name === 'latest' ? latestOf(stored) : stored.find((candidate) => candidate.name === name)
   if (backup !== undefined) return backup
-  const what = name === 'latest' ? 'no backup' : `no backup ${name}`
+  const what = name === 'latest' ? `no ${stored.length > 0 ? 'other ' : ''}backup` : `no backup ${name}`
   throw new Failure(EXIT.notFound, `The bucket of BACKUP_S3_URL has ${what}`, {
     code: 'backup_not_found',
     suggestion: name === 'latest' ? 'ch202 backup push' : 'ch202 backup list --remote',

@@ -26,10 +26,18 @@ export function retentionOf({ keep, keepWeekly = 0 }: RetentionOptions): Retenti
   return keep === undefined ? undefined : { keep, keepWeekly }
 }
 
-/** Removes the directory of a backup. Renamed first: a backup with its name is complete, whenever this is killed. */
+/**
+ * Removes the directory of a backup, unless another run has just done so. Renamed first: a backup with its name is complete,
+ * whenever this is killed.
+ */
 export async function removeBackup(path: string): Promise<void> {
   const stale = join(dirname(path), STALE_DRAFT + randomUUID())
-  renameSync(path, stale)
+  try {
+    renameSync(path, stale)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
   await rm(stale, { recursive: true, force: true })
 }
 

@@ -63,7 +63,8 @@ CMD ["serve"]
 }
 
 function compose(): string {
-  return `# Ch202 ${version}. Secrets and settings are in ch202.env, mode 0600 (docs/operate/docker.md):
+  return `# Ch202 ${version}. Secrets and settings are in ch202.env, mode 0600 (docs/operate/docker.md). Compose replaces $x and removes what
+# follows " #", unless a value is in single quotes: SMTP_URL='smtps://user:pa$word@mail.example.org'
 #   docker compose up --detach --wait
 #   docker compose exec ch202 ch202 doctor
 services:
@@ -116,7 +117,7 @@ services:
     volumes:
       - postgres:/var/lib/postgresql/data
     healthcheck:
-      test: ["CMD", "pg_isready", "--username", "ch202", "--dbname", "ch202"]
+      test: ["CMD", "pg_isready", "--host", "127.0.0.1", "--username", "ch202", "--dbname", "ch202"]
       interval: 5s
       timeout: 5s
       retries: 12

@@ -147,7 +147,7 @@ export const ALERTS: readonly Alert[] = [
     expression: (job) => `min by (job) (ch202_backup_drill_age_seconds{job="${job}"}) > 8 * 86400`,
     holds: '1h',
     severity: 'warning',
-    summary: 'No backup of the bucket was restored on trial for eight days, or the last trial failed',
+    summary: 'No backup of the bucket from the last eight days was restored on trial, or the last trial failed',
     command: 'ch202 doctor --only backup.drill',
   },
   {

@@ -24,6 +24,8 @@ export interface Installation {
 const NODE_NAME = /^[\w.:-]{1,40}$/
 /** The name of the host without its domain, as systemd fills it in (systemd.unit(5), specifiers). */
 const HOST_NAME = '%l'
+/** Paths that `ProtectHome=yes` hides from a service: it would not start (systemd.exec(5)). */
+const HIDDEN = /^\/+(home|root|run\/+user)(\/|$)/
 const TARGET = 'ch202.target'
 const LOCAL = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
 
@@ -38,9 +40,12 @@ export function systemdUnits(lines: readonly Line[], installation: Installation)
   for (const [flag, path] of [
     ['--data-dir', dataDir],
     ['--exec', exec],
-  ] as const)
+  ] as const) {
     if (!isAbsolute(path) || !/^[\w./@+-]+$/.test(path) || /(^|\/)\.\.?(\/|$)/.test(path))
       throw usage(`${flag} must be an absolute path of letters, digits and . _ @ + -`)
+    if (HIDDEN.test(path))
+      throw usage(`${flag} must be outside /home, /root and /run/user, which the units hide (ProtectHome=)`)
+  }
   if (nodeName !== undefined && !NODE_NAME.test(nodeName))
     throw usage('--node-name must be 1 to 40 letters, digits, dots, colons, dashes and underscores')
   const units = lines.map((line) => ({ name: unitName(line), content: serviceUnit(line, installation) }))
@@ -72,9 +77,10 @@ PartOf=${TARGET}
 Wants=network-online.target
 OnFailure=${FAILURE_UNIT}
 After=network-online.target${isOnThisMachine(databaseUrl) ? ' postgresql.service' : ''}
-# A service that keeps crashing is not restarted any more after five minutes.
-StartLimitIntervalSec=300
-StartLimitBurst=60
+# A service that keeps crashing is not restarted any more after about five minutes: 50 starts, 5 s and a run apart. The
+# interval is longer than that, or the limit would never be reached.
+StartLimitIntervalSec=900
+StartLimitBurst=50
 
 [Service]
 Type=exec

@@ -35,6 +35,12 @@ describe('expiredBackups', () => {
     expect(agesLeft(ofAges(...ages), keep, weekly)).toEqual(agesKept)
   })
 
+  test('one from the future takes the place neither of the newest nor of the newest verified one', () => {
+    const backups = ofAges(-400, 20, 30, 40)
+    for (const backup of backups) if (backup.age !== 20) backup.verified_at = backup.created_at
+    expect(agesLeft(backups, 7, 0)).toEqual([-400, 20, 30])
+  })
+
   test('the newest verified one stays, although others are younger', () => {
     const backups = ofAges(0, 1, 20, 21)
     for (const backup of backups.slice(2)) backup.verified_at = backup.created_at

@@ -1,3 +1,5 @@
+import { isInFuture } from '../../../services/kit/process/verified-backup.ts'
+
 const WEEK = 7 * 24 * 60 * 60 * 1000
 /** 1970-01-05, a Monday: weeks begin on Mondays, at midnight UTC. */
 const FIRST_MONDAY = 4 * 24 * 60 * 60 * 1000
@@ -12,7 +14,7 @@ export interface Retention {
 
 /**
  * Chooses the backups that may be removed. The newest is always kept, and so is the newest that was verified: a copy that
- * is known to work is worth more than younger ones that are not.
+ * is known to work is worth more than younger ones that are not. One that is dated in the future is neither, and is kept.
  * @param now milliseconds since the epoch
  * @returns in the order in which they were given
  */
@@ -22,8 +24,9 @@ export function expiredBackups<T extends { created_at: string; verified_at?: str
   now: number,
 ): T[] {
   const newestFirst = backups.toSorted((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at))
-  const [newest] = newestFirst
-  const verified = newestFirst.find(({ verified_at }) => typeof verified_at === 'string')
+  const dated = newestFirst.filter(({ created_at }) => !isInFuture(Date.parse(created_at), now))
+  const [newest] = dated
+  const verified = dated.find(({ verified_at }) => typeof verified_at === 'string')
   const ofWeeks = new Map<number, T>()
   for (const backup of newestFirst) {
     const at = Date.parse(backup.created_at)

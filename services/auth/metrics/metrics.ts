@@ -1,9 +1,9 @@
 import type { Clock } from '../../kit/clock.ts'
 import { addOutboxMetrics } from '../../kit/outbox/waiting.ts'
-import { lastDrill } from '../../kit/process/backup-drill.ts'
+import { drillTime, lastDrill } from '../../kit/process/backup-drill.ts'
 import type { Config } from '../../kit/process/config.ts'
 import type { Metrics } from '../../kit/process/metrics.ts'
-import { backupsOf, lastVerifiedBackup } from '../../kit/process/verified-backup.ts'
+import { backupsOf, isInFuture, lastVerifiedBackup } from '../../kit/process/verified-backup.ts'
 import { SlicedCount } from '../../kit/sliced-count.ts'
 import type { KeyRing } from '../keys/ring.ts'
 import { LOGIN_OUTCOMES, type LoginOutcome } from '../login/outcome.ts'
@@ -70,16 +70,16 @@ export function addAuthMetrics(metrics: Metrics, { clock, config, keyRing, revoc
   const help =
     'Age of the last verified backup in the data directory; `+Inf`: no backup is verified. Without a `DATABASE_URL`'
   metrics.gauge('ch202_backup_verified_age_seconds', help, () => {
-    const madeAt = lastVerifiedBackup(backupsOf(config.dataDir))
+    const madeAt = lastVerifiedBackup(backupsOf(config.dataDir), clock.now())
     return madeAt === null ? Number.POSITIVE_INFINITY : secondsSince(clock, madeAt)
   })
   if (config.backupS3Url === undefined) return
   const drillHelp =
-    'Time since a backup of the bucket was restored on trial; `+Inf`: never, or the last trial failed. With a `BACKUP_S3_URL`'
+    'Time since a backup of the bucket was restored on trial, or the age of that backup if it is older; `+Inf`: never, or the last trial failed. With a `BACKUP_S3_URL`'
   metrics.gauge('ch202_backup_drill_age_seconds', drillHelp, () => {
     const drill = lastDrill(backupsOf(config.dataDir))
-    const at = drill?.passed ? Date.parse(drill.at) : Number.NaN
-    return Number.isNaN(at) ? Number.POSITIVE_INFINITY : secondsSince(clock, at)
+    if (!drill?.passed || isInFuture(drillTime(drill), clock.now())) return Number.POSITIVE_INFINITY
+    return secondsSince(clock, drillTime(drill))
   })
 }
 

@@ -25,9 +25,19 @@ export function lastDrill(root: string): Drill | undefined {
   try {
     const drill: Partial<Drill> = JSON.parse(readFileSync(join(root, FILE), 'utf8')) ?? {}
     const isDrill =
-      typeof drill.at === 'string' && typeof drill.backup === 'string' && typeof drill.passed === 'boolean'
+      [drill.at, drill.created_at].every((time) => !Number.isNaN(Date.parse(String(time)))) &&
+      typeof drill.backup === 'string' &&
+      typeof drill.passed === 'boolean'
     return isDrill ? (drill as Drill) : undefined
   } catch {
     return undefined
   }
+}
+
+/**
+ * The age of a trial counts from the older of its two times: a trial of yesterday shows little if the backup was old.
+ * @returns milliseconds since the epoch
+ */
+export function drillTime({ at, created_at }: Drill): number {
+  return Math.min(Date.parse(at), Date.parse(created_at))
 }

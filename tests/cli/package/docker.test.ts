@@ -11,7 +11,7 @@ import { eventually } from '../../support/eventually.ts'
 import { as, call } from '../../support/http.ts'
 import { freePort } from '../../support/servers/ports.ts'
 import { OPERATOR_KEY } from '../../support/settings.ts'
-import { type Running, runTool, temporary } from '../../support/tool.ts'
+import { ROOT, type Running, runTool, temporary } from '../../support/tool.ts'
 import { type Image, inImage, layOut, readDockerfile } from './image.ts'
 
 const folder = temporary('package-docker')
@@ -75,6 +75,21 @@ describe('package docker', () => {
       ports: ['127.0.0.1:3000:3000'],
       env_file: 'ch202.env',
     })
+  })
+
+  test('PostgreSQL is healthy once it listens: while the image initializes it, it has a socket alone', () => {
+    const { services } = Bun.YAML.parse(read('compose.postgres.yaml')) as {
+      services: { postgres: { healthcheck: { test: string[] } } }
+    }
+    const check = services.postgres.healthcheck.test
+    expect(check.slice(0, 4)).toEqual(['CMD', 'pg_isready', '--host', '127.0.0.1'])
+  })
+
+  test('the page has every value that Compose could change in single quotes, in which it changes nothing', () => {
+    const page = readFileSync(join(ROOT, 'docs/operate/docker.md'), 'utf8')
+    const [, lines = ''] = /<<'END'\n(.*?)\nEND\n/s.exec(page) ?? []
+    for (const line of lines.split('\n')) expect(line).toMatch(/^[A-Z_]+=('[^']+'|[\w:/.-]+)$/)
+    expect(read('compose.yaml')).toContain('single quotes')
   })
 
   test('the settings of the image and of Compose are valid together with what the operator adds', () => {

@@ -73,6 +73,21 @@ describe('the systemd units', () => {
     }
   })
 
+  test.each([0, 2])(
+    'give up after about five minutes of crashes, when each run takes %d s, and then report it',
+    async (run) => {
+      const unit = readFileSync(join(await written(), names[0] as string), 'utf8')
+      const value = (name: string) => Number(new RegExp(`^${name}=(\\d+)$`, 'm').exec(unit)?.[1])
+      const [interval, burst] = [value('StartLimitIntervalSec'), value('StartLimitBurst')]
+      const cycle = value('RestartSec') + run
+      // As systemd counts: the start after `burst` of them is refused if it is within the interval that the first began.
+      const refusedAfter = burst * cycle
+      expect(refusedAfter).toBeLessThan(interval)
+      expect(refusedAfter).toBeWithin(4 * 60, 6 * 60)
+      expect(unit).toContain('OnFailure=ch202-failure@%n.service')
+    },
+  )
+
   test('have an exposure of at most 1.5 of 10', async () => {
     const directory = await written()
     for (const name of [...names, ...BACKUP_UNITS.filter((unit) => unit.endsWith('.service'))]) {
@@ -168,5 +183,25 @@ describe('the systemd units', () => {
     const { status, stdout, stderr } = await runTool(['package', 'systemd', option, value])
     expect([status, stdout]).toEqual([2, ''])
     expect(stderr).toContain(`✗ ${option} must be `)
+  })
+
+  const hidden: [option: string, path: string][] = [
+    ['--data-dir', '/home/ch202/data'],
+    ['--data-dir', '/root'],
+    ['--data-dir', '/run/user/1000/ch202'],
+    ['--data-dir', '//home//ch202'],
+    ['--exec', '/home/ch202/bin/ch202'],
+    ['--exec', '/root/ch202'],
+  ]
+  test.each(hidden)('refuse %s %s, which the units hide from the services', async (option, path) => {
+    const { status, stdout, stderr } = await runTool(['package', 'systemd', option, path])
+    expect([status, stdout]).toEqual([2, ''])
+    expect(stderr).toContain(
+      `✗ ${option} must be outside /home, /root and /run/user, which the units hide (ProtectHome=)`,
+    )
+  })
+
+  test.each(['/homes/ch202', '/srv/home/ch202', '/run/users'])('take --data-dir %s', async (path) => {
+    expect((await runTool(['package', 'systemd', '--data-dir', path])).status).toBe(0)
   })
 })
