@@ -150,8 +150,21 @@ describe('audit verify, of a file', () => {
     })
     const piped = await run('audit verify - -o json', { stdin: text })
     expect(JSON.parse(piped.stdout)).toMatchObject({ ok: true, rows: rows.length })
-    const empty = await verify('')
-    expect(empty).toMatchObject({ status: 0, rows: 0, head: null })
+  })
+
+  test('one without a row is not intact: an export that failed wrote it', async () => {
+    const { stdout: header } = await run('audit export --format csv --type test.none')
+    expect(header.trim().split('\n').length).toBe(1)
+    for (const text of ['', '\n', '\ufeff', header, `\ufeff${header}`])
+      for (const flags of ['', '--filtered']) {
+        const { code, message, ok, status } = await verify(text, flags)
+        expect([text, flags, status, ok, code]).toEqual([text, flags, 10, false, 'empty_export'])
+        expect([flags, message.includes('filters')]).toEqual([flags, flags !== ''])
+      }
+    const failed = await run('audit export --url http://127.0.0.1:9')
+    expect([failed.status, failed.stdout]).toEqual([expect.any(Number), ''])
+    const piped = await run('audit verify -', { stdin: failed.stdout })
+    expect([piped.status, piped.stderr]).toEqual([10, expect.stringContaining('has no row')])
   })
 
   test('a change of any column, a missing, an added and a moved row are found, and the row is named', async () => {

@@ -1,6 +1,6 @@
 import type { ChainLink } from '../../../db/schema/audit-chain.ts'
 import { ChainCheck } from '../../../db/schema/audit-check.ts'
-import { usage } from '../../exit.ts'
+import { EXIT, Failure, usage } from '../../exit.ts'
 import { Progress } from '../../terminal/progress.ts'
 import type { Tool } from '../../tool/command.ts'
 import { Input } from '../users/import/input.ts'
@@ -67,6 +67,8 @@ async function verifyFile(name: string, options: VerifyOptions, recorded: Record
     recorded.compare(row.hash)
     progress.update(check.rows, input.part === undefined ? {} : { part: input.part })
   }
+  // An export that failed writes no row, and a pipe hides its exit status.
+  if (check.rows === 0) throw emptyExport(filtered)
   const { erasedRows, first, gaps, isFromBeginning, last, rows } = check
   return {
     rows,
@@ -77,6 +79,11 @@ async function verifyFile(name: string, options: VerifyOptions, recorded: Record
     erased: erasedRows,
     ...(filtered ? { gaps } : {}),
   }
+}
+
+function emptyExport(filtered: boolean): Failure {
+  const cause = filtered ? 'the export failed, or its filters select none' : 'the export failed'
+  return new Failure(EXIT.checkFailed, `The input has no row of the audit: ${cause}`, { code: 'empty_export' })
 }
 
 /** Looks for a head that was recorded earlier: whoever rewrites a chain gets another one. */
