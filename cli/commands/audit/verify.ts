@@ -1,10 +1,10 @@
 import type { ChainLink } from '../../../db/schema/audit-chain.ts'
-import { ChainCheck } from '../../../db/schema/audit-check.ts'
+import { ChainCheck, type ChainReport } from '../../../db/schema/audit-check.ts'
 import { EXIT, Failure, usage } from '../../exit.ts'
 import { Progress } from '../../terminal/progress.ts'
 import type { Tool } from '../../tool/command.ts'
 import { Input } from '../users/import/input.ts'
-import { brokenChain, chainPages } from './chain-pages.ts'
+import { brokenChain, chainPages, firstInChain } from './chain-pages.ts'
 import { ExportCheck } from './export-check.ts'
 import { exportedRows } from './exported-file.ts'
 import { chainedRow, linkOfRow } from './exported-row.ts'
@@ -39,22 +39,36 @@ export async function verifyAudit(tool: Tool, options: VerifyOptions, file?: str
 }
 
 async function verifyInstallation(tool: Tool, recorded: RecordedHead, progress: Progress) {
+  for (;;) {
+    const { erased = 0, fault, first, head, rows } = await readChain(tool, recorded, progress)
+    if (fault === undefined) return { rows, head, erased }
+    // Between two pages, AUDIT_RETENTION removes rows that were not read yet.
+    if (first === (await firstInChain(tool))) throw brokenChain(fault, 'ch202 backup verify')
+  }
+}
+
+/** Reads the chain up to its end, or to its first break. @returns the report, with the number of the first row */
+async function readChain(
+  tool: Tool,
+  recorded: RecordedHead,
+  progress: Progress,
+): Promise<ChainReport & { first: number | undefined }> {
   const check = new ChainCheck()
   let newest: ChainLink | null = null
+  let first: number | undefined
   let count = 0
   for await (const page of chainPages(tool)) {
     newest = page.head
     for (const row of page.rows) {
-      const fault = check.add(chainedRow(row))?.fault
-      if (fault !== undefined) throw brokenChain(fault, 'ch202 backup verify')
+      first ??= row.seq
+      const report = check.add(chainedRow(row))
+      if (report) return { ...report, first }
       recorded.compare(linkOfRow(row).hash)
     }
     count += page.rows.length
     progress.update(count)
   }
-  const { erased = 0, fault, head, rows } = check.end(newest ?? undefined)
-  if (fault !== undefined) throw brokenChain(fault, 'ch202 backup verify')
-  return { rows, head, erased }
+  return { ...check.end(newest ?? undefined), first }
 }
 
 async function verifyFile(name: string, options: VerifyOptions, recorded: RecordedHead, progress: Progress) {
