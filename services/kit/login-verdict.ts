@@ -45,6 +45,10 @@ export const PASSKEY_REASONS = [
 ] as const
 export type PasskeyReason = (typeof PASSKEY_REASONS)[number]
 
+/** The sender of a code that was wrong, in the field `by` of a row with the reason `wrong_code`. */
+export const BY_MAIL = 'mail'
+export const BY_FACTOR = 'second_factor'
+
 interface Attempts {
   /** How many logins failed for this reason. */
   tries: number
@@ -101,15 +105,19 @@ export function refusalReason({
   return paused === 'address' ? 'address_paused' : 'account_paused'
 }
 
-/** Whether a failed login failed at its second factor. A wrong code of someone without one was that of a mail. */
+/**
+ * Whether a failed login failed at its second factor. The row of a wrong code says whether it was that of a mail; a row of an
+ * earlier version does not: there, a wrong code of someone without a second factor was that of a mail.
+ */
 export function failedAtFactor({ detail }: AuditRow, hasFactor: boolean): boolean {
-  return (detail.reason === 'wrong_code' && hasFactor) || PASSKEY_REASONS.some((reason) => reason === detail.reason)
+  if (detail.reason !== 'wrong_code') return PASSKEY_REASONS.some((reason) => reason === detail.reason)
+  return detail.by === undefined ? hasFactor : detail.by === BY_FACTOR
 }
 
 /** Judges logins that failed at the second factor. @param failed the failed attempts, the newest first: that one counts */
 export function judgeFactor(failed: readonly [AuditRow, ...AuditRow[]]): FactorVerdict & Pick<Judged, 'evidence'> {
   const [last] = failed
-  const evidence = failed.filter(({ detail }) => detail.reason === last.detail.reason)
+  const evidence = failed.filter(({ detail }) => detail.reason === last.detail.reason && detail.by !== BY_MAIL)
   const attempts = { tries: evidence.length, last, evidence }
   const passkey = PASSKEY_REASONS.find((reason) => reason === last.detail.reason)
   return passkey ? { reason: 'wrong_passkey', passkey, ...attempts } : { reason: 'wrong_second_factor', ...attempts }
@@ -165,7 +173,7 @@ function failedLast({ failed, failures, hasFactor, lastLogin, rows }: LoginHisto
   if (last.detail.reason === 'account_disabled') return { reason: 'was_disabled', last, evidence: sinceLogin }
   if (failedAtFactor(last, hasFactor)) return judgeFactor(sinceLogin)
   if (last.detail.reason === 'wrong_code') {
-    const codes = sinceLogin.filter(({ detail }) => detail.reason === 'wrong_code')
+    const codes = sinceLogin.filter((row) => row.detail.reason === 'wrong_code' && !failedAtFactor(row, hasFactor))
     return { reason: 'wrong_code', tries: codes.length, last, evidence: codes }
   }
   const wrong = sinceLogin.filter(({ detail }) => !NO_WRONG_PASSWORD.includes(String(detail.reason)))

@@ -147,6 +147,20 @@ describe('why a sign-in failed', () => {
       },
     ],
     [
+      'the code of a mail is wrong, of someone with a second factor',
+      async () => {
+        const { email, id, tokens } = await createUser(here.system, { email_verified: true })
+        await enrolApp(here.system, tokens.access_token, clock.now())
+        const login = (await logIn(here.system, email)).body
+        await here.auth('POST /auth/second-factor', { body: { challenge_id: login.challenge_id, code: 'aaaaaa' } })
+        const { challenge_id } = (await here.auth('POST /auth/email-code-request', { body: { email } })).body
+        await nextMail(here.system, email, 0, 'sign-in-link')
+        for (let n = 0; n < 2; n++)
+          await here.auth('POST /auth/email-code-login', { body: { challenge_id, code: 'aaaaaa' } })
+        return [id, verdicts.wrong_code(2), advice.wrong_code]
+      },
+    ],
+    [
       'the code of the second factor is wrong',
       async () => {
         const { email, id, tokens } = await createUser(here.system, { email_verified: true })
