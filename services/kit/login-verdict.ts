@@ -33,6 +33,8 @@ export interface LoginHistory {
   hasFactor: boolean
   failed: readonly AuditRow[]
   lastLogin: AuditRow | undefined
+  /** When a user who was logged in last authenticated again. A wrong password or code of that is a failed login too. */
+  lastReauthentication: AuditRow | undefined
   rows: readonly AuditRow[]
 }
 
@@ -151,49 +153,58 @@ function lockedOut(history: LoginHistory, now: number): Judged | undefined {
 }
 
 /** Each attempt to send the mail writes a row, so several rows of one request mean that it fails. */
-function resetMail({ lastLogin, rows }: LoginHistory): Judged | undefined {
+function resetMail(history: LoginHistory): Judged | undefined {
+  const { rows } = history
   const last = rows.find(({ type }) => type === 'password.reset_requested')
-  if (!last || isOlder(last, lastLogin) || isOlder(last, passwordChange(rows))) return undefined
+  if (!last || isOlder(last, lastSuccess(history)) || isOlder(last, passwordChange(rows))) return undefined
   const tries = rows.filter(({ request_id, type }) => type === last.type && request_id === last.request_id)
   return tries.length < 2 ? undefined : { reason: 'reset_mail_failing', tries: tries.length, last, evidence: tries }
 }
 
-function refusedLast({ failed, lastLogin, refused }: LoginHistory): Judged | undefined {
+function refusedLast(history: LoginHistory): Judged | undefined {
+  const { failed, refused } = history
   const [last] = refused
-  if (!last || isOlder(last, lastLogin) || isOlder(last, failed[0])) return undefined
+  if (!last || isOlder(last, lastSuccess(history)) || isOlder(last, failed[0])) return undefined
   // A lockout that has ended: the failures that led to it matter more.
   if (last.paused === 'account' && failed.length > 0) return undefined
   return { reason: 'refused', refused: last, evidence: [last] }
 }
 
-function failedLast({ failed, failures, hasFactor, lastLogin, rows }: LoginHistory): Judged | undefined {
-  const [last, ...earlier] = failed.filter((row) => !isOlder(row, lastLogin))
+function failedLast(history: LoginHistory): Judged | undefined {
+  const { failed, failures, hasFactor, rows } = history
+  const success = lastSuccess(history)
+  const [last, ...earlier] = failed.filter((row) => !isOlder(row, success))
   if (!last) return undefined
-  const sinceLogin = [last, ...earlier] as const
-  if (last.detail.reason === 'account_disabled') return { reason: 'was_disabled', last, evidence: sinceLogin }
-  if (failedAtFactor(last, hasFactor)) return judgeFactor(sinceLogin)
+  const sinceSuccess = [last, ...earlier] as const
+  if (last.detail.reason === 'account_disabled') return { reason: 'was_disabled', last, evidence: sinceSuccess }
+  if (failedAtFactor(last, hasFactor)) return judgeFactor(sinceSuccess)
   if (last.detail.reason === 'wrong_code') {
-    const codes = sinceLogin.filter((row) => row.detail.reason === 'wrong_code' && !failedAtFactor(row, hasFactor))
+    const codes = sinceSuccess.filter((row) => row.detail.reason === 'wrong_code' && !failedAtFactor(row, hasFactor))
     return { reason: 'wrong_code', tries: codes.length, last, evidence: codes }
   }
-  const wrong = sinceLogin.filter(({ detail }) => !NO_WRONG_PASSWORD.includes(String(detail.reason)))
+  const wrong = sinceSuccess.filter(({ detail }) => !NO_WRONG_PASSWORD.includes(String(detail.reason)))
   // Auth counts the failures of a day; only some of their rows were read.
-  const attempts = { tries: Math.max(wrong.length, lastLogin ? 0 : failures), last }
+  const attempts = { tries: Math.max(wrong.length, success ? 0 : failures), last }
   const hadNoPassword = last.detail.reason === 'no_password'
   const change = passwordChange(rows)
   if (change && !isOlder(change, last))
     return { reason: 'password_changed_since', ...attempts, change, hadNoPassword, evidence: [change, ...wrong] }
   if (hadNoPassword) return { reason: 'no_password', ...attempts, evidence: wrong }
-  const changeSinceLogin = change && !isOlder(change, lastLogin) ? change : undefined
+  const changeSinceSuccess = change && !isOlder(change, success) ? change : undefined
   const resetRequest = rows.find(({ type }) => type === 'password.reset_requested')
   const unusedReset = resetRequest && !isOlder(resetRequest, wrong[0]) ? resetRequest : undefined
-  const evidence = [unusedReset, changeSinceLogin, ...wrong].filter((row) => row !== undefined)
-  return { reason: 'wrong_password', ...attempts, change: changeSinceLogin, unusedReset, evidence }
+  const evidence = [unusedReset, changeSinceSuccess, ...wrong].filter((row) => row !== undefined)
+  return { reason: 'wrong_password', ...attempts, change: changeSinceSuccess, unusedReset, evidence }
 }
 
 function noProblem({ lastLogin }: LoginHistory): Judged {
   if (!lastLogin) return { reason: 'no_login_tried', evidence: [] }
   return { reason: 'no_failure', lastLogin, evidence: [lastLogin] }
+}
+
+/** The last login or repeated authentication that succeeded. */
+function lastSuccess({ lastLogin, lastReauthentication }: LoginHistory): AuditRow | undefined {
+  return lastReauthentication && !isOlder(lastReauthentication, lastLogin) ? lastReauthentication : lastLogin
 }
 
 function passwordChange(rows: readonly AuditRow[]): AuditRow | undefined {

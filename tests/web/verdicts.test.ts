@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { en } from '../../services/web/texts/en.ts'
 import { ru } from '../../services/web/texts/ru.ts'
-import { createUser, logIn, newEmail, registerUser } from '../support/actors.ts'
+import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { nextMail } from '../support/challenges.ts'
 import { eventually } from '../support/eventually.ts'
 import { enrolApp } from '../support/factors.ts'
@@ -158,6 +158,16 @@ describe('why a sign-in failed', () => {
         for (let n = 0; n < 2; n++)
           await here.auth('POST /auth/email-code-login', { body: { challenge_id, code: 'aaaaaa' } })
         return [id, verdicts.wrong_code(2), advice.wrong_code]
+      },
+    ],
+    [
+      'a password was mistyped for a change, and then right',
+      async () => {
+        const { id, tokens } = await createUser(here.system)
+        const headers = { authorization: `Bearer ${tokens.access_token}` }
+        for (const password of [WRONG, PASSWORD])
+          await here.auth('POST /auth/reauthenticate', { headers, body: { password } })
+        return [id, verdicts.no_failure, advice.no_failure]
       },
     ],
     [

@@ -32,6 +32,7 @@ export interface Account {
   hasFactor: boolean
   failed: AuditRow[]
   lastLogin: AuditRow | undefined
+  lastReauthentication: AuditRow | undefined
   rows: AuditRow[]
 }
 
@@ -53,11 +54,12 @@ export async function accountOf(tool: Tool, user: Subject): Promise<Account> {
   const api = await tool.api()
   const rows = async (query: { type?: string; size: string }) =>
     (await api.auth((auth) => auth.admin.audit.get({ query: { user_id: user.id, ...query } }))).items as AuditRow[]
-  const [entry, loginLimits, failed, [lastLogin], all, hasFactor] = await Promise.all([
+  const [entry, loginLimits, failed, [lastLogin], [lastReauthentication], all, hasFactor] = await Promise.all([
     cacheEntry(tool, emailKey(user.email), ({ user_id }) => user_id === user.id),
     loginLimitsOf(tool, user),
     rows({ type: 'login.failed', size: ROWS }),
     rows({ type: 'session.created', size: '1' }),
+    rows({ type: 'session.reauthenticated', size: '1' }),
     rows({ size: ROWS }),
     hasFactors(tool, user.id),
   ])
@@ -71,6 +73,7 @@ export async function accountOf(tool: Tool, user: Subject): Promise<Account> {
     hasFactor,
     failed: [...failed, ...failedByName],
     lastLogin,
+    lastReauthentication,
     rows: all,
   }
 }

@@ -121,11 +121,12 @@ export async function readFacts(request: BrowserRequest, user: UserRead): Promis
 /** Reads what auth knows about the sign-ins of a user; nothing, if it does not know them yet. */
 async function loginsOf(request: BrowserRequest, user: UserRead): Promise<Omit<LoginHistory, 'hasFactor'>> {
   const query = { user_id: user.id }
-  const [limit, refused, failed, signedIn, rows] = await Promise.all([
+  const [limit, refused, failed, signedIn, stepUps, rows] = await Promise.all([
     readFor<LoginLimit>(request, ({ admin }) => admin['login-limits'].get({ query })),
     readFor<{ items: RefusedLogin[] }>(request, ({ admin }) => admin['refused-logins'].get({ query })),
     auditRows(request, { ...query, type: 'login.failed', size: ROWS }),
     auditRows(request, { ...query, type: 'session.created', size: '1' }),
+    auditRows(request, { ...query, type: 'session.reauthenticated', size: '1' }),
     auditRows(request, { ...query, size: ROWS }),
   ])
   return {
@@ -135,6 +136,7 @@ async function loginsOf(request: BrowserRequest, user: UserRead): Promise<Omit<L
     refused: refused?.items ?? [],
     failed: failed.items,
     lastLogin: signedIn.items[0],
+    lastReauthentication: stepUps.items[0],
     rows: rows.items,
   }
 }
