@@ -36,6 +36,8 @@ export interface LoginHistory {
   /** When a user who was logged in last authenticated again. A wrong password or code of that is a failed login too. */
   lastReauthentication: AuditRow | undefined
   rows: readonly AuditRow[]
+  /** The newest mail with a link to reset the password; undefined without one, or for those who may not read it. */
+  resetMail: { status: 'queued' | 'sent' | 'failed'; tries: number } | undefined
 }
 
 /** Faults of refused passkeys, as the audit names them. */
@@ -91,7 +93,7 @@ export function judgeLogins(history: LoginHistory, now: number): Judged {
   return (
     disabled(history) ??
     lockedOut(history, now) ??
-    resetMail(history) ??
+    failingResetMail(history) ??
     refusedLast(history) ??
     failedLast(history) ??
     noProblem(history)
@@ -152,13 +154,21 @@ function lockedOut(history: LoginHistory, now: number): Judged | undefined {
   }
 }
 
-/** Each attempt to send the mail writes a row, so several rows of one request mean that it fails. */
-function resetMail(history: LoginHistory): Judged | undefined {
-  const { rows } = history
+function failingResetMail(history: LoginHistory): Judged | undefined {
+  const { resetMail, rows } = history
   const last = rows.find(({ type }) => type === 'password.reset_requested')
   if (!last || isOlder(last, lastSuccess(history)) || isOlder(last, passwordChange(rows))) return undefined
-  const tries = rows.filter(({ request_id, type }) => type === last.type && request_id === last.request_id)
-  return tries.length < 2 ? undefined : { reason: 'reset_mail_failing', tries: tries.length, last, evidence: tries }
+  const evidence = rows.filter(({ request_id, type }) => type === last.type && request_id === last.request_id)
+  const tries = failedTries(resetMail, evidence.length)
+  return tries === 0 ? undefined : { reason: 'reset_mail_failing', tries, last, evidence }
+}
+
+/** How often a mail could not be sent; 0 if it was. Each attempt writes a row, so several mean that it fails. */
+function failedTries(mail: LoginHistory['resetMail'], rows: number): number {
+  if (!mail) return rows < 2 ? 0 : rows
+  if (mail.status === 'sent') return 0
+  // A mail that expired before an attempt ended has failed too.
+  return mail.status === 'failed' ? Math.max(mail.tries, 1) : mail.tries
 }
 
 function refusedLast(history: LoginHistory): Judged | undefined {

@@ -5,7 +5,7 @@ import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/
 import { nextMail } from '../support/challenges.ts'
 import { eventually } from '../support/eventually.ts'
 import { enrolApp } from '../support/factors.ts'
-import { byOperator } from '../support/http.ts'
+import { as, byOperator, call } from '../support/http.ts'
 import { movingClock } from '../support/moving-clock.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
@@ -79,6 +79,22 @@ describe('why a sign-in failed', () => {
         await nextMail(here.system, email, 0, 'reset-password')
         const { maybe_old_password, unused_reset, wrong_password } = verdicts
         return [id, `${wrong_password(1)} ${maybe_old_password} ${unused_reset}`]
+      },
+    ],
+    [
+      'the password is wrong, and the mail of a reset was sent at its second attempt',
+      async () => {
+        const { email, id } = await createUser(here.system)
+        await fail(email, 1)
+        const request_id = `reset-${Bun.randomUUIDv7()}`
+        const headers = { 'x-request-id': request_id }
+        await here.auth('POST /auth/password-reset-request', { headers, body: { email } })
+        await nextMail(here.system, email, 0, 'reset-password')
+        // Each attempt adds a row.
+        const again = { id: Bun.randomUUIDv7(), at: Date.now(), type: 'password.reset_requested', detail: {} }
+        const body = { ...again, user_id: id, actor: 'anyone', ip: null, request_id }
+        await call(here.system.url.auth, 'POST /auth/audit', { headers: as.internal, body })
+        return [id, `${verdicts.wrong_password(1)} ${verdicts.unused_reset}`]
       },
     ],
     [

@@ -101,6 +101,7 @@ export async function readFacts(request: BrowserRequest, user: UserRead): Promis
   ])
   const now = request.context.clock.now()
   const hasFactor = factors ? factors.items.length > 0 : seemsToHaveFactor(logins)
+  const resetMail = mails?.items.find(({ kind }) => kind === 'password_reset')
   const attempts = [...logins.failed, ...logins.refused].toSorted((one, other) => other.at.localeCompare(one.at))
   return {
     user,
@@ -108,7 +109,7 @@ export async function readFacts(request: BrowserRequest, user: UserRead): Promis
     factors,
     failures: logins.failures,
     lockedUntil: logins.lockedUntil !== null && Date.parse(logins.lockedUntil) > now ? logins.lockedUntil : null,
-    verdict: judgeLogins({ ...logins, hasFactor }, now),
+    verdict: judgeLogins({ ...logins, hasFactor, resetMail }, now),
     lastLogin: logins.lastLogin,
     attempts: attempts.slice(0, ATTEMPTS),
     sessions: sessions ?? NOTHING,
@@ -119,7 +120,10 @@ export async function readFacts(request: BrowserRequest, user: UserRead): Promis
 }
 
 /** Reads what auth knows about the sign-ins of a user; nothing, if it does not know them yet. */
-async function loginsOf(request: BrowserRequest, user: UserRead): Promise<Omit<LoginHistory, 'hasFactor'>> {
+async function loginsOf(
+  request: BrowserRequest,
+  user: UserRead,
+): Promise<Omit<LoginHistory, 'hasFactor' | 'resetMail'>> {
   const query = { user_id: user.id }
   const [limit, refused, failed, signedIn, stepUps, rows] = await Promise.all([
     readFor<LoginLimit>(request, ({ admin }) => admin['login-limits'].get({ query })),
