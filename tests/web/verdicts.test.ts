@@ -91,7 +91,7 @@ describe('why a sign-in failed', () => {
         await here.auth('POST /auth/password-reset-request', { headers, body: { email } })
         await nextMail(here.system, email, 0, 'reset-password')
         // Each attempt adds a row.
-        const again = { id: Bun.randomUUIDv7(), at: Date.now(), type: 'password.reset_requested', detail: {} }
+        const again = { id: Bun.randomUUIDv7(), at: clock.now(), type: 'password.reset_requested', detail: {} }
         const body = { ...again, user_id: id, actor: 'anyone', ip: null, request_id }
         await call(here.system.url.auth, 'POST /auth/audit', { headers: as.internal, body })
         return [id, `${verdicts.wrong_password(1)} ${verdicts.unused_reset}`]
@@ -174,6 +174,21 @@ describe('why a sign-in failed', () => {
         for (let n = 0; n < 2; n++)
           await here.auth('POST /auth/email-code-login', { body: { challenge_id, code: 'aaaaaa' } })
         return [id, verdicts.wrong_code(2), advice.wrong_code]
+      },
+    ],
+    [
+      'a code was wrong, of someone who has removed their second factor',
+      async () => {
+        const { id, tokens } = await createUser(here.system, { email_verified: true })
+        const headers = { authorization: `Bearer ${tokens.access_token}` }
+        const { app } = await enrolApp(here.system, tokens.access_token, clock.now())
+        const removal = await here.auth(`DELETE /auth/factors/${app.id}`, { headers })
+        expect(removal.status).toBe(204)
+        // A row of an earlier version does not say whose code it was.
+        const row = { id: Bun.randomUUIDv7(), at: clock.now(), type: 'login.failed', detail: { reason: 'wrong_code' } }
+        const body = { ...row, user_id: id, actor: 'anyone', ip: null, request_id: null }
+        await call(here.system.url.auth, 'POST /auth/audit', { headers: as.internal, body })
+        return [id, verdicts.wrong_code(1), advice.wrong_code]
       },
     ],
     [

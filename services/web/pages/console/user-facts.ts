@@ -160,12 +160,19 @@ async function auditOf(request: BrowserRequest, user_id: string): Promise<Part<A
   return !outcome.ok && outcome.problem.status < 500 ? NOTHING : expected(outcome)
 }
 
-/** Decides by the newest row that shows it. A support person may not see the factors of others. */
+/**
+ * Decides by the newest row that shows it. A support person may not see the factors of others. How many a user had when they
+ * removed one shows only if its addition is among the rows: otherwise it counts as the last one.
+ */
 function seemsToHaveFactor({ lastLogin, rows }: Pick<LoginHistory, 'lastLogin' | 'rows'>): boolean {
+  const removals = new Set<unknown>()
   for (const { detail, type } of [...rows, ...(lastLogin ? [lastLogin] : [])]) {
-    if (type === 'factor.added' || type === 'recovery_code.used') return true
+    if (type === 'factor.removed') removals.add(detail.factor_id)
+    if (type === 'factor.added' && !removals.delete(detail.factor_id)) return true
     if (type === 'factors.reset' || type === 'factors.removed') return false
-    if (type === 'session.created') return Array.isArray(detail.amr) && detail.amr.includes('mfa')
+    if (type === 'recovery_code.used') return removals.size === 0
+    if (type === 'session.created')
+      return removals.size === 0 && Array.isArray(detail.amr) && detail.amr.includes('mfa')
   }
   return false
 }
