@@ -33,7 +33,11 @@ export interface LoginHistory {
   hasFactor: boolean
   failed: readonly AuditRow[]
   lastLogin: AuditRow | undefined
+  /** When a user who was logged in last authenticated again. A wrong password or code of that is a failed login too. */
+  lastReauthentication: AuditRow | undefined
   rows: readonly AuditRow[]
+  /** The newest mail with a link to reset the password; undefined without one, or for those who may not read it. */
+  resetMail: { status: 'queued' | 'sent' | 'failed'; tries: number } | undefined
 }
 
 /** Faults of refused passkeys, as the audit names them. */
@@ -44,6 +48,10 @@ export const PASSKEY_REASONS = [
   'replayed_or_copied_passkey',
 ] as const
 export type PasskeyReason = (typeof PASSKEY_REASONS)[number]
+
+/** The sender of a code that was wrong, in the field `by` of a row with the reason `wrong_code`. */
+export const BY_MAIL = 'mail'
+export const BY_FACTOR = 'second_factor'
 
 interface Attempts {
   /** How many logins failed for this reason. */
@@ -85,7 +93,7 @@ export function judgeLogins(history: LoginHistory, now: number): Judged {
   return (
     disabled(history) ??
     lockedOut(history, now) ??
-    resetMail(history) ??
+    failingResetMail(history) ??
     refusedLast(history) ??
     failedLast(history) ??
     noProblem(history)
@@ -101,15 +109,19 @@ export function refusalReason({
   return paused === 'address' ? 'address_paused' : 'account_paused'
 }
 
-/** Whether a failed login failed at its second factor. A wrong code of someone without one was that of a mail. */
+/**
+ * Whether a failed login failed at its second factor. The row of a wrong code says whether it was that of a mail; a row of an
+ * earlier version does not: there, a wrong code of someone without a second factor was that of a mail.
+ */
 export function failedAtFactor({ detail }: AuditRow, hasFactor: boolean): boolean {
-  return (detail.reason === 'wrong_code' && hasFactor) || PASSKEY_REASONS.some((reason) => reason === detail.reason)
+  if (detail.reason !== 'wrong_code') return PASSKEY_REASONS.some((reason) => reason === detail.reason)
+  return detail.by === undefined ? hasFactor : detail.by === BY_FACTOR
 }
 
 /** Judges logins that failed at the second factor. @param failed the failed attempts, the newest first: that one counts */
 export function judgeFactor(failed: readonly [AuditRow, ...AuditRow[]]): FactorVerdict & Pick<Judged, 'evidence'> {
   const [last] = failed
-  const evidence = failed.filter(({ detail }) => detail.reason === last.detail.reason)
+  const evidence = failed.filter(({ detail }) => detail.reason === last.detail.reason && detail.by !== BY_MAIL)
   const attempts = { tries: evidence.length, last, evidence }
   const passkey = PASSKEY_REASONS.find((reason) => reason === last.detail.reason)
   return passkey ? { reason: 'wrong_passkey', passkey, ...attempts } : { reason: 'wrong_second_factor', ...attempts }
@@ -142,50 +154,67 @@ function lockedOut(history: LoginHistory, now: number): Judged | undefined {
   }
 }
 
-/** Each attempt to send the mail writes a row, so several rows of one request mean that it fails. */
-function resetMail({ lastLogin, rows }: LoginHistory): Judged | undefined {
+function failingResetMail(history: LoginHistory): Judged | undefined {
+  const { resetMail, rows } = history
   const last = rows.find(({ type }) => type === 'password.reset_requested')
-  if (!last || isOlder(last, lastLogin) || isOlder(last, passwordChange(rows))) return undefined
-  const tries = rows.filter(({ request_id, type }) => type === last.type && request_id === last.request_id)
-  return tries.length < 2 ? undefined : { reason: 'reset_mail_failing', tries: tries.length, last, evidence: tries }
+  if (!last || isOlder(last, lastSuccess(history)) || isOlder(last, passwordChange(rows))) return undefined
+  const evidence = rows.filter(({ request_id, type }) => type === last.type && request_id === last.request_id)
+  const tries = failedTries(resetMail, evidence.length)
+  return tries === 0 ? undefined : { reason: 'reset_mail_failing', tries, last, evidence }
 }
 
-function refusedLast({ failed, lastLogin, refused }: LoginHistory): Judged | undefined {
+/** How often a mail could not be sent; 0 if it was. Each attempt writes a row, so several mean that it fails. */
+function failedTries(mail: LoginHistory['resetMail'], rows: number): number {
+  if (!mail) return rows < 2 ? 0 : rows
+  if (mail.status === 'sent') return 0
+  // A mail that expired before an attempt ended has failed too.
+  return mail.status === 'failed' ? Math.max(mail.tries, 1) : mail.tries
+}
+
+function refusedLast(history: LoginHistory): Judged | undefined {
+  const { failed, refused } = history
   const [last] = refused
-  if (!last || isOlder(last, lastLogin) || isOlder(last, failed[0])) return undefined
+  if (!last || isOlder(last, lastSuccess(history)) || isOlder(last, failed[0])) return undefined
   // A lockout that has ended: the failures that led to it matter more.
   if (last.paused === 'account' && failed.length > 0) return undefined
   return { reason: 'refused', refused: last, evidence: [last] }
 }
 
-function failedLast({ failed, failures, hasFactor, lastLogin, rows }: LoginHistory): Judged | undefined {
-  const [last, ...earlier] = failed.filter((row) => !isOlder(row, lastLogin))
+function failedLast(history: LoginHistory): Judged | undefined {
+  const { failed, failures, hasFactor, rows } = history
+  const success = lastSuccess(history)
+  const [last, ...earlier] = failed.filter((row) => !isOlder(row, success))
   if (!last) return undefined
-  const sinceLogin = [last, ...earlier] as const
-  if (last.detail.reason === 'account_disabled') return { reason: 'was_disabled', last, evidence: sinceLogin }
-  if (failedAtFactor(last, hasFactor)) return judgeFactor(sinceLogin)
+  const sinceSuccess = [last, ...earlier] as const
+  if (last.detail.reason === 'account_disabled') return { reason: 'was_disabled', last, evidence: sinceSuccess }
+  if (failedAtFactor(last, hasFactor)) return judgeFactor(sinceSuccess)
   if (last.detail.reason === 'wrong_code') {
-    const codes = sinceLogin.filter(({ detail }) => detail.reason === 'wrong_code')
+    const codes = sinceSuccess.filter((row) => row.detail.reason === 'wrong_code' && !failedAtFactor(row, hasFactor))
     return { reason: 'wrong_code', tries: codes.length, last, evidence: codes }
   }
-  const wrong = sinceLogin.filter(({ detail }) => !NO_WRONG_PASSWORD.includes(String(detail.reason)))
+  const wrong = sinceSuccess.filter(({ detail }) => !NO_WRONG_PASSWORD.includes(String(detail.reason)))
   // Auth counts the failures of a day; only some of their rows were read.
-  const attempts = { tries: Math.max(wrong.length, lastLogin ? 0 : failures), last }
+  const attempts = { tries: Math.max(wrong.length, success ? 0 : failures), last }
   const hadNoPassword = last.detail.reason === 'no_password'
   const change = passwordChange(rows)
   if (change && !isOlder(change, last))
     return { reason: 'password_changed_since', ...attempts, change, hadNoPassword, evidence: [change, ...wrong] }
   if (hadNoPassword) return { reason: 'no_password', ...attempts, evidence: wrong }
-  const changeSinceLogin = change && !isOlder(change, lastLogin) ? change : undefined
+  const changeSinceSuccess = change && !isOlder(change, success) ? change : undefined
   const resetRequest = rows.find(({ type }) => type === 'password.reset_requested')
   const unusedReset = resetRequest && !isOlder(resetRequest, wrong[0]) ? resetRequest : undefined
-  const evidence = [unusedReset, changeSinceLogin, ...wrong].filter((row) => row !== undefined)
-  return { reason: 'wrong_password', ...attempts, change: changeSinceLogin, unusedReset, evidence }
+  const evidence = [unusedReset, changeSinceSuccess, ...wrong].filter((row) => row !== undefined)
+  return { reason: 'wrong_password', ...attempts, change: changeSinceSuccess, unusedReset, evidence }
 }
 
 function noProblem({ lastLogin }: LoginHistory): Judged {
   if (!lastLogin) return { reason: 'no_login_tried', evidence: [] }
   return { reason: 'no_failure', lastLogin, evidence: [lastLogin] }
+}
+
+/** The last login or repeated authentication that succeeded. */
+function lastSuccess({ lastLogin, lastReauthentication }: LoginHistory): AuditRow | undefined {
+  return lastReauthentication && !isOlder(lastReauthentication, lastLogin) ? lastReauthentication : lastLogin
 }
 
 function passwordChange(rows: readonly AuditRow[]): AuditRow | undefined {

@@ -56,7 +56,7 @@ export interface AccountMail {
 /** A user whose data is erased, with their names until now. */
 export interface UserErasure {
   userId: string
-  /** None if the user was deleted before. */
+  /** After an earlier deletion: the ones that the request has. */
   emails: string[]
   usernames: string[]
 }

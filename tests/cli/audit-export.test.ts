@@ -2,6 +2,7 @@ import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { openAuthStore } from '../../db/auth/store.ts'
 import { logIn, registerUser } from '../support/actors.ts'
 import { as, call } from '../support/http.ts'
 import { openInstance } from '../support/shell.ts'
@@ -150,8 +151,21 @@ describe('audit verify, of a file', () => {
     })
     const piped = await run('audit verify - -o json', { stdin: text })
     expect(JSON.parse(piped.stdout)).toMatchObject({ ok: true, rows: rows.length })
-    const empty = await verify('')
-    expect(empty).toMatchObject({ status: 0, rows: 0, head: null })
+  })
+
+  test('one without a row is not intact: an export that failed wrote it', async () => {
+    const { stdout: header } = await run('audit export --format csv --type test.none')
+    expect(header.trim().split('\n').length).toBe(1)
+    for (const text of ['', '\n', '\ufeff', header, `\ufeff${header}`])
+      for (const flags of ['', '--filtered']) {
+        const { code, message, ok, status } = await verify(text, flags)
+        expect([text, flags, status, ok, code]).toEqual([text, flags, 10, false, 'empty_export'])
+        expect([flags, message.includes('filters')]).toEqual([flags, flags !== ''])
+      }
+    const failed = await run('audit export --url http://127.0.0.1:9')
+    expect([failed.status, failed.stdout]).toEqual([expect.any(Number), ''])
+    const piped = await run('audit verify -', { stdin: failed.stdout })
+    expect([piped.status, piped.stderr]).toEqual([10, expect.stringContaining('has no row')])
   })
 
   test('a change of any column, a missing, an added and a moved row are found, and the row is named', async () => {
@@ -274,6 +288,59 @@ describe('audit verify, of the installation', () => {
       },
     )
     expect(body.code).toBe('validation_failed')
+  })
+})
+
+describe('while AUDIT_RETENTION removes rows', () => {
+  /** Runs a line against a server at which the rows before a moment go before the second page of the chain is read. */
+  async function runWhileTrimmed(line: string, before: number) {
+    const store = await openAuthStore({ dataDir: instance.system.dataDir })
+    let chainPages = 0
+    const server = Bun.serve({
+      port: 0,
+      async fetch(request) {
+        const { pathname, search } = new URL(request.url)
+        if (pathname.endsWith('/admin/audit/chain') && ++chainPages === 2) {
+          const trimmed = { ...AUTH_ROW, id: Bun.randomUUIDv7(), at: Date.now() }
+          await store.trimAudit(before, Date.now(), (detail) => ({ ...trimmed, detail: { ...detail } }))
+          await store.removeTrimmedAudit()
+        }
+        return await fetch(`${instance.system.url.auth}${pathname}${search}`, { headers: request.headers })
+      },
+    })
+    try {
+      return await run(line, { env: { AUTH_URL: server.url.origin } })
+    } finally {
+      await server.stop(true)
+      await store.close()
+    }
+  }
+  const AUTH_ROW = { type: 'audit.trimmed', userId: null, actor: 'auth', ip: null, requestId: null }
+  /** Adds rows of several pages. @returns the moment before the last ones */
+  async function pagesWritten(): Promise<number> {
+    await written('test.removed', 450)
+    await Bun.sleep(2)
+    const moment = Date.now()
+    await written('test.left', 250)
+    return moment
+  }
+
+  test('verify starts over, and finds the chain intact', async () => {
+    const { status, stdout } = await runWhileTrimmed('audit verify -o json', await pagesWritten())
+    // The rows that are left, and the one that says which are not.
+    expect([status, JSON.parse(stdout)]).toMatchObject([0, { ok: true, rows: 251 }])
+  })
+
+  test('an export that misses rows is not complete, and can be repeated', async () => {
+    const { status, stderr } = await runWhileTrimmed('audit export', await pagesWritten())
+    expect([status, stderr]).toEqual([7, expect.stringContaining('Rows were removed')])
+    expect(await verify((await exported()).text)).toMatchObject({ status: 0, from_beginning: true })
+  })
+
+  test('an export of one type misses none that are not due', async () => {
+    const { status, stdout } = await runWhileTrimmed('audit export --type test.left', await pagesWritten())
+    expect(status).toBe(0)
+    expect(await verify(stdout, '--filtered')).toMatchObject({ status: 0 })
   })
 })
 

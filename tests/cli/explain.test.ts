@@ -6,6 +6,8 @@ import { as, call, form } from '../support/http.ts'
 import { mailsTo, RESET_PAGE, resetLinkIn } from '../support/mails.ts'
 import { basic, type OAuthClient, requestToken } from '../support/oauth/clients.ts'
 import { authorizationOf, CALLBACK, createApp, PKCE, sentTo } from '../support/oauth/code-flow.ts'
+import { ScriptedMailServer } from '../support/servers/mail-server.ts'
+import { freePort } from '../support/servers/ports.ts'
 import { openInstance } from '../support/shell.ts'
 import { launch, ownSettings, runTool } from '../support/tool.ts'
 
@@ -272,7 +274,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'reset_mail_failing',
-    says: /EMAIL requested a password reset, but the email .* could not be sent: tried \d+ times/,
+    says: /EMAIL requested a password reset, but the email .* could not be sent: tried (once|\d+ times)/,
     fix: 'ch202 users set-password EMAIL --generate',
   },
   {
@@ -500,6 +502,49 @@ async function rowOf(user_id: string, type: string, n = 1): Promise<void> {
   const query = `GET /admin/audit?user_id=${user_id}&type=${type}`
   await eventually(async () => (await asOperator(query)).items.length >= n || undefined)
 }
+
+describe('ch202 audit explain, of a mail with a link', () => {
+  const mailServer = new ScriptedMailServer()
+  const port = freePort()
+  let other: Awaited<ReturnType<typeof openInstance>>
+  beforeAll(async () => {
+    other = await openInstance('explain-mails', { SMTP_URL: `smtp://127.0.0.1:${port}` })
+  })
+  afterAll(async () => {
+    await other?.close()
+    mailServer.stop()
+  })
+  const items = async (path: string) => (await call(other.system.url.auth, path, { headers: as.operator })).body.items
+  const withRequest = async () => {
+    const { email, id } = await createUser(other.system)
+    await call(other.system.url.auth, 'POST /api/v1/auth/login', { body: { login: email, password: WRONG } })
+    await call(other.system.url.auth, 'POST /api/v1/auth/password-reset-request', { body: { email } })
+    const isMail = (status: string, least: number) =>
+      eventually(async () => {
+        const [mail] = await items(`GET /admin/mails?user_id=${id}&kind=password_reset`)
+        return mail?.status === status && mail.tries >= least
+      })
+    return { email, isMail }
+  }
+
+  test('goes by its state: one that was sent at a later attempt is not failing, one that was refused at once is', async () => {
+    const late = await withRequest()
+    await late.isMail('queued', 2)
+    await mailServer.start(port)
+    await late.isMail('sent', 3)
+    expect(await explain(late.email, other.shell.env)).toMatchObject({
+      reason: 'wrong_password',
+      explanation: expect.stringContaining('A reset link was requested'),
+    })
+    mailServer.script = { RCPT: '550 5.1.1 no such mailbox' }
+    const refused = await withRequest()
+    await refused.isMail('failed', 1)
+    expect(await explain(refused.email, other.shell.env)).toMatchObject({
+      reason: 'reset_mail_failing',
+      explanation: expect.stringContaining('tried once'),
+    })
+  })
+})
 
 describe('ch202 audit explain', () => {
   const explained = new Map<string, { email: string; answer: Awaited<ReturnType<typeof explain>> }>()

@@ -51,6 +51,36 @@ describe('users erase', () => {
     expect([nobody.status, nobody.answer]).toEqual([0, { ok: true, changed: false }])
   })
 
+  test('erases what a deleted user left under their emails, as far as those are named', async () => {
+    const { email, id } = await registerUser(instance.system)
+    const earlier = `earlier-${email}`
+    await run(`users delete ${email} --yes`)
+    // A phone goes on with the login that it has stored.
+    for (const login of [email, earlier]) await logIn(instance.system, login, 'wrong')
+    const leftUnder = async () => {
+      const rows: { detail: { email?: string } }[] = (
+        await call(instance.system.url.auth, 'GET /admin/audit?type=login.failed&size=200', { headers: as.operator })
+      ).body.items
+      return rows.flatMap(({ detail }) => ([email, earlier].includes(detail.email ?? '') ? [detail.email] : []))
+    }
+    const without = await run(`users erase ${id} --yes`)
+    expect([without.status, without.stderr]).toEqual([0, expect.stringContaining(`users erase ${id} --email`)])
+    expect((await leftUnder()).toSorted()).toEqual([email, earlier].toSorted())
+    const { status, stderr, stdout } = await run(
+      `users erase ${id} --email ${email.toUpperCase()} --email ${earlier} --yes -o json`,
+    )
+    expect([status, JSON.parse(stdout)]).toEqual([0, { ok: true, id, changed: true, completed: true }])
+    expect([await leftUnder(), stderr]).toEqual([[], expect.not.stringContaining('--email')])
+    expect((await json('audit verify')).answer.ok).toBe(true)
+  })
+
+  test('takes emails for one user alone, and refuses what is no email', async () => {
+    const { email, id } = await registerUser(instance.system)
+    expect((await run(`users erase - --email ${email} --yes`, { stdin: id })).status).toBe(2)
+    expect((await run(`users erase ${id} --email nobody --yes`)).status).not.toBe(0)
+    expect((await call(instance.system.url.users, `GET /users/${id}`, { headers: as.operator })).status).toBe(200)
+  })
+
   test('asks before, and the last administrator stays', async () => {
     const { email, id } = await registerUser(instance.system)
     expect((await run(`users erase ${email}`)).status).toBe(2)

@@ -81,7 +81,13 @@ describe('contract 11: auth_time and amr', () => {
       expectProblem(await post('email-code-login', guess, { 'x-request-id': requestId }), 401, 'invalid_code')
       const { body: audit } = await here.auth(`GET /admin/audit?request_id=${requestId}`, { headers: as.operator })
       expect(audit.items).toMatchObject([
-        { type: 'login.failed', user_id: userId, actor: 'anyone', ip: '127.0.0.1', detail: { reason: 'wrong_code' } },
+        {
+          type: 'login.failed',
+          user_id: userId,
+          actor: 'anyone',
+          ip: '127.0.0.1',
+          detail: { reason: 'wrong_code', by: 'mail' },
+        },
       ])
     }
   })

@@ -1,11 +1,11 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { en } from '../../services/web/texts/en.ts'
 import { ru } from '../../services/web/texts/ru.ts'
-import { createUser, logIn, newEmail, registerUser } from '../support/actors.ts'
+import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { nextMail } from '../support/challenges.ts'
 import { eventually } from '../support/eventually.ts'
 import { enrolApp } from '../support/factors.ts'
-import { byOperator } from '../support/http.ts'
+import { as, byOperator, call } from '../support/http.ts'
 import { movingClock } from '../support/moving-clock.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
@@ -82,6 +82,22 @@ describe('why a sign-in failed', () => {
       },
     ],
     [
+      'the password is wrong, and the mail of a reset was sent at its second attempt',
+      async () => {
+        const { email, id } = await createUser(here.system)
+        await fail(email, 1)
+        const request_id = `reset-${Bun.randomUUIDv7()}`
+        const headers = { 'x-request-id': request_id }
+        await here.auth('POST /auth/password-reset-request', { headers, body: { email } })
+        await nextMail(here.system, email, 0, 'reset-password')
+        // Each attempt adds a row.
+        const again = { id: Bun.randomUUIDv7(), at: clock.now(), type: 'password.reset_requested', detail: {} }
+        const body = { ...again, user_id: id, actor: 'anyone', ip: null, request_id }
+        await call(here.system.url.auth, 'POST /auth/audit', { headers: as.internal, body })
+        return [id, `${verdicts.wrong_password(1)} ${verdicts.unused_reset}`]
+      },
+    ],
+    [
       'the password was changed since',
       async () => {
         const { email, id } = await createUser(here.system)
@@ -144,6 +160,45 @@ describe('why a sign-in failed', () => {
         const body = { challenge_id, code: code === '000000' ? '000001' : '000000' }
         for (let n = 0; n < 2; n++) await here.auth('POST /auth/email-code-login', { body })
         return [id, verdicts.wrong_code(2), advice.wrong_code]
+      },
+    ],
+    [
+      'the code of a mail is wrong, of someone with a second factor',
+      async () => {
+        const { email, id, tokens } = await createUser(here.system, { email_verified: true })
+        await enrolApp(here.system, tokens.access_token, clock.now())
+        const login = (await logIn(here.system, email)).body
+        await here.auth('POST /auth/second-factor', { body: { challenge_id: login.challenge_id, code: 'aaaaaa' } })
+        const { challenge_id } = (await here.auth('POST /auth/email-code-request', { body: { email } })).body
+        await nextMail(here.system, email, 0, 'sign-in-link')
+        for (let n = 0; n < 2; n++)
+          await here.auth('POST /auth/email-code-login', { body: { challenge_id, code: 'aaaaaa' } })
+        return [id, verdicts.wrong_code(2), advice.wrong_code]
+      },
+    ],
+    [
+      'a code was wrong, of someone who has removed their second factor',
+      async () => {
+        const { id, tokens } = await createUser(here.system, { email_verified: true })
+        const headers = { authorization: `Bearer ${tokens.access_token}` }
+        const { app } = await enrolApp(here.system, tokens.access_token, clock.now())
+        const removal = await here.auth(`DELETE /auth/factors/${app.id}`, { headers })
+        expect(removal.status).toBe(204)
+        // A row of an earlier version does not say whose code it was.
+        const row = { id: Bun.randomUUIDv7(), at: clock.now(), type: 'login.failed', detail: { reason: 'wrong_code' } }
+        const body = { ...row, user_id: id, actor: 'anyone', ip: null, request_id: null }
+        await call(here.system.url.auth, 'POST /auth/audit', { headers: as.internal, body })
+        return [id, verdicts.wrong_code(1), advice.wrong_code]
+      },
+    ],
+    [
+      'a password was mistyped for a change, and then right',
+      async () => {
+        const { id, tokens } = await createUser(here.system)
+        const headers = { authorization: `Bearer ${tokens.access_token}` }
+        for (const password of [WRONG, PASSWORD])
+          await here.auth('POST /auth/reauthenticate', { headers, body: { password } })
+        return [id, verdicts.no_failure, advice.no_failure]
       },
     ],
     [

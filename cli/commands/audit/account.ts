@@ -1,4 +1,4 @@
-import type { AuditRow, RefusedLogin } from '../../../services/kit/login-verdict.ts'
+import type { AuditRow, LoginHistory, RefusedLogin } from '../../../services/kit/login-verdict.ts'
 import { emailKey } from '../../../services/kit/schema/email.ts'
 import { searchFor } from '../../client/search.ts'
 import { quoted } from '../../terminal/shell.ts'
@@ -32,7 +32,9 @@ export interface Account {
   hasFactor: boolean
   failed: AuditRow[]
   lastLogin: AuditRow | undefined
+  lastReauthentication: AuditRow | undefined
   rows: AuditRow[]
+  resetMail: LoginHistory['resetMail']
 }
 
 export interface CacheEntry {
@@ -53,13 +55,15 @@ export async function accountOf(tool: Tool, user: Subject): Promise<Account> {
   const api = await tool.api()
   const rows = async (query: { type?: string; size: string }) =>
     (await api.auth((auth) => auth.admin.audit.get({ query: { user_id: user.id, ...query } }))).items as AuditRow[]
-  const [entry, loginLimits, failed, [lastLogin], all, hasFactor] = await Promise.all([
+  const [entry, loginLimits, failed, [lastLogin], [lastReauthentication], all, hasFactor, mails] = await Promise.all([
     cacheEntry(tool, emailKey(user.email), ({ user_id }) => user_id === user.id),
     loginLimitsOf(tool, user),
     rows({ type: 'login.failed', size: ROWS }),
     rows({ type: 'session.created', size: '1' }),
+    rows({ type: 'session.reauthenticated', size: '1' }),
     rows({ size: ROWS }),
     hasFactors(tool, user.id),
+    api.auth((auth) => auth.admin.mails.get({ query: { user_id: user.id, kind: 'password_reset', size: '1' } })),
   ])
   // Until auth knows a user, failed logins are recorded under the typed name.
   const failedByName = failed.length === 0 && loginLimits.failures > 0 ? await failedLoginsAs(tool, user.email) : []
@@ -71,7 +75,9 @@ export async function accountOf(tool: Tool, user: Subject): Promise<Account> {
     hasFactor,
     failed: [...failed, ...failedByName],
     lastLogin,
+    lastReauthentication,
     rows: all,
+    resetMail: mails.items[0],
   }
 }
 

@@ -30,6 +30,13 @@ export async function* chainPages(
   for await (const { items } of pages(fetchPage)) yield { rows: items as unknown as ChainRow[], head }
 }
 
+/** Returns the number of the first row of the chain, which changes while AUDIT_RETENTION removes rows; undefined without a row. */
+export async function firstInChain(tool: Tool): Promise<number | undefined> {
+  const api = await tool.api()
+  const { items } = await api.auth((auth) => auth.admin.audit.chain.get({ query: { size: '1' } }))
+  return items[0]?.seq
+}
+
 /** The failure of a chain that is broken. @param fault a sentence about the first break */
 export function brokenChain(fault: string, suggestion?: string): Failure {
   return new Failure(EXIT.checkFailed, fault, { code: 'audit_broken', ...(suggestion && { suggestion }) })

@@ -1,9 +1,9 @@
-import { usage } from '../../exit.ts'
+import { EXIT, Failure, usage } from '../../exit.ts'
 import { BOM } from '../../terminal/output.ts'
 import { Progress } from '../../terminal/progress.ts'
 import { put } from '../../terminal/terminal.ts'
 import type { Tool } from '../../tool/command.ts'
-import { type ChainFilter, chainPages } from './chain-pages.ts'
+import { type ChainFilter, chainPages, firstInChain } from './chain-pages.ts'
 import { csvLine } from './exported-cells.ts'
 import { EXPORTED_COLUMNS, type ExportedRow, linkOfRow } from './exported-row.ts'
 
@@ -33,11 +33,32 @@ export async function exportAudit(tool: Tool, format: 'jsonl' | 'csv' | undefine
 
 async function* exportedPages(tool: Tool, filter: ChainFilter, progress: Progress): AsyncGenerator<ExportedRow[]> {
   let count = 0
+  let last: ExportedRow | undefined
   for await (const { rows } of chainPages(tool, filter)) {
-    yield rows.map((row) => ({ ...row, hash: linkOfRow(row).hash }))
+    const page = rows.map((row) => ({ ...row, hash: linkOfRow(row).hash }))
+    if (last && page[0]?.prev_hash !== last.hash) await assertNoneRemoved(tool, filter, last)
+    last = page.at(-1)
+    yield page
     count += rows.length
     progress.update(count)
   }
+}
+
+/**
+ * Checks that AUDIT_RETENTION has not removed rows between two pages: such a file would never verify. An export that selects rows
+ * has gaps anyway.
+ * @param last the last row of the page before
+ * @throws Failure if rows are missing
+ */
+async function assertNoneRemoved(tool: Tool, { type, user_id }: ChainFilter, last: ExportedRow): Promise<void> {
+  if (type !== undefined || user_id !== undefined) return
+  const first = await firstInChain(tool)
+  if (first === undefined || first <= last.seq + 1) return
+  throw new Failure(
+    EXIT.tryAgain,
+    'Rows were removed by AUDIT_RETENTION before they were exported: the export is incomplete. Try again',
+    { code: 'rows_removed', retryable: true },
+  )
 }
 
 async function* asJson(parts: AsyncIterable<ExportedRow[]>): AsyncGenerator<string[]> {

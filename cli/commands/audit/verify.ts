@@ -1,10 +1,10 @@
 import type { ChainLink } from '../../../db/schema/audit-chain.ts'
-import { ChainCheck } from '../../../db/schema/audit-check.ts'
-import { usage } from '../../exit.ts'
+import { ChainCheck, type ChainReport } from '../../../db/schema/audit-check.ts'
+import { EXIT, Failure, usage } from '../../exit.ts'
 import { Progress } from '../../terminal/progress.ts'
 import type { Tool } from '../../tool/command.ts'
 import { Input } from '../users/import/input.ts'
-import { brokenChain, chainPages } from './chain-pages.ts'
+import { brokenChain, chainPages, firstInChain } from './chain-pages.ts'
 import { ExportCheck } from './export-check.ts'
 import { exportedRows } from './exported-file.ts'
 import { chainedRow, linkOfRow } from './exported-row.ts'
@@ -39,22 +39,36 @@ export async function verifyAudit(tool: Tool, options: VerifyOptions, file?: str
 }
 
 async function verifyInstallation(tool: Tool, recorded: RecordedHead, progress: Progress) {
+  for (;;) {
+    const { erased = 0, fault, first, head, rows } = await readChain(tool, recorded, progress)
+    if (fault === undefined) return { rows, head, erased }
+    // Between two pages, AUDIT_RETENTION removes rows that were not read yet.
+    if (first === (await firstInChain(tool))) throw brokenChain(fault, 'ch202 backup verify')
+  }
+}
+
+/** Reads the chain up to its end, or to its first break. @returns the report, with the number of the first row */
+async function readChain(
+  tool: Tool,
+  recorded: RecordedHead,
+  progress: Progress,
+): Promise<ChainReport & { first: number | undefined }> {
   const check = new ChainCheck()
   let newest: ChainLink | null = null
+  let first: number | undefined
   let count = 0
   for await (const page of chainPages(tool)) {
     newest = page.head
     for (const row of page.rows) {
-      const fault = check.add(chainedRow(row))?.fault
-      if (fault !== undefined) throw brokenChain(fault, 'ch202 backup verify')
+      first ??= row.seq
+      const report = check.add(chainedRow(row))
+      if (report) return { ...report, first }
       recorded.compare(linkOfRow(row).hash)
     }
     count += page.rows.length
     progress.update(count)
   }
-  const { erased = 0, fault, head, rows } = check.end(newest ?? undefined)
-  if (fault !== undefined) throw brokenChain(fault, 'ch202 backup verify')
-  return { rows, head, erased }
+  return { ...check.end(newest ?? undefined), first }
 }
 
 async function verifyFile(name: string, options: VerifyOptions, recorded: RecordedHead, progress: Progress) {
@@ -67,6 +81,8 @@ async function verifyFile(name: string, options: VerifyOptions, recorded: Record
     recorded.compare(row.hash)
     progress.update(check.rows, input.part === undefined ? {} : { part: input.part })
   }
+  // An export that failed writes no row, and a pipe hides its exit status.
+  if (check.rows === 0) throw emptyExport(filtered)
   const { erasedRows, first, gaps, isFromBeginning, last, rows } = check
   return {
     rows,
@@ -77,6 +93,11 @@ async function verifyFile(name: string, options: VerifyOptions, recorded: Record
     erased: erasedRows,
     ...(filtered ? { gaps } : {}),
   }
+}
+
+function emptyExport(filtered: boolean): Failure {
+  const cause = filtered ? 'the export failed, or its filters select none' : 'the export failed'
+  return new Failure(EXIT.checkFailed, `The input has no row of the audit: ${cause}`, { code: 'empty_export' })
 }
 
 /** Looks for a head that was recorded earlier: whoever rewrites a chain gets another one. */

@@ -4,7 +4,7 @@ import type { Api } from '../../client/api.ts'
 import { EXIT, Failure, usage } from '../../exit.ts'
 import { confirm } from '../../terminal/confirm.ts'
 import type { Row } from '../../terminal/table.ts'
-import { addCommand, type Tool, withTool } from '../../tool/command.ts'
+import { addCommand, collect, type Tool, withTool } from '../../tool/command.ts'
 import { forEachRef, REFS, UUID, userOf } from '../../tool/refs.ts'
 
 /** Adds `users erase`. */
@@ -12,9 +12,15 @@ export function addErase(users: Command): void {
   addCommand(users, 'erase', 'Delete a user, and everything personal that a deletion leaves', [
     'ch202 users erase ben@example.org --confirm ben@example.org',
     'ch202 users erase cleo@example.org --yes',
+    'ch202 users erase 0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e --email ana@example.org',
   ])
     .argument('<ref>', `${REFS}; a user who was deleted before by their id alone`)
     .option('--confirm <email>', 'the email of the user, instead of --yes')
+    .option(
+      '--email <email>',
+      'another email that they had, such as the one of a deleted user; can be repeated',
+      collect,
+    )
     .action(withTool(eraseUsers))
 }
 
@@ -22,26 +28,35 @@ export function addErase(users: Command): void {
 const PATIENCE = 60_000
 const LOOK_EVERY = 250
 
-async function eraseUsers(tool: Tool, { confirm: confirmation }: { confirm?: string }, ref: string): Promise<void> {
+interface EraseOptions {
+  confirm?: string
+  email?: string[]
+}
+
+async function eraseUsers(tool: Tool, options: EraseOptions, ref: string): Promise<void> {
+  const { confirm: confirmation, email: emails = [] } = options
   const { yes } = tool.globals
+  if (ref === '-' && emails.length > 0) throw usage('--email names the emails of one user: it requires a user, not -')
   if (ref === '-' && !yes) throw usage('Erasing the users listed on standard input requires --yes')
   await forEachRef(tool, ref, async (one) => {
     const user = await orNull(userOf(tool, one))
     if (!user && !UUID.test(one.trim())) {
-      tool.out.say(`There is no user ${one}: nothing was erased. A user who was deleted is erased by their id`)
+      tool.out.say(
+        `There is no user ${one}: nothing was erased. A user who was deleted is erased by their id, and --email`,
+      )
       return { ok: true, changed: false }
     }
     const id = user?.id ?? one.trim().toLowerCase()
     const name = user?.email ?? id
     await confirm(`Erase ${name}?`, { yes, confirm: confirmation, name })
-    return erase(tool, id, user)
+    return erase(tool, id, user, emails)
   })
 }
 
-async function erase(tool: Tool, id: string, user: UserRead | null): Promise<Row> {
+async function erase(tool: Tool, id: string, user: UserRead | null, emails: string[]): Promise<Row> {
   const api = await tool.api()
   const before = await completion(api, id)
-  const answer = await orNull(api.users((users) => users.users({ user_id: id }).erase.post({})))
+  const answer = await orNull(api.users((users) => users.users({ user_id: id }).erase.post({ emails })))
   if (!answer) {
     tool.out.say(`Nobody ever had the id ${id}: nothing was erased`)
     return { ok: true, changed: false }
@@ -52,6 +67,10 @@ async function erase(tool: Tool, id: string, user: UserRead | null): Promise<Row
       ? 'Logs, backups and what other systems have received are not erased: docs/operate/erasure.md'
       : `Auth has not erased everything yet, and continues\n→ ch202 audit list --type erasure.completed`,
   )
+  if (!user && emails.length === 0)
+    tool.out.say(
+      `No email of a deleted user is stored: failed logins and mails under it that name no user are left\n→ ch202 users erase ${id} --email <email>`,
+    )
   const rows = Number((after?.detail as { rows?: number } | undefined)?.rows ?? 0)
   return {
     ok: true,

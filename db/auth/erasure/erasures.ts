@@ -1,5 +1,5 @@
 import { partsAbout } from '../../../services/auth/audit/erasure-rules.ts'
-import type { AuthStore, Erasure, Remains } from '../../../services/auth/store/index.ts'
+import type { AuthStore, DueErasure, Erasure, Remains } from '../../../services/auth/store/index.ts'
 import { limitKey } from '../../../services/kit/client-address.ts'
 import type { AuditEvent } from '../../../services/kit/outbox/audit.ts'
 import { emailKey } from '../../../services/kit/schema/email.ts'
@@ -39,7 +39,7 @@ export function erasureStore(engine: Engine, { audit }: { audit: Audit }) {
     },
 
     erasuresDue: async (since: number) =>
-      (await engine.all(ERASURES.due, { since })).map(({ doneAt, userId }) => ({ userId, isDone: doneAt !== null })),
+      (await engine.all(ERASURES.due, { since })).map(({ doneAt, ...due }) => ({ ...due, isDone: doneAt !== null })),
 
     eraseData: (userId: string) =>
       engine.write(function* (tx): Body<void> {
@@ -88,10 +88,10 @@ export function erasureStore(engine: Engine, { audit }: { audit: Audit }) {
         return 'erased'
       }),
 
-    completeErasure: (userId: string, now: number, event: (rows: number) => AuditEvent) =>
+    completeErasure: ({ begunAt, userId }: DueErasure, now: number, event: (rows: number) => AuditEvent) =>
       engine.write(function* (tx): Body<void> {
         const erasure = yield* tx.get(ERASURES.byId, { userId })
-        if (!erasure || erasure.doneAt !== null) return
+        if (!erasure || erasure.doneAt !== null || erasure.begunAt !== begunAt) return
         yield* tx.run(ERASURES.complete, { userId, now })
         yield* audit.writeEvents(tx, [event(erasure.erasedRows)])
       }),

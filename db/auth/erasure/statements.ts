@@ -9,6 +9,22 @@ const LIST = {
   sqlite: (name: string) => `(SELECT value FROM json_each($${name}))`,
   postgres: (name: string) => `(SELECT jsonb_array_elements_text(CAST($${name} AS text)::jsonb))`,
 }
+/** Selects the names of two requests for one erasure, each once. */
+const UNION = {
+  sqlite: (name: string) => `(SELECT json_group_array(value) FROM (
+      SELECT value FROM json_each(erasures.${name}) UNION SELECT value FROM json_each(excluded.${name})))`,
+  postgres: (name: string) => `(SELECT CAST(COALESCE(jsonb_agg(value), '[]') AS text) FROM (
+      SELECT jsonb_array_elements_text(CAST(erasures.${name} AS jsonb)) AS value
+      UNION SELECT jsonb_array_elements_text(CAST(excluded.${name} AS jsonb))) AS names)`,
+}
+/**
+ * Begins an erasure again from its beginning. One that still runs keeps its names: they are stored nowhere else. One that is
+ * complete has none. The time is later than the one before, so that whoever works on the erasure notices.
+ */
+const beginAgain = (union: (name: string) => string, greater: string) => `
+    INSERT INTO erasures (user_id, begun_at, emails, keys) VALUES ($userId, $now, $emails, $keys)
+    ON CONFLICT (user_id) DO UPDATE SET emails = ${union('emails')}, keys = ${union('keys')},
+      begun_at = ${greater}(erasures.begun_at + 1, excluded.begun_at), audit_seq = 0, recorded_seq = 0, done_at = NULL`
 /** Makes a statement with lists. */
 const withLists = <Row = never>(sql: (list: (name: string) => string) => string) =>
   text<Row>({ sqlite: sql(LIST.sqlite), postgres: sql(LIST.postgres) })
@@ -37,12 +53,9 @@ const BY_ADDRESS = [
 ] as const
 
 export const ERASURES = {
-  begin: text(`
-    INSERT INTO erasures (user_id, begun_at, emails, keys) VALUES ($userId, $now, $emails, $keys)
-    ON CONFLICT (user_id) DO UPDATE SET emails = excluded.emails, keys = excluded.keys, audit_seq = 0,
-      recorded_seq = 0, done_at = NULL`),
-  due: text<{ userId: string; doneAt: number | null }>(`
-    SELECT user_id AS "userId", done_at AS "doneAt" FROM erasures WHERE done_at IS NULL OR done_at > $since
+  begin: text({ sqlite: beginAgain(UNION.sqlite, 'max'), postgres: beginAgain(UNION.postgres, 'greatest') }),
+  due: text<{ userId: string; begunAt: number; doneAt: number | null }>(`
+    SELECT user_id AS "userId", begun_at AS "begunAt", done_at AS "doneAt" FROM erasures WHERE done_at IS NULL OR done_at > $since
     ORDER BY begun_at, user_id`),
   byId: text<{
     emails: string
@@ -50,10 +63,11 @@ export const ERASURES = {
     auditSeq: number
     recordedSeq: number
     erasedRows: number
+    begunAt: number
     doneAt: number | null
   }>(`
     SELECT emails, keys, audit_seq AS "auditSeq", recorded_seq AS "recordedSeq", erased_rows AS "erasedRows",
-      done_at AS "doneAt"
+      begun_at AS "begunAt", done_at AS "doneAt"
     FROM erasures WHERE user_id = $userId`),
   record: text('UPDATE erasures SET recorded_seq = $end WHERE user_id = $userId'),
   advance: text('UPDATE erasures SET audit_seq = $auditSeq, erased_rows = erased_rows + $rows WHERE user_id = $userId'),

@@ -6,7 +6,7 @@ import { ERASURE_COMPLETED } from '../audit/erasure-rules.ts'
 import { AUTH_ITSELF, type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import { nameKey } from '../login/identifier.ts'
 import type { RefusedLogins } from '../login/refused-logins.ts'
-import type { AuditStore, ErasureStore, Remains } from '../store/index.ts'
+import type { AuditStore, DueErasure, ErasureStore, Remains } from '../store/index.ts'
 
 interface ErasuresOptions extends AuditRecordContext {
   store: ErasureStore & Pick<AuditStore, 'chainAudit'>
@@ -68,12 +68,12 @@ export class Erasures {
   }
 
   /** Erases one user after another. Logs a failure: the next `tidy` tries again. */
-  private work(selects: (due: { userId: string; isDone: boolean }) => boolean): Promise<void> {
+  private work(selects: (due: DueErasure & { isDone: boolean }) => boolean): Promise<void> {
     const { clock, log, store } = this.options
     this.working = this.working.then(async () => {
       try {
         const due = await store.erasuresDue(clock.now() - REPEATED_FOR)
-        for (const one of due.filter(selects)) await this.erase(one.userId)
+        for (const one of due.filter(selects)) await this.erase(one)
       } catch (error) {
         log.error({ event: 'erasure.failed', err: error })
       }
@@ -81,8 +81,9 @@ export class Erasures {
     return this.working
   }
 
-  private async erase(userId: string): Promise<void> {
+  private async erase(due: DueErasure): Promise<void> {
     const { clock, store } = this.options
+    const { userId } = due
     if (this.isStopping) return
     await store.eraseData(userId)
     // A row that is not chained yet would be chained with what is to be erased.
@@ -93,7 +94,7 @@ export class Erasures {
       if (step === 'recorded') await store.chainAudit()
       step = await store.eraseAudit(userId, remains)
     }
-    await store.completeErasure(userId, clock.now(), (rows) =>
+    await store.completeErasure(due, clock.now(), (rows) =>
       auditEvent(this.options, AUTH_ITSELF, ERASURE_COMPLETED, userId, { rows }),
     )
   }

@@ -151,11 +151,16 @@ function failureEvents(
 /** Builds the audit rows of a failed login, and of the lockouts that it started. @param typed further fields of the rows */
 export function failedLogin(
   context: AuditRecordContext,
-  { reason, typed = {}, userId }: { userId: string | null; reason: string; typed?: { email?: string } },
+  {
+    by,
+    reason,
+    typed = {},
+    userId,
+  }: { userId: string | null; reason: string; by?: string; typed?: { email?: string } },
   caller: Caller,
   lockouts: Lockouts,
 ): AuditEvent[] {
-  const events = [auditEvent(context, caller, 'login.failed', userId, { reason, ...typed })]
+  const events = [auditEvent(context, caller, 'login.failed', userId, { reason, ...(by && { by }), ...typed })]
   if (lockouts.account > 0) {
     const detail = { until: timestamp(lockouts.account), ...typed }
     events.push(auditEvent(context, caller, 'login.paused', userId, detail))

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Caller } from '../../kit/caller.ts'
 import { limitKey } from '../../kit/client-address.ts'
 import { exactlyOne, type FieldError } from '../../kit/field-errors.ts'
+import { BY_FACTOR } from '../../kit/login-verdict.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import { type CodeContext, checkCode } from '../factors/check-code.ts'
 import { type PasskeysContext, provePasskey } from '../factors/passkeys.ts'
@@ -135,7 +136,7 @@ export async function checkLimitedCode(
     attempt.abandoned()
     throw error
   }
-  const failure = { userId: account?.userId ?? null, reason: 'wrong_code' }
+  const failure = { userId: account?.userId ?? null, reason: 'wrong_code', by: BY_FACTOR }
   if (isRight) await attempt.succeeded()
   else await attempt.failed((lockouts) => failedLogin(context, failure, caller, lockouts))
   return isRight

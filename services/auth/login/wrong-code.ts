@@ -1,4 +1,5 @@
 import type { Caller } from '../../kit/caller.ts'
+import { BY_MAIL } from '../../kit/login-verdict.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { AuditStore, Challenge } from '../store/index.ts'
 
@@ -8,5 +9,7 @@ import type { AuditStore, Challenge } from '../store/index.ts'
  */
 export function wrongCode(context: AuditRecordContext & { store: AuditStore }, caller: Caller) {
   return ({ userId }: Challenge): Promise<void> =>
-    context.store.addAuditEvent(auditEvent(context, caller, 'login.failed', userId, { reason: 'wrong_code' }))
+    context.store.addAuditEvent(
+      auditEvent(context, caller, 'login.failed', userId, { reason: 'wrong_code', by: BY_MAIL }),
+    )
 }

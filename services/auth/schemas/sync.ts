@@ -73,7 +73,7 @@ const names = (description: string, example: string) =>
 /** A deleted user, with their names until now: what others did under these names is erased too. */
 export const userErasedBody = strict({
   user_id: described(uuid(), 'The erased user'),
-  emails: names('Their emails; none if they were deleted before', 'ana@example.org'),
+  emails: names('Their emails, as far as they are known after a deletion', 'ana@example.org'),
   usernames: names('Their username, if any', 'ana'),
 })
 

@@ -53,7 +53,7 @@ export type {
   DeliveryStatus,
   DeliveryStore,
 } from './deliveries.ts'
-export type { Erasure, ErasureStore, Remains } from './erasures.ts'
+export type { DueErasure, Erasure, ErasureStore, Remains } from './erasures.ts'
 export type { EventStore } from './events.ts'
 export type {
   Enrolment,

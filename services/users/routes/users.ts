@@ -143,8 +143,8 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
     )
     .post(
       '/users/:user_id/erase',
-      async ({ params, caller, set }) => {
-        await eraseUser(context, params.user_id, caller)
+      async ({ body, params, caller, set }) => {
+        await eraseUser(context, params.user_id, caller, body?.emails)
         set.status = 202
         return { user_id: params.user_id.toLowerCase() }
       },

@@ -1,7 +1,7 @@
 import { type Static, t } from 'elysia'
 import { described } from '../../kit/schema/described.ts'
 import { page, pageQuery, searchQuery } from '../../kit/schema/page.ts'
-import { email, oneOf, queryFlag, strict, trimmed } from '../../kit/schema/schema.ts'
+import { email, listOf, oneOf, queryFlag, strict, trimmed } from '../../kit/schema/schema.ts'
 import {
   name,
   OPERATOR_FIELDS,
@@ -60,7 +60,18 @@ export type ListQuery = Static<typeof listQuery>
 
 export const userPage = page(userRead)
 
-export const eraseBody = t.Optional(strict({}))
+/** Maximum number of emails that an erasure names: far more than anyone has had. */
+const EMAILS_MAX = 100
+export const eraseBody = t.Optional(
+  strict({
+    emails: t.Optional(
+      described(
+        listOf(email(), EMAILS_MAX),
+        'Emails that the user had, besides those that are stored: what is found by them alone is erased too. None is stored after a deletion',
+      ),
+    ),
+  }),
+)
 export const erased = strict({
   user_id: t.String({ format: 'uuid', description: 'The user whose data is being erased' }),
 })

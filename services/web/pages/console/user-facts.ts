@@ -101,6 +101,7 @@ export async function readFacts(request: BrowserRequest, user: UserRead): Promis
   ])
   const now = request.context.clock.now()
   const hasFactor = factors ? factors.items.length > 0 : seemsToHaveFactor(logins)
+  const resetMail = mails?.items.find(({ kind }) => kind === 'password_reset')
   const attempts = [...logins.failed, ...logins.refused].toSorted((one, other) => other.at.localeCompare(one.at))
   return {
     user,
@@ -108,7 +109,7 @@ export async function readFacts(request: BrowserRequest, user: UserRead): Promis
     factors,
     failures: logins.failures,
     lockedUntil: logins.lockedUntil !== null && Date.parse(logins.lockedUntil) > now ? logins.lockedUntil : null,
-    verdict: judgeLogins({ ...logins, hasFactor }, now),
+    verdict: judgeLogins({ ...logins, hasFactor, resetMail }, now),
     lastLogin: logins.lastLogin,
     attempts: attempts.slice(0, ATTEMPTS),
     sessions: sessions ?? NOTHING,
@@ -119,13 +120,17 @@ export async function readFacts(request: BrowserRequest, user: UserRead): Promis
 }
 
 /** Reads what auth knows about the sign-ins of a user; nothing, if it does not know them yet. */
-async function loginsOf(request: BrowserRequest, user: UserRead): Promise<Omit<LoginHistory, 'hasFactor'>> {
+async function loginsOf(
+  request: BrowserRequest,
+  user: UserRead,
+): Promise<Omit<LoginHistory, 'hasFactor' | 'resetMail'>> {
   const query = { user_id: user.id }
-  const [limit, refused, failed, signedIn, rows] = await Promise.all([
+  const [limit, refused, failed, signedIn, stepUps, rows] = await Promise.all([
     readFor<LoginLimit>(request, ({ admin }) => admin['login-limits'].get({ query })),
     readFor<{ items: RefusedLogin[] }>(request, ({ admin }) => admin['refused-logins'].get({ query })),
     auditRows(request, { ...query, type: 'login.failed', size: ROWS }),
     auditRows(request, { ...query, type: 'session.created', size: '1' }),
+    auditRows(request, { ...query, type: 'session.reauthenticated', size: '1' }),
     auditRows(request, { ...query, size: ROWS }),
   ])
   return {
@@ -135,6 +140,7 @@ async function loginsOf(request: BrowserRequest, user: UserRead): Promise<Omit<L
     refused: refused?.items ?? [],
     failed: failed.items,
     lastLogin: signedIn.items[0],
+    lastReauthentication: stepUps.items[0],
     rows: rows.items,
   }
 }
@@ -154,12 +160,19 @@ async function auditOf(request: BrowserRequest, user_id: string): Promise<Part<A
   return !outcome.ok && outcome.problem.status < 500 ? NOTHING : expected(outcome)
 }
 
-/** Decides by the newest row that shows it. A support person may not see the factors of others. */
+/**
+ * Decides by the newest row that shows it. A support person may not see the factors of others. How many a user had when they
+ * removed one shows only if its addition is among the rows: otherwise it counts as the last one.
+ */
 function seemsToHaveFactor({ lastLogin, rows }: Pick<LoginHistory, 'lastLogin' | 'rows'>): boolean {
+  const removals = new Set<unknown>()
   for (const { detail, type } of [...rows, ...(lastLogin ? [lastLogin] : [])]) {
-    if (type === 'factor.added' || type === 'recovery_code.used') return true
+    if (type === 'factor.removed') removals.add(detail.factor_id)
+    if (type === 'factor.added' && !removals.delete(detail.factor_id)) return true
     if (type === 'factors.reset' || type === 'factors.removed') return false
-    if (type === 'session.created') return Array.isArray(detail.amr) && detail.amr.includes('mfa')
+    if (type === 'recovery_code.used') return removals.size === 0
+    if (type === 'session.created')
+      return removals.size === 0 && Array.isArray(detail.amr) && detail.amr.includes('mfa')
   }
   return false
 }
