@@ -36,9 +36,9 @@ export function invitationErrors(sent: object, { caller }: Pick<RuleContext, 'ca
 /**
  * Invites a new user, or one who has no password yet: queues a mail with a link by which they set one. An earlier link
  * becomes void.
- * @throws Problem `validation_failed` as `invitationErrors`; `email_taken` for a user with a password, `user_not_found`,
- * `username_taken`, `users_unavailable`; `reauthentication_required` to an administrator who gives roles. For a support person
- * a user whom they may not help is one with a password or one who does not exist; `forbidden` to a client about an
+ * @throws Problem `validation_failed` as `invitationErrors`; `email_taken` for a user with a password, `account_disabled`,
+ * because such a user gets no mail; `user_not_found`, `username_taken`, `users_unavailable`; `reauthentication_required` to an
+ * administrator who gives roles. For a support person a user whom they may not help is one with a password or one who does not exist; `forbidden` to a client about an
  * administrator.
  */
 export async function invite(
@@ -51,6 +51,7 @@ export async function invite(
   if (errors.length > 0) throw invalid(errors)
   if (body.roles !== undefined) await requireRecentUser(context, caller)
   const user = await invitedUser(context, body, caller)
+  if (user.status !== 'active') throw new Problem('account_disabled')
   const { email, id: userId, locale } = user
   const expiresAt = clock.now() + LIFETIMES.invitation.link
   // The user may have got a role meanwhile that only operators may act on.

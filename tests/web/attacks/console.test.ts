@@ -447,6 +447,15 @@ describe('a problem of the API in the support console', () => {
   })
   const disable = (id: string) => here.users(`PATCH /users/${id}`, byOperator({ status: 'disabled' }))
 
+  test('an invitation of someone who is disabled says so, and nothing is on its way', async () => {
+    const email = newEmail()
+    const { body } = await here.users('POST /users', byOperator({ email }))
+    await disable(body.id)
+    const answer = await admin.visitor.fill('/console/invite', { email })
+    expect([answer.status, answer.text.includes(en.problems.account_disabled)]).toEqual([403, true])
+    expect(answer.text).toContain(`value="${email}"`)
+  })
+
   test('the last administrator stays', async () => {
     const answer = await post(admin.id, { action: 'disable' })
     expect([answer.status, (await here.users(`GET /users/${admin.id}`, byOperator())).body.status]).toEqual([
