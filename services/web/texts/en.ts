@@ -72,6 +72,7 @@ export const en = {
     email_taken: 'There is an account with this email already.',
     username_taken: 'This username is taken.',
     already_verified: 'This email is verified already.',
+    email_not_verified: 'Verify your email first.',
     email_login_disabled: 'Signing in by a code is turned off here.',
     forbidden: 'You may not do this.',
     forbidden_field: 'You may not change this.',

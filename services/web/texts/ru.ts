@@ -69,6 +69,7 @@ export const ru: Texts = {
     email_taken: 'Учётная запись с этой почтой уже есть.',
     username_taken: 'Это имя пользователя занято.',
     already_verified: 'Эта почта уже подтверждена.',
+    email_not_verified: 'Сначала подтвердите почту.',
     email_login_disabled: 'Вход по коду здесь отключён.',
     forbidden: 'У вас нет на это прав.',
     forbidden_field: 'Вы не можете это изменить.',
