@@ -430,6 +430,8 @@ export const en = {
       'The page was open for too long, or the form came from another site. Nothing was changed. Open the page again.',
     unavailableTitle: 'Something is not working',
     unavailable: 'We could not reach a part of our system. Nothing was lost. Try again in a minute.',
+    unavailableForm:
+      'We could not reach a part of our system. What you typed is kept, except passwords and codes. Try again in a minute.',
     internalTitle: 'Something went wrong',
     internal: 'This is our fault. If it happens again, tell us the number below.',
     methodTitle: 'This does not work here',

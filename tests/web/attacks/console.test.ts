@@ -497,4 +497,29 @@ describe('a problem of the API in the support console', () => {
       await here.system.start('users')
     }
   })
+
+  test('a service that does not answer before the form is read keeps what was typed, without secrets', async () => {
+    const { visitor } = admin
+    const [secret, typed] = ['canary password', { email: newEmail(), name: '"><b>Vera' }]
+    const forms = [
+      ['/console/invite', typed],
+      ['/account', { action: 'email', new_email: newEmail() }],
+    ] as const
+    await visitor.get('/console/invite')
+    await here.system.terminate('auth')
+    try {
+      for (const [path, fields] of forms) {
+        const secrets = { confirm_password: secret, confirm_code: secret, confirm_credential: secret, code: secret }
+        const { status, text } = await visitor.post(path, { ...fields, ...secrets, new_password: secret })
+        expect([path, status, text.includes(en.failure.unavailableForm)]).toEqual([path, 503, true])
+        for (const [name, value] of Object.entries(fields))
+          expect(text).toContain(`name="${name}" value="${inPage(value)}"`)
+        expect(text).not.toContain(secret)
+        const foreign = await visitor.copy().post(path, { ...fields, form_token: 'x'.repeat(43) })
+        expect([foreign.status, foreign.token]).toEqual([503, ''])
+      }
+    } finally {
+      await here.system.start('auth')
+    }
+  })
 })

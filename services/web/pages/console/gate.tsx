@@ -150,15 +150,14 @@ interface ConfirmationProps {
 /** The form that came too late, with everything that was typed, and the fields that confirm it. */
 function Confirmation({ errors, proof, what }: ConfirmationProps) {
   const request = useRequest()
-  const { form, texts, url } = request
-  const typed = [...form].filter(([name]) => name !== 'form_token' && !name.startsWith('confirm_'))
+  const { texts, typed, url } = request
   return (
     <CardPage title={texts.again.title}>
       <p>{proof.by === 'factor' ? texts.console.confirm.factorLead : texts.console.confirm.lead}</p>
       <p>
         <strong>{what}</strong>
       </p>
-      <Form action={url.pathname} errors={errors} hidden={Object.fromEntries(typed)}>
+      <Form action={url.pathname} errors={errors} hidden={typed}>
         {/* The same id as on the page to sign in again, to which the address leads the script for newer options. */}
         <ConfirmAgain id="again" errors={errors} proof={proof} hint={texts.console.again.hint} />
         <div class="actions">
