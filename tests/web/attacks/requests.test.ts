@@ -448,6 +448,24 @@ describe('odd requests to the pages', () => {
     },
   )
 
+  test.each([
+    ['/account', { action: 'code', code: '123456' }],
+    ['/account', { action: 'code', code: '' }],
+    ['/verify-email', { code: '123456' }],
+    ['/verify-email', { code: '' }],
+    ['/sign-in', { step: 'code', code: '123456' }],
+    ['/sign-in', { step: 'device', code: '123456' }],
+  ])('check 48: a code that is sent to %s after its step ended is refused in words: %j', async (path, fields) => {
+    const { visitor } = await newPerson(here.system)
+    const inSession = path === '/account' ? [visitor] : [visitor, new Visitor(here.system)]
+    for (const browser of path === '/sign-in' ? [new Visitor(here.system)] : inSession) {
+      const { status, text } = await browser.fill(path, fields)
+      expect([status, text.includes(en.problems.invalid_challenge)]).toEqual([400, true])
+      expect(text).toContain('role="alert"')
+      expect(text).not.toContain('name="code"')
+    }
+  })
+
   test('check 48: raw bytes that are no UTF-8 are an error of the form', async () => {
     const visitor = new Visitor(here.system)
     await visitor.get('/sign-in')
