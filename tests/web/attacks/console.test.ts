@@ -343,7 +343,11 @@ describe('the support console', () => {
     const { text } = await supporter.visitor.get(pageOf(body.items[0]))
     // An email that begins like an option of a command is named by its id.
     const dashed = (await here.users('POST /users', byOperator({ email: `-rf${newEmail()}` }))).body
-    expect((await supporter.visitor.get(pageOf(dashed))).text).toContain(`users disable ${dashed.id}<`)
+    const commands = (await supporter.visitor.get(pageOf(dashed))).text
+    for (const command of ['audit explain', 'users send-reset', 'sessions revoke --user', 'users disable'])
+      expect(commands).toContain(`ch202 ${command} ${dashed.id}<`)
+    // Only an invitation is by the email alone.
+    expect(commands).toContain(`ch202 users invite -- ${dashed.email}<`)
     // A command with characters of the shell is one word of it.
     expect(text).toContain(inPage("users disable 'a'\\''b`reboot`&x@example.org'"))
   })
