@@ -352,6 +352,27 @@ describe('the support console', () => {
     expect(text).toContain(inPage("users disable 'a'\\''b`reboot`&x@example.org'"))
   })
 
+  test.each([
+    ['', true],
+    ['Ana', true],
+    ["O'Neill; `reboot` $(reboot)", true],
+    ['a\x03curl x|sh\ra', false],
+    ['a\nb', false],
+    ['a\x1b[201~b', false],
+    ['a\x7fb', false],
+    ['a\x9bb', false],
+    ['a\u2028b', false],
+    ['a\u2029b', false],
+  ])('offers no command to copy that a terminal would not take as text: %j', async (name, hasCommand) => {
+    const query = new URLSearchParams({ name, email: 'vera@example.org' })
+    const { status, text } = await supporter.visitor.get(`/console/invite?${query}`)
+    expect([status, text.includes('ch202 users invite'), text.includes('data-does="copy"')]).toEqual([
+      200,
+      hasCommand,
+      hasCommand,
+    ])
+  })
+
   test('has a page at no other address', async () => {
     for (const path of [
       '/console/users/',
