@@ -1,6 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, test } from 'bun:test'
 import { ACTIONS } from '../../../services/web/pages/console/actions.ts'
 import { en } from '../../../services/web/texts/en.ts'
+import { ru } from '../../../services/web/texts/ru.ts'
 import { createUser, logIn, newEmail, PASSWORD, type TestUser } from '../../support/actors.ts'
 import { eventually } from '../../support/eventually.ts'
 import { appWith, enrolApp } from '../../support/factors.ts'
@@ -371,6 +372,18 @@ describe('the support console', () => {
       hasCommand,
       hasCommand,
     ])
+  })
+
+  test('what support people did is not said of an administrator, in any language', async () => {
+    const { body } = await here.users('POST /users', byOperator({ email: newEmail() }))
+    const { visitor } = supporter
+    await visitor.get(pageOf(body))
+    for (const action of ['reset', 'invite']) expect((await visitor.post(pageOf(body), { action })).status).toBe(303)
+    const { text } = await visitor.get(pageOf(body))
+    for (const type of ['password.reset_sent', 'user.invited'] as const) {
+      expect(text).toContain(inPage(en.activity[type]))
+      for (const { activity } of [en, ru]) expect(activity[type]).not.toMatch(/administrator|администратор/i)
+    }
   })
 
   test('has a page at no other address', async () => {
