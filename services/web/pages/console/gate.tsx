@@ -109,10 +109,22 @@ function mustHaveFactor({ context, roles }: BrowserRequest): boolean {
 async function showWhatIsMissing(request: BrowserRequest, does: Description): Promise<Response> {
   const { items } = await request.factors()
   if (items.length === 0 && hasRecentLogin(request)) return showEnrolment(request)
-  if (request.request.method === 'POST')
-    return await showConfirmation(request, does, { errors: { fields: {} }, status: 401 })
+  if (request.request.method === 'POST') {
+    const errors = emptyConfirmation(request)
+    return await showConfirmation(
+      request,
+      does,
+      errors ? { errors, status: 400 } : { errors: { fields: {} }, status: 401 },
+    )
+  }
   const { pathname, search } = request.url
   return redirect(request, withReturn('/sign-in?step=again', pathname + search))
+}
+
+/** Says which field of the confirmation was left empty; undefined: none, or the form is not the confirmation. */
+function emptyConfirmation(request: BrowserRequest): FormErrors | undefined {
+  const names = ['confirm_password', 'confirm_code'].filter((name) => request.form.has(name))
+  return request.missing(Object.fromEntries(names.map((name) => [name, request.field(name)])))
 }
 
 function showEnrolment(request: BrowserRequest): Response {
