@@ -10,13 +10,11 @@ import { type RecentContext, requireRecentUser } from '../assurance/recent.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { InvitationBody } from '../schemas/challenges.ts'
-import type { AuditStore } from '../store/index.ts'
 import { type ChallengeRequestContext, LIFETIMES, requestChallenge } from './request.ts'
 
 export type InvitationContext = AuditRecordContext &
   RecentContext &
   ChallengeRequestContext & {
-    store: AuditStore
     users: Pick<UsersPeer, 'inviteUser' | 'user'>
   }
 
@@ -46,7 +44,7 @@ export async function invite(
   body: InvitationBody,
   caller: Caller,
 ): Promise<{ user: UserRead; expires_at: string }> {
-  const { clock, store } = context
+  const { clock } = context
   const errors = invitationErrors(body, { caller })
   if (errors.length > 0) throw invalid(errors)
   if (body.roles !== undefined) await requireRecentUser(context, caller)
@@ -56,10 +54,10 @@ export async function invite(
   const expiresAt = clock.now() + LIFETIMES.invitation.link
   // The user may have got a role meanwhile that only operators may act on.
   const withoutRoles = [...protectedRoles(caller), ...rolesKeptFromClients(caller)]
-  const challenge = { purpose: 'invitation', address: email, userId, limited: 'not', withoutRoles } as const
+  const event = auditEvent(context, caller, 'user.invited', userId)
+  const challenge = { purpose: 'invitation', address: email, userId, limited: 'not', withoutRoles, event } as const
   // The language of an operator's request says nothing about the invited user.
   await requestChallenge(context, challenge, { ip: caller.ip, requestId: caller.requestId, locale })
-  await store.addAuditEvent(auditEvent(context, caller, 'user.invited', userId))
   return { user, expires_at: timestamp(expiresAt) }
 }
 
