@@ -5,6 +5,7 @@ import type {
   AuthStore,
   Challenge,
   ChallengeKey,
+  ChallengeOptions,
   ChallengePurpose,
   Device,
   DeviceClient,
@@ -31,8 +32,7 @@ const TAKEN_FOR = MINUTE
 interface AddCall {
   challenge: Challenge
   mail: MailRequest
-  /** The user may have none of these roles. */
-  withoutRoles: readonly string[]
+  options: ChallengeOptions
 }
 
 interface IssueCall {
@@ -55,13 +55,14 @@ interface DeviceCall {
 
 /** Codes and links in mails, and the devices that codes confirmed. */
 export function challengeStore(engine: Engine, { audit, events }: { audit: Audit; events: Events }) {
-  function* add(tx: Transaction, { challenge, mail, withoutRoles }: AddCall): Body<boolean> {
+  function* add(tx: Transaction, { challenge, mail, options }: AddCall): Body<Audited<boolean>> {
     const { id, purpose, userId } = challenge
-    if (yield* hasOneOf(tx, withoutRoles, userId)) return false
-    if (!(yield* addMail(engine, tx, mail))) return true
+    const { event, withoutRoles = [] } = options
+    if (yield* hasOneOf(tx, withoutRoles, userId)) return { result: false, events: [] }
+    if (!(yield* addMail(engine, tx, mail))) return { result: true, events: [] }
     if (userId !== null && ONLY_ONE.includes(purpose)) yield* tx.run(statements.voidOthers, { userId, purpose, id })
     yield* tx.run(statements.insert, challengeRow(challenge))
-    return true
+    return { result: true, events: event ? [event] : [] }
   }
 
   function* issue(tx: Transaction, { event, issue: issued, now }: IssueCall): Body<Audited<Challenge | null>> {
@@ -127,7 +128,7 @@ export function challengeStore(engine: Engine, { audit, events }: { audit: Audit
   // Calls about one challenge may share a transaction: each is one statement, which sees what those before it changed.
   const tryOne = groupedBodies(engine, tryCode, () => [])
   const takeOne = groupedBodies(engine, take, () => [])
-  const addOne = groupedBodies(engine, add, ({ challenge: { id, userId }, mail }) => [
+  const addOne = audit.grouped(add, ({ challenge: { id, userId }, mail }) => [
     id,
     mail.id,
     ...(userId === null ? [] : [userId]),
@@ -137,8 +138,8 @@ export function challengeStore(engine: Engine, { audit, events }: { audit: Audit
   const finishOne = audit.grouped(finish, ({ id }) => id)
 
   return {
-    addChallenge: (challenge: Challenge, mail: MailRequest, withoutRoles: readonly string[] = []) =>
-      addOne({ challenge, mail, withoutRoles }),
+    addChallenge: (challenge: Challenge, mail: MailRequest, options: ChallengeOptions = {}) =>
+      addOne({ challenge, mail, options }),
     issueChallenge: (issued: Issue, now: number, event: AuditEvent | null) => issueOne({ issue: issued, now, event }),
     tryCode: (id: string, purpose: ChallengePurpose, most: number, now: number) =>
       tryOne({ id, purpose, most, now, ...abandoned(now) }),

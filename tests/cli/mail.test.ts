@@ -219,6 +219,16 @@ describe('users invite', () => {
       6,
       expect.stringMatching(/has a password.*\n→ ch202 users send-reset/),
     ])
+    const disabled = newEmail()
+    await run(`users invite ${disabled}`)
+    await run(`users disable ${disabled}`)
+    const toDisabled = await run(`users invite ${disabled}`)
+    expect([toDisabled.status, toDisabled.stderr]).toEqual([
+      6,
+      expect.stringMatching(/is disabled.*\n→ ch202 users enable/),
+    ])
+    // An email may begin like an option.
+    expect((await run(`users invite -o json -- -${newEmail()}`)).status).toBe(0)
     const others = [newEmail(), newEmail()]
     expect((await run('users invite - -o ids', { stdin: others.join('\n') })).stdout.trim().split('\n')).toHaveLength(2)
     for (const other of others) await eventually(() => copies(other)[0])

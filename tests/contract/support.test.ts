@@ -338,6 +338,22 @@ describe('contract 11, support', () => {
       expectProblem(await invite({ user_id: id }), 409, 'email_taken')
     })
 
+    test('does not go to a user who is disabled: no row says that it did', async () => {
+      const email = newEmail()
+      const { body: user } = await users('POST /users', byOperator({ email }))
+      await users(`PATCH /users/${user.id}`, byOperator({ status: 'disabled' }))
+      for (const options of [by, byOperator])
+        for (const body of [{ email }, { user_id: user.id }])
+          expectProblem(await invite(body, options), 403, 'account_disabled')
+      expect((await auditOf(user.id)).map(({ type }) => type)).not.toContain('user.invited')
+      const { body } = await auth(`GET /admin/mails?user_id=${user.id}`, byOperator())
+      expect(body.items).toEqual([])
+      // That an account is disabled is not said of those whom support does not see.
+      await setRoles(user.id, [SUPPORT])
+      expectProblem(await invite({ user_id: user.id }), 404, 'user_not_found')
+      expectProblem(await invite({ email }), 409, 'email_taken')
+    })
+
     test.each(['ADMIN', SUPPORT])('does not go to a user with the role %s, who gets no mail', async (role) => {
       const email = newEmail()
       const { body } = await users('POST /users', byOperator({ email, roles: [role] }))

@@ -87,7 +87,8 @@ const CODES: Record<string, string> = {
   'DELETE /api/v1/admin/users/{user_id}/factors': 'user_not_found reauthentication_required',
   'POST /api/v1/admin/users/{user_id}/password-reset': 'user_not_found account_disabled rate_limited',
   'POST /api/v1/auth/reauthenticate': 'invalid_credentials invalid_code rate_limited overloaded users_unavailable',
-  'POST /api/v1/admin/invitations': 'reauthentication_required email_taken username_taken user_not_found',
+  'POST /api/v1/admin/invitations':
+    'reauthentication_required email_taken account_disabled username_taken user_not_found',
   'POST /api/v1/oauth/token': 'invalid_credentials',
   'GET /api/v1/auth/authorizations': 'invalid_authorization',
   'POST /api/v1/auth/authorizations': 'invalid_authorization',

@@ -757,6 +757,28 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       expect((await store.waitingMails()).count).toBe(0)
     })
 
+    test('are queued with the row of the audit that names who caused them, or neither is', async () => {
+      const user = account({ roles: ['USER', 'ADMIN'] })
+      const { userId } = user
+      await store.syncAccount(user, NOW, events)
+      const rows = async () => (await store.listAuditEvents({ userId }, { size: 9, page: 1 })).rows
+      const before = await rows()
+      const add = (more: { withoutRoles?: string[] }, row = mail({ kind: 'invitation', userId })) => {
+        const invited = event('user.invited', userId)
+        const request = { ...issued(row, 'invitation').request, userId }
+        return { invited, row, request, added: store.addChallenge(request, row, { ...more, event: invited }) }
+      }
+      const { added, invited, request, row } = add({ withoutRoles: ['SUPPORT'] })
+      expect(await added).toBe(true)
+      expect(await rows()).toEqual([invited, ...before])
+      // One that is repeated, and one that is refused.
+      expect(await store.addChallenge(request, row, { event: invited })).toBe(true)
+      expect(await add({ withoutRoles: ['ADMIN'] }).added).toBe(false)
+      expect(await rows()).toEqual([invited, ...before])
+      expect(await listed({ userId })).toHaveLength(1)
+      await store.finishMailRequest(row.id, SENT, NOW)
+    })
+
     test('of a user with one of the named roles are not queued, and void no earlier one', async () => {
       const user = account({ roles: ['USER', 'ADMIN'] })
       const { userId } = user
@@ -764,7 +786,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       const add = (withoutRoles: string[]) => {
         const row = mail({ kind: 'invitation', userId })
         const { issue, request } = issued(row, 'invitation')
-        const added = store.addChallenge({ ...request, userId }, row, withoutRoles)
+        const added = store.addChallenge({ ...request, userId }, row, { withoutRoles })
         return { added, take: () => store.issueChallenge({ ...issue, userId }, NOW, null) }
       }
       const first = add(['SUPPORT'])

@@ -370,6 +370,26 @@ describe('while a service does not run', () => {
     expect(ana.at).toBe('/account?done=profile')
   })
 
+  test('auth, a form of a person who is signed in says so, and sends again what was typed', async () => {
+    const { email } = await registerUser(here.system)
+    const ana = await here.person()
+    const { account, failure, fields } = ana.texts
+    await ana.signIn(email)
+    await ana.type(fields.name, 'A long name')
+    await here.system.terminate('auth')
+    try {
+      await ana.press(account.save)
+      await ana.see(failure.unavailableForm)
+      await ana.press(failure.again)
+      await ana.see(failure.unavailableForm)
+    } finally {
+      await here.system.start('auth')
+    }
+    await ana.press(failure.again)
+    expect(ana.at).toBe('/account?done=profile')
+    expect(await ana.field(fields.name).inputValue()).toBe('A long name')
+  })
+
   test('auth, signing out still removes the session from the browser', async () => {
     const { email } = await registerUser(here.system)
     const ana = await here.person()

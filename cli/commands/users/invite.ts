@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander'
 import { LOCALES, type Locale } from '../../../services/kit/locale.ts'
-import { Failure, usage } from '../../exit.ts'
+import { EXIT, Failure, usage } from '../../exit.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { addCommand, collectNames, type Tool, withTool } from '../../tool/command.ts'
 import { forEachRef } from '../../tool/refs.ts'
@@ -16,6 +16,9 @@ interface InviteOptions {
   all?: boolean
   again?: boolean
 }
+
+/** The commands that help a user who cannot be invited, by the code of the API. */
+const COMMANDS: Readonly<Record<string, string>> = { email_taken: 'send-reset', account_disabled: 'enable' }
 
 /** Adds `users invite`. */
 export function addInvite(users: Command): void {
@@ -55,11 +58,16 @@ async function inviteUser(tool: Tool, user: { email: string }) {
   try {
     const invited = await api.auth(
       (auth) => auth.admin.invitations.post(user),
-      (code) => (code === 'email_taken' ? `ch202 users send-reset ${quoted(email)}` : undefined),
+      (code) => (Object.hasOwn(COMMANDS, code) ? `ch202 users ${COMMANDS[code]} ${quoted(email)}` : undefined),
     )
     return { ...invited.user, expires_at: invited.expires_at, changed: true }
   } catch (error) {
-    if (!(error instanceof Failure) || error.details.code !== 'email_taken') throw error
-    throw new Failure(error.exit, `${email} has a password, so there is nothing to be invited to`, error.details)
+    if (!(error instanceof Failure)) throw error
+    const { code } = error.details
+    if (code === 'email_taken')
+      throw new Failure(error.exit, `${email} has a password, so there is nothing to be invited to`, error.details)
+    if (code === 'account_disabled')
+      throw new Failure(EXIT.conflict, `${email} is disabled, so no email is sent`, error.details)
+    throw error
   }
 }

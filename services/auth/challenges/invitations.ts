@@ -10,13 +10,11 @@ import { type RecentContext, requireRecentUser } from '../assurance/recent.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { InvitationBody } from '../schemas/challenges.ts'
-import type { AuditStore } from '../store/index.ts'
 import { type ChallengeRequestContext, LIFETIMES, requestChallenge } from './request.ts'
 
 export type InvitationContext = AuditRecordContext &
   RecentContext &
   ChallengeRequestContext & {
-    store: AuditStore
     users: Pick<UsersPeer, 'inviteUser' | 'user'>
   }
 
@@ -36,9 +34,9 @@ export function invitationErrors(sent: object, { caller }: Pick<RuleContext, 'ca
 /**
  * Invites a new user, or one who has no password yet: queues a mail with a link by which they set one. An earlier link
  * becomes void.
- * @throws Problem `validation_failed` as `invitationErrors`; `email_taken` for a user with a password, `user_not_found`,
- * `username_taken`, `users_unavailable`; `reauthentication_required` to an administrator who gives roles. For a support person
- * a user whom they may not help is one with a password or one who does not exist; `forbidden` to a client about an
+ * @throws Problem `validation_failed` as `invitationErrors`; `email_taken` for a user with a password, `account_disabled`,
+ * because such a user gets no mail; `user_not_found`, `username_taken`, `users_unavailable`; `reauthentication_required` to an
+ * administrator who gives roles. For a support person a user whom they may not help is one with a password or one who does not exist; `forbidden` to a client about an
  * administrator.
  */
 export async function invite(
@@ -46,19 +44,20 @@ export async function invite(
   body: InvitationBody,
   caller: Caller,
 ): Promise<{ user: UserRead; expires_at: string }> {
-  const { clock, store } = context
+  const { clock } = context
   const errors = invitationErrors(body, { caller })
   if (errors.length > 0) throw invalid(errors)
   if (body.roles !== undefined) await requireRecentUser(context, caller)
   const user = await invitedUser(context, body, caller)
+  if (user.status !== 'active') throw new Problem('account_disabled')
   const { email, id: userId, locale } = user
   const expiresAt = clock.now() + LIFETIMES.invitation.link
   // The user may have got a role meanwhile that only operators may act on.
   const withoutRoles = [...protectedRoles(caller), ...rolesKeptFromClients(caller)]
-  const challenge = { purpose: 'invitation', address: email, userId, limited: 'not', withoutRoles } as const
+  const event = auditEvent(context, caller, 'user.invited', userId)
+  const challenge = { purpose: 'invitation', address: email, userId, limited: 'not', withoutRoles, event } as const
   // The language of an operator's request says nothing about the invited user.
   await requestChallenge(context, challenge, { ip: caller.ip, requestId: caller.requestId, locale })
-  await store.addAuditEvent(auditEvent(context, caller, 'user.invited', userId))
   return { user, expires_at: timestamp(expiresAt) }
 }
 

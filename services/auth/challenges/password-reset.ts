@@ -9,7 +9,6 @@ import type { Config } from '../../kit/process/config.ts'
 import { type CachedAccountContext, cachedAccount } from '../accounts/cached-account.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { Notices } from '../mail/notices.ts'
-import type { AuditStore } from '../store/index.ts'
 import { type AddressProofContext, proveAddress } from './proof.ts'
 import { type ChallengeRequestContext, requestChallenge } from './request.ts'
 import { type ChallengeUseContext, useChallenge } from './use.ts'
@@ -21,9 +20,7 @@ export async function requestReset(context: ChallengeRequestContext, email: stri
   await requestChallenge(context, { purpose: 'password_reset', address: email, limited: 'by address' }, caller)
 }
 
-export type ResetForUserContext = AuditRecordContext &
-  CachedAccountContext &
-  ChallengeRequestContext & { store: AuditStore }
+export type ResetForUserContext = AuditRecordContext & CachedAccountContext & ChallengeRequestContext
 
 /**
  * Queues a password reset mail for a user whom an operator or a support person names. The audit names who did it.
@@ -36,12 +33,13 @@ export async function sendReset(context: ResetForUserContext, userId: string, ca
   if (account.status !== 'active') throw new Problem('account_disabled')
   // The user may have got a role meanwhile that only operators may act on.
   const withoutRoles = protectedRoles(caller)
-  const challenge = { purpose: 'password_reset', address: account.email, userId: account.userId, withoutRoles } as const
+  const { email: address, userId: id } = account
+  const event = auditEvent(context, caller, 'password.reset_sent', id)
+  const challenge = { purpose: 'password_reset', address, userId: id, withoutRoles, event } as const
   const locale = (account.profile.locale as Locale | null | undefined) ?? null
   // The mail is about the user: neither the address nor the language of the caller belongs into it.
   const asUser = { ip: null, requestId: caller.requestId, locale }
   await requestChallenge(context, { ...challenge, limited: 'by address' }, asUser)
-  await context.store.addAuditEvent(auditEvent(context, caller, 'password.reset_sent', account.userId))
 }
 
 /**

@@ -11,6 +11,7 @@ import type { MailQueue } from '../mail/queue.ts'
 import type {
   Challenge,
   ChallengeData,
+  ChallengeOptions,
   ChallengeStore,
   LoginPurpose,
   MailedPurpose,
@@ -89,7 +90,7 @@ function mailRule(name: string): PaceRule {
 /** The limit on requests from one client address, for each purpose. */
 const BY_ADDRESS = { most: 100, window: HOUR } satisfies Omit<LimitRule, 'name'>
 
-export interface ChallengeRequest {
+export interface ChallengeRequest extends ChallengeOptions {
   purpose: MailedPurpose
   /** The address that the mail goes to. */
   address: string
@@ -103,8 +104,6 @@ export interface ChallengeRequest {
    * `after the password`: as one that only someone with the password can cause. `not`: it happens once.
    */
   limited: 'by address' | 'after the password' | 'not'
-  /** Roles none of which the user may have when the mail is queued. */
-  withoutRoles?: readonly string[]
 }
 
 /**
@@ -115,7 +114,7 @@ export interface ChallengeRequest {
  */
 export async function requestChallenge(
   context: ChallengeRequestContext,
-  { address, data = {}, limited, mailId = context.random.id(), purpose, userId, withoutRoles }: ChallengeRequest,
+  { address, data = {}, limited, mailId = context.random.id(), purpose, userId, ...more }: ChallengeRequest,
   caller: Pick<Caller, 'ip' | 'requestId' | 'locale'>,
 ): Promise<string> {
   const { clock, config, mails, store } = context
@@ -141,7 +140,7 @@ export async function requestChallenge(
       requestId: caller.requestId,
     },
     challenge,
-    withoutRoles,
+    more,
   )
   if (!isAdded) throw new Problem('user_not_found')
   return challenge.id

@@ -3,7 +3,7 @@ import { type Clock, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Nodes } from '../../kit/nodes/nodes.ts'
 import { withTimeout } from '../../kit/timeout.ts'
-import type { Challenge, ChallengeStore, FactStore, MailRequest, MailStore } from '../store/index.ts'
+import type { Challenge, ChallengeOptions, ChallengeStore, FactStore, MailRequest, MailStore } from '../store/index.ts'
 import { type Capacity, capacityBeside, LONGEST_PAUSE } from './capacity.ts'
 import { expiryOf, type Failure, LONGEST_DELAY, retryDelay } from './schedule.ts'
 import { type Letter, type Mailer, MailNotSent } from './transport.ts'
@@ -101,11 +101,11 @@ export class MailQueue {
   }
 
   /**
-   * Queues a mail as `add` does, with the challenge whose code or link it contains.
+   * Queues a mail as `add` does, with the challenge whose code or link it contains, and the row of the audit about it.
    * @returns false: the user of the challenge has one of the roles `withoutRoles`, and gets no mail
    */
-  async addWithChallenge(mail: NewMail, challenge: Challenge, withoutRoles?: readonly string[]): Promise<boolean> {
-    return await this.addBy(mail, (request) => this.options.store.addChallenge(challenge, request, withoutRoles))
+  async addWithChallenge(mail: NewMail, challenge: Challenge, options?: ChallengeOptions): Promise<boolean> {
+    return await this.addBy(mail, (request) => this.options.store.addChallenge(challenge, request, options))
   }
 
   private async addBy<T>(mail: NewMail, store: (request: MailRequest) => Promise<T>): Promise<T> {

@@ -202,6 +202,7 @@ export function challengeRoutes(context: AuthServices, guarded: ReturnType<typeo
           'forbidden_field',
           'reauthentication_required',
           'email_taken',
+          'account_disabled',
           'username_taken',
           'user_not_found',
           'users_unavailable',

@@ -72,13 +72,21 @@ export interface Issue {
 /** How a challenge is found: by the token of the link, or by its id after its code was compared. */
 export type ChallengeKey = { tokenHash: Uint8Array } | { id: string }
 
+/** Conditions of a challenge and its mail, and the row that is written with them. */
+export interface ChallengeOptions {
+  /** Roles none of which the user may have when the mail is queued. */
+  withoutRoles?: readonly string[] | undefined
+  /** The row of the audit that names who caused the mail. */
+  event?: AuditEvent | undefined
+}
+
 export interface ChallengeStore {
   /**
-   * Adds a challenge and its mail. Does nothing when the mail exists, or was finished. If the user is given, earlier ones of a purpose in
+   * Adds a challenge, its mail and its row of the audit, in one commit. Does nothing when the mail exists, or was finished. If the user is given, earlier ones of a purpose in
    * `challenges/only-one.ts` become void at once: whether a mail follows depends on who has the address.
    * @returns false: the user has one of the roles `withoutRoles`, and nothing was added
    */
-  addChallenge(challenge: Challenge, mail: MailRequest, withoutRoles?: readonly string[]): Promise<boolean>
+  addChallenge(challenge: Challenge, mail: MailRequest, options?: ChallengeOptions): Promise<boolean>
   /** Adds a challenge without a mail. */
   openChallenge(challenge: Challenge): Promise<void>
   /** Returns a challenge that can still be answered, without counting a try. */

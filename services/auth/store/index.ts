@@ -26,6 +26,7 @@ export type {
   Challenge,
   ChallengeData,
   ChallengeKey,
+  ChallengeOptions,
   ChallengePurpose,
   ChallengeStore,
   Device,

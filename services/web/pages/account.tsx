@@ -9,7 +9,7 @@ import { LANGUAGES } from '../components/languages.ts'
 import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
 import type { BrowserRequest } from '../request/browser-request.ts'
-import { type FormErrors, formErrors } from '../request/form-errors.ts'
+import { codeEnded, type FormErrors, formErrors } from '../request/form-errors.ts'
 import type { Page } from './page.ts'
 
 type Action = 'profile' | 'email' | 'code'
@@ -60,10 +60,12 @@ const ACTIONS: Record<Action, (request: BrowserRequest) => Promise<Response>> = 
 
   async code(request) {
     const waiting = request.pendingCode('new-email')
+    // Without the step the page has no field for the code: the form that asks for a new one says so.
+    if (!waiting) return show(request, { action: 'email', errors: codeEnded(request.texts) }, 400)
     const code = request.code
     const missing = request.missing({ code })
     if (missing) return show(request, { action: 'code', errors: missing }, 400)
-    const proof = { challenge_id: waiting?.challengeId ?? '-', code }
+    const proof = { challenge_id: waiting.challengeId, code }
     const outcome = await request.call(({ auth }) => auth['email-change-confirm'].post(proof))
     if (!outcome.ok) {
       const fieldOf = { invalid_code: 'code', invalid_challenge: 'code', email_taken: 'code' }

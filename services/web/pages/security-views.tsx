@@ -43,6 +43,9 @@ export async function factorOf(request: BrowserRequest): Promise<Factor | undefi
 /** Shows a step of `/account/security`, or one factor. */
 export async function showFactorView(request: BrowserRequest, sent?: Sent, status = 200): Promise<Response> {
   const step = request.url.searchParams.get('step')
+  // The API refuses a factor before the email is verified; the whole page says so, and offers to verify it.
+  const isNew = step === 'app' || step === 'passkey'
+  if (isNew && !(await request.user()).email_verified) return redirect(request, PAGE)
   const proof = await proofNeeded(request, sent?.errors)
   if (step === 'passkey') return await showPasskey(request, proof, sent, status)
   const { texts } = request

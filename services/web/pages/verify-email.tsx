@@ -5,7 +5,7 @@ import { CodeField, EmailField, Form, MailFolder, Sentence } from '../components
 import { redirect, renderPage } from '../components/render.tsx'
 import { useRequest } from '../components/request-context.ts'
 import type { BrowserRequest } from '../request/browser-request.ts'
-import { type FormErrors, formErrors, LINK_WORDING } from '../request/form-errors.ts'
+import { codeEnded, type FormErrors, formErrors, LINK_WORDING } from '../request/form-errors.ts'
 import { HOME } from '../request/return-to.ts'
 import type { Page } from './page.ts'
 
@@ -33,6 +33,8 @@ async function confirm(request: BrowserRequest): Promise<Response> {
   const token = request.linkToken
   const code = request.code
   if (token === '') {
+    // Without the step the page has no field for the code.
+    if (!waiting) return show(request, codeEnded(request.texts), 400)
     const missing = request.missing({ code })
     if (missing) return show(request, missing, 400)
   }

@@ -87,6 +87,8 @@ const EARLY = 5000
 const CODE_WAIT = 15 * 60_000
 /** Seconds for which a device is known. */
 const DEVICE_AGE = 90 * 24 * 3600
+/** The names of fields that no page may hold. The token of a link stands in the page that the link opens. */
+const SECRET_FIELD = /password|code|credential/
 /** The codes of a problem of the access token itself. */
 const TOKEN_PROBLEMS = ['missing_token', 'invalid_token', 'token_expired', 'token_revoked']
 
@@ -156,6 +158,11 @@ export class BrowserRequest {
   id(name: string): string | undefined {
     const text = this.field(name)
     return /^[\w-]{1,64}$/.test(text) ? text : undefined
+  }
+
+  /** The fields of the form that a page may hold, to send them again: no passwords, codes or answers of passkeys. */
+  get typed(): Readonly<Record<string, string>> {
+    return Object.fromEntries([...this.form].filter(([name]) => name !== 'form_token' && !SECRET_FIELD.test(name)))
   }
 
   /** The code that was typed, without the spaces in which mails group its digits. */

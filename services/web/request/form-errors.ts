@@ -13,6 +13,9 @@ export type Wording = Readonly<Record<string, keyof Texts['problems']>>
 /** The wording of forms that are sent with the token of a link. */
 export const LINK_WORDING = { invalid_challenge: 'invalid_link' } as const satisfies Wording
 
+/** Says that the step has ended that waited for a code. */
+export const codeEnded = ({ problems }: Texts): FormErrors => ({ fields: {}, summary: problems.invalid_challenge })
+
 const UNAVAILABLE = /^(unreachable|internal_error|.*_unavailable)$/
 
 /**

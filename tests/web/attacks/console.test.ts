@@ -1,6 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, test } from 'bun:test'
 import { ACTIONS } from '../../../services/web/pages/console/actions.ts'
 import { en } from '../../../services/web/texts/en.ts'
+import { ru } from '../../../services/web/texts/ru.ts'
 import { createUser, logIn, newEmail, PASSWORD, type TestUser } from '../../support/actors.ts'
 import { eventually } from '../../support/eventually.ts'
 import { appWith, enrolApp } from '../../support/factors.ts'
@@ -249,6 +250,11 @@ describe('the support console', () => {
     expectNoMarkup(refused, 'confirmation')
     expect(refused.text).toContain(`name="email" value="${typed.email}"`)
     expect(refused.text).toContain(`name="name" value="${inPage(typed.name)}"`)
+    expect(refused.text).not.toContain('aria-invalid')
+    const empty = await visitor.post('/console/invite', { ...typed, confirm_password: '' })
+    expect([empty.status, empty.text.includes('id="again-error"')]).toEqual([400, true])
+    expect(empty.text).toContain(en.errors.required(undefined))
+    expect(empty.text).toContain(`name="email" value="${typed.email}"`)
     const wrong = await visitor.post('/console/invite', { ...typed, confirm_password: 'a wrong password' })
     expect([wrong.status, wrong.text.includes(en.problems.wrong_password)]).toEqual([401, true])
     expect(wrong.text).toContain(`name="email" value="${typed.email}"`)
@@ -286,6 +292,8 @@ describe('the support console', () => {
     const before = await stored(here.system)
     const { status, text } = await visitor.post(pageOf(user), { action: 'disable', confirm_password: PASSWORD })
     expect([status, text.includes('name="confirm_code"')]).toEqual([401, true])
+    const empty = await visitor.post(pageOf(user), { action: 'disable', confirm_code: '', confirm_credential: '' })
+    expect([empty.status, empty.text.includes(en.errors.required(undefined))]).toEqual([400, true])
     expect(await stored(here.system)).toEqual(before)
     clock.pass(60_000)
     const confirm_code = app.codeAt(clock.now())
@@ -343,9 +351,46 @@ describe('the support console', () => {
     const { text } = await supporter.visitor.get(pageOf(body.items[0]))
     // An email that begins like an option of a command is named by its id.
     const dashed = (await here.users('POST /users', byOperator({ email: `-rf${newEmail()}` }))).body
-    expect((await supporter.visitor.get(pageOf(dashed))).text).toContain(`users disable ${dashed.id}<`)
+    const commands = (await supporter.visitor.get(pageOf(dashed))).text
+    for (const command of ['audit explain', 'users send-reset', 'sessions revoke --user', 'users disable'])
+      expect(commands).toContain(`ch202 ${command} ${dashed.id}<`)
+    // Only an invitation is by the email alone.
+    expect(commands).toContain(`ch202 users invite -- ${dashed.email}<`)
     // A command with characters of the shell is one word of it.
     expect(text).toContain(inPage("users disable 'a'\\''b`reboot`&x@example.org'"))
+  })
+
+  test.each([
+    ['', true],
+    ['Ana', true],
+    ["O'Neill; `reboot` $(reboot)", true],
+    ['a\x03curl x|sh\ra', false],
+    ['a\nb', false],
+    ['a\x1b[201~b', false],
+    ['a\x7fb', false],
+    ['a\x9bb', false],
+    ['a\u2028b', false],
+    ['a\u2029b', false],
+  ])('offers no command to copy that a terminal would not take as text: %j', async (name, hasCommand) => {
+    const query = new URLSearchParams({ name, email: 'vera@example.org' })
+    const { status, text } = await supporter.visitor.get(`/console/invite?${query}`)
+    expect([status, text.includes('ch202 users invite'), text.includes('data-does="copy"')]).toEqual([
+      200,
+      hasCommand,
+      hasCommand,
+    ])
+  })
+
+  test('what support people did is not said of an administrator, in any language', async () => {
+    const { body } = await here.users('POST /users', byOperator({ email: newEmail() }))
+    const { visitor } = supporter
+    await visitor.get(pageOf(body))
+    for (const action of ['reset', 'invite']) expect((await visitor.post(pageOf(body), { action })).status).toBe(303)
+    const { text } = await visitor.get(pageOf(body))
+    for (const type of ['password.reset_sent', 'user.invited'] as const) {
+      expect(text).toContain(inPage(en.activity[type]))
+      for (const { activity } of [en, ru]) expect(activity[type]).not.toMatch(/administrator|администратор/i)
+    }
   })
 
   test('has a page at no other address', async () => {
@@ -447,6 +492,15 @@ describe('a problem of the API in the support console', () => {
   })
   const disable = (id: string) => here.users(`PATCH /users/${id}`, byOperator({ status: 'disabled' }))
 
+  test('an invitation of someone who is disabled says so, and nothing is on its way', async () => {
+    const email = newEmail()
+    const { body } = await here.users('POST /users', byOperator({ email }))
+    await disable(body.id)
+    const answer = await admin.visitor.fill('/console/invite', { email })
+    expect([answer.status, answer.text.includes(en.problems.account_disabled)]).toEqual([403, true])
+    expect(answer.text).toContain(`value="${email}"`)
+  })
+
   test('the last administrator stays', async () => {
     const answer = await post(admin.id, { action: 'disable' })
     expect([answer.status, (await here.users(`GET /users/${admin.id}`, byOperator())).body.status]).toEqual([
@@ -486,6 +540,31 @@ describe('a problem of the API in the support console', () => {
       expect(page.text).toContain(en.failure.request)
     } finally {
       await here.system.start('users')
+    }
+  })
+
+  test('a service that does not answer before the form is read keeps what was typed, without secrets', async () => {
+    const { visitor } = admin
+    const [secret, typed] = ['canary password', { email: newEmail(), name: '"><b>Vera' }]
+    const forms = [
+      ['/console/invite', typed],
+      ['/account', { action: 'email', new_email: newEmail() }],
+    ] as const
+    await visitor.get('/console/invite')
+    await here.system.terminate('auth')
+    try {
+      for (const [path, fields] of forms) {
+        const secrets = { confirm_password: secret, confirm_code: secret, confirm_credential: secret, code: secret }
+        const { status, text } = await visitor.post(path, { ...fields, ...secrets, new_password: secret })
+        expect([path, status, text.includes(en.failure.unavailableForm)]).toEqual([path, 503, true])
+        for (const [name, value] of Object.entries(fields))
+          expect(text).toContain(`name="${name}" value="${inPage(value)}"`)
+        expect(text).not.toContain(secret)
+        const foreign = await visitor.copy().post(path, { ...fields, form_token: 'x'.repeat(43) })
+        expect([foreign.status, foreign.token]).toEqual([503, ''])
+      }
+    } finally {
+      await here.system.start('auth')
     }
   })
 })

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { connect } from 'node:net'
 import { PAGES } from '../../../services/web/index.ts'
+import { en } from '../../../services/web/texts/en.ts'
 import { createUser, newEmail, PASSWORD } from '../../support/actors.ts'
 import { nextMail } from '../../support/challenges.ts'
 import { eventually } from '../../support/eventually.ts'
@@ -426,6 +427,44 @@ describe('odd requests to the pages', () => {
     },
     120_000,
   )
+
+  // The buttons that lead here are there once the email is verified.
+  test.each(['app', 'passkey'])(
+    'check 48: the step %s before the email is verified leads to where it can be, its form is refused in words',
+    async (step) => {
+      const { visitor } = await newPerson(here.system)
+      const page = '/account/security'
+      const { location, status } = await visitor.get(`${page}?step=${step}`)
+      expect([status, location]).toEqual([303, page])
+      const { text } = await visitor.get(page)
+      expect([text.includes(en.factors.unverified), text.includes('href="/verify-email"')]).toEqual([true, true])
+      for (const action of ['app', 'passkey'])
+        for (const query of ['', `?step=${step}`]) {
+          const sent = await visitor.copy().post(page + query, { action, credential: '{}' })
+          expect([action, query, sent.status, sent.location]).toEqual([action, query, 303, page])
+        }
+      const { status: refused, text: words } = await visitor.copy().post(`${page}?step=codes`, { action: 'app' })
+      expect([refused, words.includes(en.problems.email_not_verified)]).toEqual([403, true])
+    },
+  )
+
+  test.each([
+    ['/account', { action: 'code', code: '123456' }],
+    ['/account', { action: 'code', code: '' }],
+    ['/verify-email', { code: '123456' }],
+    ['/verify-email', { code: '' }],
+    ['/sign-in', { step: 'code', code: '123456' }],
+    ['/sign-in', { step: 'device', code: '123456' }],
+  ])('check 48: a code that is sent to %s after its step ended is refused in words: %j', async (path, fields) => {
+    const { visitor } = await newPerson(here.system)
+    const inSession = path === '/account' ? [visitor] : [visitor, new Visitor(here.system)]
+    for (const browser of path === '/sign-in' ? [new Visitor(here.system)] : inSession) {
+      const { status, text } = await browser.fill(path, fields)
+      expect([status, text.includes(en.problems.invalid_challenge)]).toEqual([400, true])
+      expect(text).toContain('role="alert"')
+      expect(text).not.toContain('name="code"')
+    }
+  })
 
   test('check 48: raw bytes that are no UTF-8 are an error of the form', async () => {
     const visitor = new Visitor(here.system)

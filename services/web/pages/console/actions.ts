@@ -4,7 +4,7 @@ import type { BrowserRequest } from '../../request/browser-request.ts'
 import type { Wording } from '../../request/form-errors.ts'
 import type { Answer } from '../../request/outcome.ts'
 import type { Texts } from '../../texts/en.ts'
-import { referenceOf } from './frame.tsx'
+import { argumentOf, referenceOf } from './frame.tsx'
 
 /** Something that the console does for a user: a call of the API, and the command of the tool that does the same. */
 interface Action {
@@ -31,7 +31,8 @@ export const ACTIONS = {
     done: 'reset-sent',
   },
   invite: {
-    command: (user) => `users invite ${referenceOf(user)}`,
+    // The tool invites by the email alone, not by an id.
+    command: ({ email }) => `users invite ${argumentOf(email)}`,
     call: ({ admin }, { id }) => admin.invitations.post({ user_id: id }),
     isOffered: ({ has_password, status }) => status === 'active' && !has_password,
     done: 'invited',

@@ -58,9 +58,16 @@ interface CommandProps {
   words: string
 }
 
-/** The command of the tool that does the same as a button, to read or to copy. */
+/** Characters that a terminal takes as keys, or may take as the end of a line. */
+const KEYS = /\p{Cc}|[\u2028\u2029]/u
+
+/**
+ * The command of the tool that does the same as a button, to read or to copy. None with a name that holds keys of a terminal,
+ * such as Ctrl-C and Enter: quotes do not protect from them, and the name may come from the link that opened the page.
+ */
 export function Command({ id, words }: CommandProps) {
   const texts = useRequest().texts.console
+  if (KEYS.test(words)) return null
   const text = `ch202 ${words}`
   return (
     <div class="command small">

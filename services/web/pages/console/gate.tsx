@@ -109,10 +109,22 @@ function mustHaveFactor({ context, roles }: BrowserRequest): boolean {
 async function showWhatIsMissing(request: BrowserRequest, does: Description): Promise<Response> {
   const { items } = await request.factors()
   if (items.length === 0 && hasRecentLogin(request)) return showEnrolment(request)
-  if (request.request.method === 'POST')
-    return await showConfirmation(request, does, { errors: { fields: {} }, status: 401 })
+  if (request.request.method === 'POST') {
+    const errors = emptyConfirmation(request)
+    return await showConfirmation(
+      request,
+      does,
+      errors ? { errors, status: 400 } : { errors: { fields: {} }, status: 401 },
+    )
+  }
   const { pathname, search } = request.url
   return redirect(request, withReturn('/sign-in?step=again', pathname + search))
+}
+
+/** Says which field of the confirmation was left empty; undefined: none, or the form is not the confirmation. */
+function emptyConfirmation(request: BrowserRequest): FormErrors | undefined {
+  const names = ['confirm_password', 'confirm_code'].filter((name) => request.form.has(name))
+  return request.missing(Object.fromEntries(names.map((name) => [name, request.field(name)])))
 }
 
 function showEnrolment(request: BrowserRequest): Response {
@@ -150,15 +162,14 @@ interface ConfirmationProps {
 /** The form that came too late, with everything that was typed, and the fields that confirm it. */
 function Confirmation({ errors, proof, what }: ConfirmationProps) {
   const request = useRequest()
-  const { form, texts, url } = request
-  const typed = [...form].filter(([name]) => name !== 'form_token' && !name.startsWith('confirm_'))
+  const { texts, typed, url } = request
   return (
     <CardPage title={texts.again.title}>
       <p>{proof.by === 'factor' ? texts.console.confirm.factorLead : texts.console.confirm.lead}</p>
       <p>
         <strong>{what}</strong>
       </p>
-      <Form action={url.pathname} errors={errors} hidden={Object.fromEntries(typed)}>
+      <Form action={url.pathname} errors={errors} hidden={typed}>
         {/* The same id as on the page to sign in again, to which the address leads the script for newer options. */}
         <ConfirmAgain id="again" errors={errors} proof={proof} hint={texts.console.again.hint} />
         <div class="actions">
