@@ -1,5 +1,5 @@
 import type { Caller } from '../../kit/caller.ts'
-import { MINUTE, timestamp } from '../../kit/clock.ts'
+import { timestamp } from '../../kit/clock.ts'
 import type { Complaint } from '../../kit/field-errors.ts'
 import { invalid, invalidField, Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
@@ -156,12 +156,9 @@ function newSecret({ random }: Pick<ClientsContext, 'random'>): string {
   return random.bytes(SECRET_BYTES).toString('base64url')
 }
 
-/**
- * Returns when the last token that a client has now expires, in milliseconds since the epoch. `JWT_EXPIRE` may have been
- * longer, and a node may issue a token until the change is committed, by a clock that differs.
- */
+/** Returns when the last token that a client has now expires, in milliseconds since the epoch. `JWT_EXPIRE` may have been longer. */
 async function lastTokenEnds({ clock, config, store }: Pick<ClientsContext, 'clock' | 'config' | 'store'>) {
-  return clock.now() + Math.max(config.jwtExpire, await longestTokenLife(store)) + MINUTE
+  return clock.now() + Math.max(config.jwtExpire, await longestTokenLife(store))
 }
 
 function newSettings(body: ClientBody): ClientSettings {
