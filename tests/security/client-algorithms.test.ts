@@ -127,6 +127,18 @@ describe('16: the last client of an algorithm', () => {
     expect(await kidIn('RS256', 'active')).not.toBe(kid)
   })
 
+  test('has no users any more, but is to be told of the end of their sessions: the key stays', async () => {
+    await start()
+    const withNotices = { backchannel_logout_uri: 'https://app.example.org/logout' }
+    const id = await create({ ...idTokensBy('RS256'), ...withNotices })
+    expect((await change(id, MACHINE)).status).toBe(200)
+    expect(await states()).toEqual(['EdDSA active', 'RS256 active'])
+    expect((await change(id, { backchannel_logout_uri: null })).status).toBe(200)
+    expect(await states()).toEqual(['EdDSA active', 'RS256 retiring'])
+    expect((await change(id, withNotices)).status).toBe(200)
+    expect(await states()).toEqual(['EdDSA active', 'RS256 active', 'RS256 retiring'])
+  })
+
   test('gets another algorithm: each has its key', async () => {
     await start()
     const id = await create(idTokensBy('RS256'))

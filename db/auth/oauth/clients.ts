@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, isNotNull, or, sql } from 'drizzle-orm'
 import { revokedUntil } from '../../../services/auth/sessions/ending.ts'
 import type { AuthStore, Client, ClientChange, Ended } from '../../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../../services/kit/outbox/audit.ts'
@@ -16,12 +16,17 @@ const SECRETS_MAX = 2
 
 const placeholder = sql.placeholder
 
-/** The algorithms of ID tokens that clients use. */
+/** The algorithms that clients use, for ID tokens, or for logout tokens alone: a client that has no users any more may have had some. */
 export const ID_TOKEN_ALGS = built((db) =>
   db
     .selectDistinct({ alg: clients.idTokenAlg })
     .from(clients)
-    .where(and(eq(clients.status, 'active'), sql`${clients.grantTypes} LIKE '%"authorization_code"%'`))
+    .where(
+      and(
+        eq(clients.status, 'active'),
+        or(sql`${clients.grantTypes} LIKE '%"authorization_code"%'`, isNotNull(clients.backchannelLogoutUri)),
+      ),
+    )
     .orderBy(asc(clients.idTokenAlg)),
 )
 
