@@ -133,10 +133,19 @@ export class KeyRotation {
     const { keyRing } = this.context
     return keyRing.exclusively(async () => {
       await keyRing.reload()
-      await this.addFirstKeys(caller)
+      await this.addFirstKeys(keyRing.algsOfClients, caller)
       // Only the node that rotates ends a TOKEN_ALG: while nodes restart one by one, they do not have the same.
       await this.endUnused(caller, ({ forAccessTokens }) => !forAccessTokens)
     })
+  }
+
+  /**
+   * Adds the key of an algorithm that a client is about to use, unless it has one. Resolves when every node has it. If no
+   * client uses it after all, it retires at the next check.
+   * @param caller who changes the client
+   */
+  addKeyFor(alg: TokenAlg, caller: Caller): Promise<void> {
+    return this.context.keyRing.exclusively(() => this.addFirstKeys([alg], caller))
   }
 
   /** Returns when a pending key starts to sign, by the wall clock in milliseconds. */
@@ -228,7 +237,7 @@ export class KeyRotation {
     // A process that changed a client may have ended before the keys followed.
     await keyRing.exclusively(async () => {
       await keyRing.readInUse()
-      await this.addFirstKeys(AUTH_ITSELF)
+      await this.addFirstKeys(keyRing.algsOfClients, AUTH_ITSELF)
     })
     for (const alg of keyRing.inUse) {
       await this.signIfDue(alg)
@@ -240,10 +249,10 @@ export class KeyRotation {
     })
   }
 
-  /** Adds the first key of each algorithm that clients use, unless it has one. */
-  private async addFirstKeys(actor: Actor): Promise<void> {
+  /** Adds the first key of each algorithm, unless it has one. */
+  private async addFirstKeys(algs: readonly TokenAlg[], actor: Actor): Promise<void> {
     const { feed, keyRing, store } = this.context
-    for (const alg of keyRing.algsOfClients) {
+    for (const alg of algs) {
       if (keyRing.active(alg)) continue
       const seq = await keyRing.addFirst(alg, this.rows(actor, 'key.rotated', alg, { now: true }))
       await feed.waitForAcks(seq ?? (await store.lastRevocation()))

@@ -19,7 +19,7 @@ export interface ClientsContext extends AuditRecordContext, RecentContext {
   store: ClientStore & Pick<GrantStore, 'removeGrantsOf'> & TokenLifeStore & RecentContext['store']
   feed: Pick<RevocationFeed, 'announce'>
   /** Gives the algorithms of ID tokens that clients use their keys. */
-  rotation: Pick<KeyRotation, 'followClients'>
+  rotation: Pick<KeyRotation, 'addKeyFor' | 'followClients'>
   config: Pick<Config, 'jwtExpire' | 'oauthPrivateHosts'> & RecentContext['config']
 }
 
@@ -85,6 +85,7 @@ export async function updateClient(context: ClientsContext, clientId: string, bo
   await requireRecentUser(context, caller)
   const id = checkedId(clientId)
   const { config, feed, rotation, store } = context
+  await addKey(context, id, body, caller)
   const event = auditEvent(context, caller, 'client.updated', null, { client_id: id, fields: Object.keys(body).sort() })
   const change = await store.changeClient(
     id,
@@ -105,6 +106,24 @@ export async function updateClient(context: ClientsContext, clientId: string, bo
   if (change.client.status === 'disabled') await store.removeGrantsOf(id, change.client.version)
   await rotation.followClients(caller)
   return clientRead(change.client)
+}
+
+/** Adds the key that a client needs after a change, before it is changed: from then on requests need the key. */
+async function addKey(
+  { config, rotation, store }: ClientsContext,
+  id: string,
+  body: ClientUpdate,
+  caller: Caller,
+): Promise<void> {
+  const before = await store.client(id)
+  if (!before) return
+  const client = { ...before, ...changedSettings(before, body) }
+  // The rule of `idTokenAlgs`.
+  const needsKey =
+    client.status === 'active' &&
+    (client.grantTypes.includes('authorization_code') || client.backchannelLogoutUri !== null)
+  if (needsKey && clientErrors(client, config.oauthPrivateHosts).length === 0)
+    await rotation.addKeyFor(client.idTokenAlg, caller)
 }
 
 /**

@@ -49,7 +49,7 @@ export interface ClientStore {
   /** Returns all clients, oldest first. */
   clients(): Promise<Client[]>
   client(id: string): Promise<Client | null>
-  /** Returns the algorithms of ID tokens that active clients with `authorization_code` use, each once. */
+  /** Returns the algorithms that active clients with `authorization_code` or a `backchannel_logout_uri` use, each once. */
   idTokenAlgs(): Promise<TokenAlg[]>
   /**
    * Adds a client.
