@@ -8,12 +8,12 @@ import { EVERY_VERSION } from '../../kit/tokens/revocations.ts'
 import { type RecentContext, requireRecentUser } from '../assurance/recent.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { KeyRotation } from '../keys/rotation.ts'
+import { longestTokenLife, type TokenLifeStore } from '../keys/token-life.ts'
 import type { ClientBody, ClientUpdate } from '../schemas/clients.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
 import type { Client, ClientSettings, ClientStore, GrantStore } from '../store/index.ts'
 import { clientSecretHash } from './client-authentication.ts'
 import { clientErrors, takesRightsAway } from './client-rules.ts'
-import { longestTokenLife, type TokenLifeStore } from './token-life.ts'
 
 export interface ClientsContext extends AuditRecordContext, RecentContext {
   store: ClientStore & Pick<GrantStore, 'removeGrantsOf'> & TokenLifeStore & RecentContext['store']
