@@ -83,7 +83,9 @@ export function accessOf({ auth, maxAge, module, scope }: RuleOptions): readonly
   if (module !== undefined && access.includes('anyone'))
     throw new TypeError('module needs a user, and auth allows anyone')
   if ((module ?? maxAge) !== undefined && access.length === 0)
-    throw new TypeError('module and maxAge need a user, and the rule allows clients only')
+    throw new TypeError(
+      "auth is missing: module and maxAge need a user, so name auth beside scope, such as auth: 'user'",
+    )
   if (maxAge !== undefined && !(Number.isFinite(maxAge) && maxAge > 0))
     throw new TypeError('maxAge must be a number of seconds')
   if (maxAge !== undefined && access.includes('anyone'))
