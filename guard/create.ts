@@ -31,7 +31,7 @@ const random = { id: () => randomUUID() }
  */
 export function createGuard(options: GuardOptions & GuardCredentials): Guard {
   const settings = settingsOf(options)
-  const { internalKeys, maxLag, name, operatorKeys, resource, trustedProxies } = settings
+  const { internalKeys, maxLag, mfa, name, operatorKeys, resource, trustedProxies } = settings
   const instance = new Instance(settings)
   const subscription = {
     name: `${name}-${randomUUID()}`,
@@ -64,6 +64,7 @@ export function createGuard(options: GuardOptions & GuardCredentials): Guard {
     tokens: { check },
     internalKeys,
     operatorKeys,
+    mfa,
     clientAddress,
     clock: systemClock,
   })

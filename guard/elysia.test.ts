@@ -152,6 +152,18 @@ describe('contract 11: maxAge is checked with the other parts of the rule, in wh
   })
 })
 
+test('16: an app does not listen if a route names a module or an age beside a scope alone', async () => {
+  for (const rule of [{ module: 'billing' }, { maxAge: 600 }]) {
+    const app = new Elysia()
+      .use(elysiaGuard(guardFor('ana').guard))
+      .get('/half', () => 'half', { scope: 'stock:read', ...rule })
+      .get('/whole', () => 'whole', { scope: 'stock:read', auth: 'user', ...rule })
+    expect(() => refuseUnguarded(app)).toThrow(/call GET \/half: name auth/)
+    expect(() => app.listen(0)).toThrow('GET /half')
+    await app.stop(true).catch(() => undefined)
+  }
+})
+
 test('each of two plugins keeps its own guard, and a route uses the last one before it', async () => {
   const app = new Elysia()
     .use(elysiaGuard(guardFor('ana').guard))

@@ -131,16 +131,27 @@ function asGuard<T extends object>(hook: T, rule: RuleOptions): T {
  * @throws Error that names the routes
  */
 export function refuseUnguarded(app: Pick<Elysia, 'routes'>): void {
-  const open = app.routes.filter(({ hooks }) => {
-    const rules = hooksOf(hooks).flatMap((hook) => guards.get(hook) ?? [])
+  const rulesOf = ({ hooks }: Elysia['routes'][number]) => hooksOf(hooks).flatMap((hook) => guards.get(hook) ?? [])
+  const open = app.routes.filter((route) => {
+    const { hooks } = route
+    const rules = rulesOf(route)
     const namesRule = ['auth', 'scope', 'module', 'maxAge'].some((name) => name in hooks) || rules.length > 0
     return namesRule && !rules.some(({ auth, scope }) => (auth ?? scope) !== undefined)
   })
-  if (open.length === 0) return
-  const names = open.map(({ method, path }) => `${method} ${path}`).join(', ')
-  throw new Error(
-    `No guard protects ${names}: use the plugin before the routes, and name auth beside a module or an age`,
-  )
+  if (open.length > 0)
+    throw new Error(
+      `No guard protects ${namesOf(open)}: use the plugin before the routes, and name auth beside a module or an age`,
+    )
+  const withoutUser = app.routes.filter((route) => {
+    const rules = rulesOf(route)
+    return rules.some(({ maxAge, module }) => (module ?? maxAge) !== undefined) && !rules.some(({ auth }) => auth)
+  })
+  if (withoutUser.length > 0)
+    throw new Error(`No user can call ${namesOf(withoutUser)}: name auth beside a module or an age, not a scope alone`)
+}
+
+function namesOf(routes: Elysia['routes']): string {
+  return routes.map(({ method, path }) => `${method} ${path}`).join(', ')
 }
 
 function hooksOf(hooks: { transform?: unknown }): object[] {

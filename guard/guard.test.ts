@@ -50,6 +50,7 @@ describe('an invalid option throws at once, without a key in the message', () =>
     ['maxLag', { maxLag: 999 }],
     ['maxLag', { maxLag: Number.POSITIVE_INFINITY }],
     ['name', { name: 'orders & co' }],
+    ['mfa', { mfa: 'yes' }],
   ]
   test.each(rows)('%s: %j', (option, options) => {
     const make = () => createGuard({ url, internalKey: KEY, ...options } as GuardOptions & GuardCredentials)
@@ -165,6 +166,31 @@ test('R7: a token of another client is not accepted; one of an earlier version, 
   for (const invalid of ['shop', 'CH202', 'ch202 ', '', null, 7, ['ch202'], {}])
     expect([invalid, await status(invalid)]).toEqual([invalid, 401])
   await guard.close()
+})
+
+describe('contract 13: with mfa, an administrator without a second factor is no operator', () => {
+  const rows: [mfa: GuardOptions['mfa'], amr: string[], status: number][] = [
+    [undefined, ['pwd'], 200],
+    ['optional', ['pwd'], 200],
+    ['admins', ['pwd'], 401],
+    ['all', ['pwd'], 401],
+    ['admins', ['pwd', 'otp', 'mfa'], 200],
+    ['all', ['pwd', 'otp', 'mfa'], 200],
+  ]
+  test.each(rows)('mfa: %p, a session by %p: %d', async (mfa, amr, status) => {
+    const operatorKey = 'operator-key-of-the-tests-0123456789abcdef'
+    const { guard } = guardOf({ '/api/v1/auth/revocations': { ...page, keys: [key] } }, { mfa, operatorKey })
+    expect(await guard.ready()).toBe(true)
+    const token = bearing({ ...claims, roles: ['ADMIN'], amr } as Claims)
+    const { caller, response } = await guard.check(token, { auth: 'operator' })
+    expect([response?.status ?? 200, caller?.operator]).toEqual([status, status === 200 ? true : undefined])
+    if (response) expect(await response.json()).toMatchObject({ code: 'reauthentication_required' })
+    const asUser = await guard.check(token, { auth: ['user', 'operator'] })
+    expect(asUser.caller).toMatchObject({ userId: 'ana', operator: status === 200 })
+    const byKey = await guard.check(request({ 'x-api-key': operatorKey }), { auth: 'operator' })
+    expect(byKey.caller?.operator).toBe(true)
+    await guard.close()
+  })
 })
 
 test('contract 11: maxAge refuses a user who authenticated earlier, and no key', async () => {

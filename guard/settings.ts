@@ -8,6 +8,9 @@ const MAX_LAG = 30 * SECOND
 const SCOPE = /^[\x21\x23-\x5b\x5d-\x7e]{1,100}$/
 const WHO: readonly string[] = ['anyone', 'user', 'operator', 'internal'] satisfies Who[]
 
+type Mfa = Exclude<GuardOptions['mfa'], undefined>
+const MFA: readonly Mfa[] = ['optional', 'admins', 'all']
+
 /** How the client of a guard proves who it is. */
 export type Client = SecretClient | (ClientKey & { secret?: undefined })
 
@@ -20,6 +23,7 @@ export interface Settings {
   internalKeys: readonly string[]
   resource: string | undefined
   operatorKeys: readonly string[]
+  mfa: Mfa
   name: string
   maxLag: number
   trustedProxies: readonly string[]
@@ -33,6 +37,7 @@ export function settingsOf(options: GuardOptions): Settings {
     fetch = callInstance,
     log = standardErrorLog,
     maxLag = MAX_LAG,
+    mfa = 'optional',
     name = 'guard',
     trustedProxies = [],
   } = options
@@ -42,6 +47,7 @@ export function settingsOf(options: GuardOptions): Settings {
     throw new TypeError('operatorKey and internalKey must be two different keys')
   if (!Number.isFinite(maxLag) || maxLag < SECOND) throw new TypeError(`maxLag must be at least ${SECOND} milliseconds`)
   if (!/^[\w.-]{1,40}$/.test(name)) throw new TypeError('name must be 1 to 40 letters, digits, ".", "_" or "-"')
+  if (!MFA.includes(mfa)) throw new TypeError(`mfa must be one of ${MFA.join(', ')}`)
   return {
     url: addressOf('url', options.url),
     modulesUrl: options.modulesUrl === undefined ? undefined : addressOf('modulesUrl', options.modulesUrl),
@@ -49,6 +55,7 @@ export function settingsOf(options: GuardOptions): Settings {
     internalKeys,
     resource: options.resource === undefined ? undefined : resourceOf(options.resource),
     operatorKeys,
+    mfa,
     name,
     maxLag,
     trustedProxies,
@@ -76,7 +83,9 @@ export function accessOf({ auth, maxAge, module, scope }: RuleOptions): readonly
   if (module !== undefined && access.includes('anyone'))
     throw new TypeError('module needs a user, and auth allows anyone')
   if ((module ?? maxAge) !== undefined && access.length === 0)
-    throw new TypeError('module and maxAge need a user, and the rule allows clients only')
+    throw new TypeError(
+      "auth is missing: module and maxAge need a user, so name auth beside scope, such as auth: 'user'",
+    )
   if (maxAge !== undefined && !(Number.isFinite(maxAge) && maxAge > 0))
     throw new TypeError('maxAge must be a number of seconds')
   if (maxAge !== undefined && access.includes('anyone'))

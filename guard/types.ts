@@ -129,6 +129,11 @@ export interface GuardOptions {
   resource?: string | undefined
   /** The operator key, if operators may use it here. Otherwise only a token with the role ADMIN makes an operator. */
   operatorKey?: string | readonly string[] | undefined
+  /**
+   * The setting `MFA` of the instance. With `admins` or `all`, the role ADMIN makes an operator only in a session with a second
+   * factor, as in the services of Ch202. Default `optional`.
+   */
+  mfa?: 'optional' | 'admins' | 'all' | undefined
   /** The base address of modules, if it differs from the one that auth publishes. */
   modulesUrl?: string | undefined
   /** The beginning of this subscriber's name at auth: letters, digits, `.`, `_` and `-`. Default `guard`. */

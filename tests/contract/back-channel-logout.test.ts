@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, spyOn, test } from 'bun:test'
+import { KeyRing } from '../../services/auth/keys/ring.ts'
 import { DAY, HOUR, MINUTE } from '../../services/kit/clock.ts'
 import { logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
@@ -246,6 +247,29 @@ describe('16: apps that do not answer', () => {
     receiver.answers = () => new Response()
     expect(await logoutRows(here.system, user.id)).toMatchObject([
       { type: 'client.logout_failed', detail: { client_id: app.id, reason: 'The answer was 500', tries: 2 } },
+    ])
+  })
+
+  test('one for which there is no key is tried again, and given up after a day', async () => {
+    const app = await appAt(`${receiver.url}/keyless`)
+    const { user } = await signIn(here.system, [app, 'openid'])
+    const spy = spyOn(KeyRing.prototype, 'signingIdTokens').mockImplementation(() => {
+      throw new Error('No key')
+    })
+    try {
+      await logOut(user)
+      await eventually(async () => (await waiting(here.system, user.id))[0]?.tries === 1)
+      clock.pass(DAY + MINUTE)
+      await eventually(async () => (await waiting(here.system, user.id)).length === 0)
+    } finally {
+      spy.mockRestore()
+    }
+    expect(receiver.about(user.id)).toEqual([])
+    expect(await logoutRows(here.system, user.id)).toMatchObject([
+      {
+        type: 'client.logout_failed',
+        detail: { client_id: app.id, reason: 'The notice could not be sent', tries: 2 },
+      },
     ])
   })
 

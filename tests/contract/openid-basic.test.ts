@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { createHash } from 'node:crypto'
-import { createRemoteJWKSet, jwtVerify } from 'jose'
+import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
 import { createUser, logIn, PASSWORD, type TestUser } from '../support/actors.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { as, call, form } from '../support/http.ts'
@@ -222,6 +222,24 @@ describe('16: OpenID Connect, basic provider', () => {
       const none = `${Buffer.from('{"alg":"none","typ":"JWT"}').toString('base64url')}.${id_token.split('.')[1]}.`
       for (const hint of ['x', access_token, none, `${id_token}x`, user.tokens.access_token])
         expect((await ask({ id_token_hint: hint })).body.outcome).toBe('sign_in')
+    },
+    async 'the hint does not match after a new sign-in either: the client gets login_required'() {
+      const { id_token } = await tokens()
+      const other = await createUser(here.system)
+      const request = { id_token_hint: id_token, started_at: Math.floor(clock.now() / SECOND) + 1 }
+      let otherAgain = await signIn(other)
+      expect((await ask(request, otherAgain)).body.outcome).toBe('sign_in')
+      clock.pass(SECOND)
+      otherAgain = await signIn(other)
+      expect(sentTo(await ask(request, otherAgain)).get('error')).toBe('login_required')
+      user = await signIn()
+      expect(sentTo(await ask(request)).get('code')).toBeString()
+      // Of the right user, but its key is gone.
+      const { kid } = decodeProtectedHeader(id_token)
+      const removed = await call(here.system.url.auth, `DELETE /admin/keys/${kid}`, { headers: as.operator })
+      expect(removed.status).toBe(204)
+      expect(sentTo(await ask(request)).get('error')).toBe('login_required')
+      expect((await ask({ ...request, started_at: undefined })).body.outcome).toBe('sign_in')
     },
     'oidcc-codereuse': () => expectReuse(0),
     'oidcc-codereuse-30seconds': () => expectReuse(30 * SECOND),

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { decodeProtectedHeader } from 'jose'
 import { registerUser, type TestUser } from '../support/actors.ts'
 import { expectFields, expectProblem } from '../support/expectations.ts'
 import { type Answer, as, call } from '../support/http.ts'
@@ -96,6 +97,26 @@ describe('16: OpenID Connect, logout that an app starts', () => {
       const { refresh_token } = user.tokens
       const { body } = await call(here.system.url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
       expect((await ask(request(), as.bearer(body.access_token))).body.confirmed).toBe(true)
+    },
+    async 'the key of the hint is gone: the user is asked, as without a hint'() {
+      const { kid } = decodeProtectedHeader(hint)
+      const removed = await call(here.system.url.auth, `DELETE /admin/keys/${kid}`, { headers: as.operator })
+      expect(removed.status).toBe(204)
+      const question = { client: { id: app.id }, confirmed: false, redirect_to: `${DONE}?state=a+state` }
+      for (const more of [{}, { client_id: app.id }])
+        expect((await ask({ ...request(), ...more })).body).toMatchObject(question)
+      expect((await ask({ id_token_hint: hint })).body).toMatchObject({ confirmed: false, redirect_to: null })
+      expectRefused(await ask({ ...request(), client_id: crypto.randomUUID() }))
+      expectRefused(await ask({ ...request(), post_logout_redirect_uri: `${DONE}/` }))
+      const [header = '', payload = ''] = hint.split('.').map((part) => Buffer.from(part, 'base64url').toString())
+      const of = (part: string, change: object) => encoded({ ...JSON.parse(part), ...change })
+      for (const id_token_hint of [
+        changed(0, of(header, { alg: 'none' })),
+        changed(0, of(header, { typ: 'at+jwt' })),
+        changed(1, of(payload, { iss: 'https://other.example' })),
+        changed(2, ''),
+      ])
+        expectRefused(await ask({ ...request(), id_token_hint }))
     },
     async 'the hint is of another client than the one that asks'() {
       const other = await createApp(here.system, { post_logout_redirect_uris: [DONE] })

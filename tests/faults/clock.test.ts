@@ -5,7 +5,16 @@ import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { as } from '../support/http.ts'
 import { RESET_PAGE } from '../support/mails.ts'
-import { newMachine } from '../support/oauth/machines.ts'
+import {
+  assertionClaims,
+  assertionFields,
+  createClient,
+  newClientKey,
+  requestToken,
+  signAssertion,
+} from '../support/oauth/clients.ts'
+import { changeClient, type Machine, newMachine } from '../support/oauth/machines.ts'
+import { keyServers } from '../support/servers/key-servers.ts'
 import { InstanceInTime } from './instance-in-time.ts'
 
 setDefaultTimeout(120_000)
@@ -22,10 +31,16 @@ describe.each([
   let instance: InstanceInTime
   beforeAll(async () => {
     // The instance replaces the intervals of this process: only one may run at a time.
-    instance = new InstanceInTime({ RATE_LIMIT: 'on', JWT_EXPIRE: '1h', REFRESH_EXPIRE: '3h' })
+    instance = new InstanceInTime({
+      RATE_LIMIT: 'on',
+      JWT_EXPIRE: '1h',
+      REFRESH_EXPIRE: '3h',
+      OAUTH_PRIVATE_HOSTS: '127.0.0.1',
+    })
     await instance.start()
   })
   afterAll(() => instance.stop())
+  const servers = keyServers()
 
   const ask = (request: string, options?: Parameters<InstanceInTime['ask']>[1]) =>
     instance.ask(request.replace(' ', ' /api/v1'), options)
@@ -95,6 +110,39 @@ describe.each([
     // The session is shorter by the step at most.
     await instance.pass(HOUR + 50 * MINUTE)
     expect((await refresh(current.refresh_token)).status).toBe(200)
+  })
+
+  test('tokens of clients that were disabled or deleted stay refused, and an assertion works once', async () => {
+    const at = { url: { auth: instance.url } }
+    const machines = {
+      disabled: await newMachine(at, { scopes: ['users:read'] }),
+      deleted: await newMachine(at, { scopes: ['users:read'] }),
+    }
+    const key = await newClientKey()
+    const { id } = await createClient(at as never, { jwks_uri: servers(key).url })
+    const now = Math.floor(instance.now() / SECOND)
+    const endpoint = `${instance.url}/oauth/token`
+    const claims = { ...assertionClaims(id, endpoint), iat: now, exp: now + HOUR / SECOND }
+    const fields = assertionFields(await signAssertion(key, claims))
+    const useAssertion = async () => (await requestToken(at as never, fields)).status
+    expect(await useAssertion()).toBe(200)
+    await instance.pass(10 * MINUTE)
+    /** The answer of each service on a route that no scope opens: 403 for a valid token. */
+    const eachOf = async ({ token }: Machine) => {
+      const headers = as.bearer(token)
+      const requests = ['GET /admin/keys', 'GET /users/export', 'POST /modules/none/enable']
+      return (await Promise.all(requests.map((line) => ask(line, { headers })))).map(({ status }) => status)
+    }
+    for (const machine of Object.values(machines)) expect(await eachOf(machine)).toEqual([403, 403, 403])
+    await changeClient(at, machines.disabled.id, { status: 'disabled' })
+    await changeClient(at, machines.deleted.id)
+    const look = async () => {
+      for (const [name, machine] of Object.entries(machines))
+        expect([name, await eachOf(machine)]).toEqual([name, [401, 401, 401]])
+      expect(await useAssertion()).toBe(401)
+    }
+    await look()
+    await afterEach(look)
   })
 
   test('a session that ends while the clock is wrong ends everywhere within a second', async () => {

@@ -1,11 +1,13 @@
 import { describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
 import { decodeProtectedHeader } from 'jose'
 import { KeyRing } from '../../services/auth/keys/ring.ts'
+import { RevocationFeed } from '../../services/auth/sessions/revocation-feed.ts'
 import { DAY, HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { as } from '../support/http.ts'
 import { createClient, idTokensBy } from '../support/oauth/clients.ts'
+import { createApp, tokensFor } from '../support/oauth/code-flow.ts'
 import { inTime, kidOf, operator } from './keys-in-time.ts'
 
 // The keys of the algorithms that clients use for ID tokens, beside that of access tokens.
@@ -125,6 +127,53 @@ describe('16: the last client of an algorithm', () => {
     await create(idTokensBy('RS256'))
     expect(await states()).toEqual(['EdDSA active', 'RS256 active'])
     expect(await kidIn('RS256', 'active')).not.toBe(kid)
+  })
+
+  test('has no users any more, but is to be told of the end of their sessions: the key stays', async () => {
+    await start()
+    const withNotices = { backchannel_logout_uri: 'https://app.example.org/logout' }
+    const id = await create({ ...idTokensBy('RS256'), ...withNotices })
+    expect((await change(id, MACHINE)).status).toBe(200)
+    expect(await states()).toEqual(['EdDSA active', 'RS256 active'])
+    expect((await change(id, { backchannel_logout_uri: null })).status).toBe(200)
+    expect(await states()).toEqual(['EdDSA active', 'RS256 retiring'])
+    expect((await change(id, withNotices)).status).toBe(200)
+    expect(await states()).toEqual(['EdDSA active', 'RS256 active', 'RS256 retiring'])
+  })
+
+  test.each<[string, object, object]>([
+    ['gets another algorithm', {}, { id_token_alg: 'ES256' }],
+    ['is enabled with another algorithm', { status: 'disabled' }, { status: 'active', id_token_alg: 'ES256' }],
+  ])('%s: it gets tokens as soon as it is changed', async (_, fields, body) => {
+    await start()
+    const at = { url: { auth: here.instance.url } } as never
+    const user = await here.register()
+    const app = await createApp(at, { id_token_alg: 'RS256', ...fields })
+    const reached = Promise.withResolvers<void>()
+    const gate = Promise.withResolvers<void>()
+    // The client is changed then, and the services have not acknowledged it yet.
+    here.restored(
+      spyOn(RevocationFeed.prototype, 'announce').mockImplementation(() => {
+        reached.resolve()
+        return gate.promise
+      }),
+    )
+    const changing = change(app.id, body)
+    await reached.promise
+    const tokens = await tokensFor(at, user.access_token, app).finally(gate.resolve)
+    expect(decodeProtectedHeader(tokens.id_token).alg).toBe('ES256')
+    expect((await changing).status).toBe(200)
+  })
+
+  test.each<[string, object, number]>([
+    ['is not valid', { id_token_alg: 'ES256', redirect_uris: ['http://app.example.org'] }, 400],
+    ['is of a machine', { id_token_alg: 'ES256', ...MACHINE }, 200],
+    ['is of a disabled app', { id_token_alg: 'ES256', status: 'disabled' }, 200],
+  ])('a change that %s adds no key', async (_, body, status) => {
+    await start()
+    const id = await create(idTokensBy('EdDSA'))
+    expect((await change(id, body)).status).toBe(status)
+    expect(await states()).toEqual(['EdDSA active'])
   })
 
   test('gets another algorithm: each has its key', async () => {

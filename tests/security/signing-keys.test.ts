@@ -194,6 +194,26 @@ describe('check 39: the doctor warns when the signing key is older than SIGNING_
   })
 })
 
+describe('check 39: tokens that JWT_EXPIRE once let live longer', () => {
+  const settings: Record<string, string> = { JWT_EXPIRE: '24h', REFRESH_EXPIRE: '60d' }
+  const here = inTime(settings)
+
+  test('are valid until they expire, after a rotation too', async () => {
+    const instance = await here.start()
+    const user = await here.register()
+    settings.JWT_EXPIRE = '5m'
+    await instance.restart(SECOND)
+    await here.rotate('?now=true')
+    await instance.pass(23 * HOUR)
+    await instance.settled()
+    expect(await here.each(user)).toEqual([200, 200, 200])
+    expect(await here.published()).toContain(kidOf(user.access_token))
+    await instance.pass(HOUR + 2 * MINUTE)
+    await instance.settled()
+    expect(await here.published()).toEqual([String(await here.active())])
+  })
+})
+
 describe('check 39: the ring and the feed', () => {
   const nothing = async () => undefined
   const ringOn = (change: () => Promise<number>) => {

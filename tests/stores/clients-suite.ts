@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import type { AuthStore, Client } from '../../services/auth/store/index.ts'
-import { HOUR } from '../../services/kit/clock.ts'
+import { HOUR, MINUTE } from '../../services/kit/clock.ts'
 import { EVERY_VERSION } from '../../services/kit/tokens/revocations.ts'
 import { event, id, NOW } from './auth-suite.ts'
 
+/** When the last token of a client expires, and how long the revocation stays: a clock may be an hour ahead. */
 const UNTIL = NOW + HOUR
+const MARGIN = HOUR + MINUTE
+const REVOKED_UNTIL = UNTIL + MARGIN
 const MOST = 1000
 
 /** A client, with values of every kind. */
@@ -99,7 +102,7 @@ export function clientStoreSuite(open: () => Promise<AuthStore>): void {
         const change = await store.changeClient(client.id, () => ends, UNTIL, event())
         expect(change).toMatchObject({ outcome: 'changed', client: { ...disabled, version: 2, grantsFrom: 2 } })
       }),
-    ).toEqual([{ kind: 'user', subject: client.id, version: 2, until: UNTIL }])
+    ).toEqual([{ kind: 'user', subject: client.id, version: 2, until: REVOKED_UNTIL }])
     expect(await store.client(client.id)).toEqual({ ...disabled, version: 2, grantsFrom: 2 })
     expect(await secretsOf(client.id)).toEqual([7])
   })
@@ -146,7 +149,7 @@ export function clientStoreSuite(open: () => Promise<AuthStore>): void {
   test('a removed client takes its secrets and all its tokens with it', async () => {
     const [client, other] = [await add({}, hash(21)), await add({}, hash(22))]
     expect(await revocationsOf(() => store.removeClient(client.id, UNTIL, event()))).toEqual([
-      { kind: 'user', subject: client.id, version: EVERY_VERSION, until: UNTIL },
+      { kind: 'user', subject: client.id, version: EVERY_VERSION, until: REVOKED_UNTIL },
     ])
     expect([await store.client(client.id), await secretsOf(client.id), await secretsOf(other.id)]).toEqual([
       null,
@@ -156,13 +159,13 @@ export function clientStoreSuite(open: () => Promise<AuthStore>): void {
     expect(await store.removeClient(client.id, UNTIL, event())).toBeNull()
   })
 
-  test('an assertion is used once, also at the same moment, and remembered until it expires', async () => {
+  test('an assertion is used once, also at the same moment, and remembered until it has expired by every clock', async () => {
     const uses = await Promise.all(Array.from({ length: 20 }, () => store.useAssertion(hash(31), NOW + 5)))
     expect(uses.filter(Boolean)).toHaveLength(1)
     expect(await store.useAssertion(hash(32), NOW + 5)).toBe(true)
-    await store.forgetFactors(NOW + 4)
+    await store.forgetFactors(NOW + 5 + MARGIN)
     expect(await store.useAssertion(hash(31), NOW + 5)).toBe(false)
-    await store.forgetFactors(NOW + 6)
+    await store.forgetFactors(NOW + 6 + MARGIN)
     expect(await store.useAssertion(hash(31), NOW + 9)).toBe(true)
   })
 

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { randomBytes } from 'node:crypto'
 import type { AuthStore, Enrolment, Passkey, Totp } from '../../services/auth/store/index.ts'
+import { HOUR, MINUTE } from '../../services/kit/clock.ts'
 import { account, event, id, NOW, session } from './auth-suite.ts'
 
-const MINUTE = 60_000
 const hash = () => randomBytes(32)
 
 const totp = (userId: string, changes: Partial<Totp> = {}): Totp => ({
@@ -240,7 +240,10 @@ export function factorStoreSuite(open: () => Promise<AuthStore>): void {
       const use = (used: typeof expired) =>
         store.usePasskey({ id: added.id, counter: 0, backedUp: false, challenge: used, now: NOW })
       expect([await use(expired), await use(valid)]).toEqual([true, true])
-      await store.forgetFactors(expired.expiresAt + 1)
+      // A clock that is an hour ahead forgets none.
+      await store.forgetFactors(expired.expiresAt + HOUR)
+      expect([await use(expired), await use(valid)]).toEqual([false, false])
+      await store.forgetFactors(expired.expiresAt + HOUR + MINUTE + 1)
       expect([await use(expired), await use(valid)]).toEqual([true, false])
     })
   })

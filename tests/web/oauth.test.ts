@@ -140,6 +140,20 @@ describe('from an app, a person', () => {
     expect(claimsOf((await shop.redeem()).id_token)).toMatchObject({ sub: second.id })
   })
 
+  test('goes back to the app when somebody else signs in than the ID token names, and is not asked for ever', async () => {
+    const [first, second] = [await registerUser(here.system), await registerUser(here.system)]
+    const ana = await here.person()
+    await ana.open(shop.authorize())
+    await ana.signIn(first.email)
+    await allow(ana)
+    const { id_token } = await shop.redeem()
+    const other = await here.person()
+    await other.open(shop.authorize({ id_token_hint: id_token }))
+    await other.signIn(second.email)
+    await back(other)
+    expect(shop.answer).toMatchObject({ error: 'login_required' })
+  })
+
   test('signs out from the app: without a question only with an ID token of this session', async () => {
     const { email } = await registerUser(here.system)
     const leave = (id_token_hint?: string) =>

@@ -1,3 +1,4 @@
+import { REVOCATION_MARGIN } from '../../../services/auth/sessions/ending.ts'
 import { isUsable } from '../../../services/auth/sessions/rotation.ts'
 import type {
   AuthStore,
@@ -214,7 +215,9 @@ export function factorStore(engine: Engine, { audit, events, facts }: Parts) {
     },
     async forgetFactors(now: number) {
       await writeInBatches(engine, (tx) => tx.run(statements.forgetPending, { now }))
-      await writeInBatches(engine, (tx) => tx.run(statements.forgetUsed, { now }))
+      // Once a clock that is ahead is set back, a challenge that was used would be valid again, and so would an assertion of a client.
+      const before = now - REVOCATION_MARGIN
+      await writeInBatches(engine, (tx) => tx.run(statements.forgetUsed, { before }))
     },
   } satisfies Partial<AuthStore> & Record<string, unknown>
 }

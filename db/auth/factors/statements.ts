@@ -108,5 +108,5 @@ export const STATEMENTS = {
       SELECT id FROM totps WHERE confirmed_at IS NULL AND expires_at < $now ORDER BY expires_at LIMIT ${BATCH})`),
   forgetUsed: text(`
     DELETE FROM used_challenges WHERE hash IN (
-      SELECT hash FROM used_challenges WHERE expires_at < $now ORDER BY expires_at LIMIT ${BATCH})`),
+      SELECT hash FROM used_challenges WHERE expires_at < $before ORDER BY expires_at LIMIT ${BATCH})`),
 }

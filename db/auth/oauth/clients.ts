@@ -1,4 +1,5 @@
-import { and, asc, desc, eq, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, isNotNull, or, sql } from 'drizzle-orm'
+import { revokedUntil } from '../../../services/auth/sessions/ending.ts'
 import type { AuthStore, Client, ClientChange, Ended } from '../../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../../services/kit/outbox/audit.ts'
 import type { TokenAlg } from '../../../services/kit/tokens/algorithms.ts'
@@ -15,12 +16,17 @@ const SECRETS_MAX = 2
 
 const placeholder = sql.placeholder
 
-/** The algorithms of ID tokens that clients use. */
+/** The algorithms that clients use, for ID tokens, or for logout tokens alone: a client that has no users any more may have had some. */
 export const ID_TOKEN_ALGS = built((db) =>
   db
     .selectDistinct({ alg: clients.idTokenAlg })
     .from(clients)
-    .where(and(eq(clients.status, 'active'), sql`${clients.grantTypes} LIKE '%"authorization_code"%'`))
+    .where(
+      and(
+        eq(clients.status, 'active'),
+        or(sql`${clients.grantTypes} LIKE '%"authorization_code"%'`, isNotNull(clients.backchannelLogoutUri)),
+      ),
+    )
     .orderBy(asc(clients.idTokenAlg)),
 )
 
@@ -72,11 +78,11 @@ export function clientStore(engine: Engine, { audit, feed }: { audit: Audit; fee
   }
 
   /** Revokes the tokens of a client that are older than a version of it. */
-  const revocation = (subject: string, version: number, until: number): Revocation => ({
+  const revocation = (subject: string, version: number, lastTokenEnds: number): Revocation => ({
     kind: 'user',
     subject,
     version,
-    until,
+    until: revokedUntil(lastTokenEnds),
   })
 
   return {
@@ -98,7 +104,7 @@ export function clientStore(engine: Engine, { audit, feed }: { audit: Audit; fee
     changeClient: (
       id: string,
       change: (client: Client) => { client: Client; endsTokens: boolean; endsSecrets: boolean },
-      until: number,
+      lastTokenEnds: number,
       event: AuditEvent,
     ) =>
       engine.write(function* (tx): Body<ClientChange> {
@@ -111,15 +117,15 @@ export function clientStore(engine: Engine, { audit, feed }: { audit: Audit; fee
         const changed = { ...client, version, grantsFrom: isDisabled ? version : stored.grantsFrom }
         yield* tx.run(STATEMENTS.update, changed)
         if (endsSecrets) yield* tx.run(STATEMENTS.removeSecrets, { clientId: id })
-        const ended = yield* feed.writeRevocations(tx, endsTokens ? [revocation(id, version, until)] : [])
+        const ended = yield* feed.writeRevocations(tx, endsTokens ? [revocation(id, version, lastTokenEnds)] : [])
         yield* audit.writeEvents(tx, [event])
         return { outcome: 'changed', client: changed, ended }
       }),
-    removeClient: (id: string, until: number, event: AuditEvent) =>
+    removeClient: (id: string, lastTokenEnds: number, event: AuditEvent) =>
       engine.write(function* (tx): Body<Ended | null> {
         if ((yield* tx.run(STATEMENTS.remove, { id })) === 0) return null
         yield* tx.run(STATEMENTS.removeSecrets, { clientId: id })
-        const ended = yield* feed.writeRevocations(tx, [revocation(id, EVERY_VERSION, until)])
+        const ended = yield* feed.writeRevocations(tx, [revocation(id, EVERY_VERSION, lastTokenEnds)])
         yield* audit.writeEvents(tx, [event])
         return ended
       }),

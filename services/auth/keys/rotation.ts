@@ -13,6 +13,7 @@ import type { AuditStore, RevocationStore, StoredKey } from '../store/index.ts'
 import { Leads } from './leads.ts'
 import type { KeyRing } from './ring.ts'
 import { needsSuccessor, retiredUntil } from './schedule.ts'
+import { longestTokenLife, type TokenLifeStore } from './token-life.ts'
 
 const CHECK_EVERY = MINUTE
 /** The same where several nodes run: a key may be published by one and activated by another. */
@@ -29,7 +30,7 @@ const SHORTEST_INTERVAL = HOUR
 type Row = (kid: string) => AuditEvent
 
 interface KeyRotationContext extends AuditRecordContext {
-  store: AuditStore & RevocationStore
+  store: AuditStore & RevocationStore & TokenLifeStore
   config: Pick<Config, 'jwtExpire' | 'signingKeyLead' | 'signingKeyMaxAge'>
   /** `waitForAcks` resolves when every service that checks tokens by itself has the change `seq`. */
   feed: { waitForAcks(seq: number): Promise<void> }
@@ -101,7 +102,7 @@ export class KeyRotation {
    * @throws Problem `not_found`
    */
   remove(kid: string, caller: Caller): Promise<void> {
-    const { clock, config, feed, keyRing, store, tokens } = this.context
+    const { feed, keyRing, store, tokens } = this.context
     return keyRing.exclusively(async () => {
       const key = keyRing.get(kid)
       if (!key) {
@@ -114,7 +115,7 @@ export class KeyRotation {
       do {
         const next = key.status === 'active' ? this.successorAlg(key) : undefined
         if (next) await this.signWithNext(next, this.rows(caller, 'key.rotated', next, { now: true }))
-        if (keyRing.get(kid)?.status === 'active') await keyRing.retire(kid, retiredUntil(clock.now(), config), null)
+        if (keyRing.get(kid)?.status === 'active') await keyRing.retire(kid, await this.retiredUntil(), null)
         seq = await keyRing.remove(kid, row(kid))
         // Meanwhile another node made it the active key.
       } while (seq === 'active')
@@ -133,10 +134,19 @@ export class KeyRotation {
     const { keyRing } = this.context
     return keyRing.exclusively(async () => {
       await keyRing.reload()
-      await this.addFirstKeys(caller)
+      await this.addFirstKeys(keyRing.algsOfClients, caller)
       // Only the node that rotates ends a TOKEN_ALG: while nodes restart one by one, they do not have the same.
       await this.endUnused(caller, ({ forAccessTokens }) => !forAccessTokens)
     })
+  }
+
+  /**
+   * Adds the key of an algorithm that a client is about to use, unless it has one. Resolves when every node has it. If no
+   * client uses it after all, it retires at the next check.
+   * @param caller who changes the client
+   */
+  addKeyFor(alg: TokenAlg, caller: Caller): Promise<void> {
+    return this.context.keyRing.exclusively(() => this.addFirstKeys([alg], caller))
   }
 
   /** Returns when a pending key starts to sign, by the wall clock in milliseconds. */
@@ -199,10 +209,10 @@ export class KeyRotation {
    * @returns null when another node made it sign, or removed it
    */
   private async activate(kid: string, row: Row | null, lease?: string): Promise<StoredKey | null> {
-    const { clock, config, feed, keyRing, store } = this.context
+    const { feed, keyRing, store } = this.context
     // The services got the key when it was published, but after a restart nothing proves that they did.
     await feed.waitForAcks(await store.lastRevocation())
-    const change = await keyRing.activate(kid, retiredUntil(clock.now(), config), row?.(kid) ?? null, lease)
+    const change = await keyRing.activate(kid, await this.retiredUntil(), row?.(kid) ?? null, lease)
     if (!change) {
       this.leads.resume()
       return null
@@ -228,7 +238,7 @@ export class KeyRotation {
     // A process that changed a client may have ended before the keys followed.
     await keyRing.exclusively(async () => {
       await keyRing.readInUse()
-      await this.addFirstKeys(AUTH_ITSELF)
+      await this.addFirstKeys(keyRing.algsOfClients, AUTH_ITSELF)
     })
     for (const alg of keyRing.inUse) {
       await this.signIfDue(alg)
@@ -240,10 +250,10 @@ export class KeyRotation {
     })
   }
 
-  /** Adds the first key of each algorithm that clients use, unless it has one. */
-  private async addFirstKeys(actor: Actor): Promise<void> {
+  /** Adds the first key of each algorithm, unless it has one. */
+  private async addFirstKeys(algs: readonly TokenAlg[], actor: Actor): Promise<void> {
     const { feed, keyRing, store } = this.context
-    for (const alg of keyRing.algsOfClients) {
+    for (const alg of algs) {
       if (keyRing.active(alg)) continue
       const seq = await keyRing.addFirst(alg, this.rows(actor, 'key.rotated', alg, { now: true }))
       await feed.waitForAcks(seq ?? (await store.lastRevocation()))
@@ -252,14 +262,21 @@ export class KeyRotation {
 
   /** Retires the keys that sign for nobody any longer, and removes those that would. */
   private async endUnused(actor: Actor, which: (key: StoredKey) => boolean, lease?: string): Promise<void> {
-    const { clock, config, keyRing } = this.context
+    const { keyRing } = this.context
     for (const { alg, kid, status } of keyRing.unused().filter(which)) {
       if (status === 'pending') await keyRing.remove(kid, this.rows(actor, 'key.removed', alg)(kid))
       else {
         const row = this.rows(actor, 'key.retired', alg)
-        await keyRing.retire(kid, retiredUntil(clock.now(), config), row(kid), lease)
+        await keyRing.retire(kid, await this.retiredUntil(), row(kid), lease)
       }
     }
+  }
+
+  /** Until when a key that stops signing now is needed. Its tokens may be from a time when `JWT_EXPIRE` was longer. */
+  private async retiredUntil(): Promise<number> {
+    const { clock, config, store } = this.context
+    const jwtExpire = Math.max(config.jwtExpire, await longestTokenLife(store))
+    return retiredUntil(clock.now(), { jwtExpire })
   }
 
   /**

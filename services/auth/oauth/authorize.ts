@@ -82,8 +82,11 @@ export async function authorize(
   if (!session || !isUsable(session, account, clock.now())) throw new Problem('token_revoked')
 
   const isSilent = request.prompts.includes('none')
-  if (await mustSignIn(context, { body, request, session }))
-    return isSilent ? refusal(context, checked, body, LOGIN_REQUIRED) : answer(checked, 'sign_in', null)
+  const signIn = await signInNeeded(context, { body, request, session })
+  if (signIn !== 'no')
+    return isSilent || signIn === 'other user'
+      ? refusal(context, checked, body, LOGIN_REQUIRED)
+      : answer(checked, 'sign_in', null)
   if (body.consent === 'denied') return refusal(context, checked, body, DENIED)
   if (body.consent !== 'given' && (await mustConsent(context, client, request, account)))
     return isSilent ? refusal(context, checked, body, CONSENT_REQUIRED) : answer(checked, 'consent', null)
@@ -133,18 +136,36 @@ function codeAnswer(
   return redirectTo(redirectUri, { code, state, iss })
 }
 
-/** Whether the user must authenticate again before the client may have a code. */
-async function mustSignIn(
+/**
+ * Whether the user must authenticate again before the client may have a code.
+ * @returns `other user` when they have just done so, and are still not the user whom the client expects
+ */
+async function signInNeeded(
   context: Pick<AuthorizeContext, 'clock' | 'issuer' | 'keyRing' | 'store'>,
-  { body, request, session }: { body: AuthorizationBody; request: AuthorizationRequest; session: Session },
-): Promise<boolean> {
-  const { clock, issuer, keyRing, store } = context
+  of: { body: AuthorizationBody; request: AuthorizationRequest; session: Session },
+): Promise<'no' | 'yes' | 'other user'> {
+  const { clock, issuer, keyRing } = context
+  const { body, session } = of
   if (body.id_token_hint !== undefined) {
     const hint = readIdToken(body.id_token_hint, { issuer, key: (kid) => keyRing.idTokenKey(kid) })
-    if (hint?.userId !== session.userId) return true
+    // The key of an old hint may be gone: then no sign-in makes it match, and asking again would never end.
+    if (hint?.userId !== session.userId)
+      return isNew(authTimeOf(session), body.started_at, clock.now()) ? 'other user' : 'yes'
   }
+  return (await mustSignIn(context, of)) ? 'yes' : 'no'
+}
+
+function authTimeOf({ authTime, createdAt }: Session): number {
+  return authTime || createdAt
+}
+
+/** Whether the request asks for a newer or a stronger authentication than the session has. */
+async function mustSignIn(
+  { clock, store }: Pick<AuthorizeContext, 'clock' | 'store'>,
+  { body, request, session }: { body: AuthorizationBody; request: AuthorizationRequest; session: Session },
+): Promise<boolean> {
   const now = clock.now()
-  const authTime = session.authTime || session.createdAt
+  const authTime = authTimeOf(session)
   const asksAgain = request.prompts.includes('login') || request.prompts.includes('select_account')
   const maxAge = asksAgain ? 0 : request.maxAge
   if (maxAge !== undefined && !isNew(authTime, body.started_at, now) && (asksAgain || now - authTime > maxAge * SECOND))

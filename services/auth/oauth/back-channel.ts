@@ -151,10 +151,10 @@ export class BackChannel {
 
   /** Sends a logout token. @returns null when the client acknowledged it, or why not */
   private async send(notice: DueLogout): Promise<string | null> {
-    const { clock, config, issuer, keyRing, random } = this.options
-    const key = keyRing.signingIdTokens(notice.alg)
-    const token = logoutToken(notice, { id: random.id(), issuer, key, now: clock.now() })
+    const { clock, config, issuer, keyRing, log, random } = this.options
     try {
+      const key = keyRing.signingIdTokens(notice.alg)
+      const token = logoutToken(notice, { id: random.id(), issuer, key, now: clock.now() })
       const { status } = await callClientAddress(notice.uri, {
         privateHosts: config.oauthPrivateHosts,
         most: LARGEST,
@@ -165,7 +165,9 @@ export class BackChannel {
       return status === 200 || status === 204 ? null : `The answer was ${status}`
     } catch (error) {
       if (error instanceof NotCalled) return error.message
-      throw error
+      // A fault of this service, such as a missing key, counts as a failure too: the notice must not be due for ever.
+      log.error({ event: 'client_logout.failed', target: notice.clientId, err: error })
+      return 'The notice could not be sent'
     }
   }
 

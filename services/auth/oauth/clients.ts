@@ -1,5 +1,5 @@
 import type { Caller } from '../../kit/caller.ts'
-import { MINUTE, timestamp } from '../../kit/clock.ts'
+import { timestamp } from '../../kit/clock.ts'
 import type { Complaint } from '../../kit/field-errors.ts'
 import { invalid, invalidField, Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
@@ -8,18 +8,18 @@ import { EVERY_VERSION } from '../../kit/tokens/revocations.ts'
 import { type RecentContext, requireRecentUser } from '../assurance/recent.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { KeyRotation } from '../keys/rotation.ts'
+import { longestTokenLife, type TokenLifeStore } from '../keys/token-life.ts'
 import type { ClientBody, ClientUpdate } from '../schemas/clients.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
 import type { Client, ClientSettings, ClientStore, GrantStore } from '../store/index.ts'
 import { clientSecretHash } from './client-authentication.ts'
 import { clientErrors, takesRightsAway } from './client-rules.ts'
-import { longestTokenLife, type TokenLifeStore } from './token-life.ts'
 
 export interface ClientsContext extends AuditRecordContext, RecentContext {
   store: ClientStore & Pick<GrantStore, 'removeGrantsOf'> & TokenLifeStore & RecentContext['store']
   feed: Pick<RevocationFeed, 'announce'>
   /** Gives the algorithms of ID tokens that clients use their keys. */
-  rotation: Pick<KeyRotation, 'followClients'>
+  rotation: Pick<KeyRotation, 'addKeyFor' | 'followClients'>
   config: Pick<Config, 'jwtExpire' | 'oauthPrivateHosts'> & RecentContext['config']
 }
 
@@ -85,6 +85,7 @@ export async function updateClient(context: ClientsContext, clientId: string, bo
   await requireRecentUser(context, caller)
   const id = checkedId(clientId)
   const { config, feed, rotation, store } = context
+  await addKey(context, id, body, caller)
   const event = auditEvent(context, caller, 'client.updated', null, { client_id: id, fields: Object.keys(body).sort() })
   const change = await store.changeClient(
     id,
@@ -105,6 +106,24 @@ export async function updateClient(context: ClientsContext, clientId: string, bo
   if (change.client.status === 'disabled') await store.removeGrantsOf(id, change.client.version)
   await rotation.followClients(caller)
   return clientRead(change.client)
+}
+
+/** Adds the key that a client needs after a change, before it is changed: from then on requests need the key. */
+async function addKey(
+  { config, rotation, store }: ClientsContext,
+  id: string,
+  body: ClientUpdate,
+  caller: Caller,
+): Promise<void> {
+  const before = await store.client(id)
+  if (!before) return
+  const client = { ...before, ...changedSettings(before, body) }
+  // The rule of `idTokenAlgs`.
+  const needsKey =
+    client.status === 'active' &&
+    (client.grantTypes.includes('authorization_code') || client.backchannelLogoutUri !== null)
+  if (needsKey && clientErrors(client, config.oauthPrivateHosts).length === 0)
+    await rotation.addKeyFor(client.idTokenAlg, caller)
 }
 
 /**
@@ -156,12 +175,9 @@ function newSecret({ random }: Pick<ClientsContext, 'random'>): string {
   return random.bytes(SECRET_BYTES).toString('base64url')
 }
 
-/**
- * Returns when the last token that a client has now expires, in milliseconds since the epoch. `JWT_EXPIRE` may have been
- * longer, and a node may issue a token until the change is committed, by a clock that differs.
- */
+/** Returns when the last token that a client has now expires, in milliseconds since the epoch. `JWT_EXPIRE` may have been longer. */
 async function lastTokenEnds({ clock, config, store }: Pick<ClientsContext, 'clock' | 'config' | 'store'>) {
-  return clock.now() + Math.max(config.jwtExpire, await longestTokenLife(store)) + MINUTE
+  return clock.now() + Math.max(config.jwtExpire, await longestTokenLife(store))
 }
 
 function newSettings(body: ClientBody): ClientSettings {

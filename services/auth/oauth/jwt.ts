@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import type { SigningKey } from '../../kit/tokens/access-token.ts'
-import { algorithmOf, signBytes, verifyBytes } from '../../kit/tokens/algorithms.ts'
+import { algorithmOf, signBytes, TOKEN_ALGS, verifyBytes } from '../../kit/tokens/algorithms.ts'
 import { parseJws } from '../../kit/tokens/jws.ts'
 
 /** The types of tokens for clients: ID tokens (OpenID Connect Core, 2) and logout tokens (Back-Channel Logout, 2.4). */
@@ -19,24 +19,42 @@ export interface IdTokenHint {
   clientId: string
 }
 
+interface IdTokenKeys {
+  issuer: string
+  key(kid: string): KeyObject | undefined
+}
+
 /**
  * Reads an ID token that this instance signed, also one that has expired (OpenID Connect Core, 3.1.2.1).
+ * @returns undefined for any other token, and when its key is gone
+ */
+export function readIdToken(token: string, keys: IdTokenKeys): IdTokenHint | undefined {
+  const parsed = parseIdToken(token, keys)
+  if (!parsed?.publicKey) return undefined
+  const { alg, hint, publicKey, signature, signed } = parsed
+  return alg === algorithmOf(publicKey) && verifyBytes(alg, signed, publicKey, signature) ? hint : undefined
+}
+
+/**
+ * Returns the client that an ID token names whose key is gone. Nothing verifies it: it is worth as much as the `client_id` of a
+ * request.
  * @returns undefined for any other token
  */
-export function readIdToken(
-  token: string,
-  { issuer, key }: { issuer: string; key(kid: string): KeyObject | undefined },
-): IdTokenHint | undefined {
+export function clientOfUnverifiable(token: string, keys: IdTokenKeys): string | undefined {
+  const parsed = parseIdToken(token, keys)
+  return parsed && !parsed.publicKey ? parsed.hint.clientId : undefined
+}
+
+function parseIdToken(token: string, { issuer, key }: IdTokenKeys) {
   const jws = parseJws(token)
-  const { header, claims, signature, signed } = jws ?? {}
-  if (!header || !claims || !signature || !signed || header.typ !== 'JWT' || typeof header.kid !== 'string')
-    return undefined
-  const publicKey = key(header.kid)
-  const alg = publicKey && algorithmOf(publicKey)
-  if (!alg || header.alg !== alg || !verifyBytes(alg, signed, publicKey, signature)) return undefined
+  if (!jws) return undefined
+  const { claims, header, signature, signed } = jws
+  const alg = TOKEN_ALGS.find((one) => one === header.alg)
+  if (!alg || header.typ !== 'JWT' || typeof header.kid !== 'string') return undefined
   const { aud, iss, sid, sub } = claims
   if (iss !== issuer || typeof sub !== 'string' || typeof aud !== 'string' || typeof sid !== 'string') return undefined
-  return { userId: sub, sessionId: sid, clientId: aud }
+  const hint: IdTokenHint = { userId: sub, sessionId: sid, clientId: aud }
+  return { alg, hint, publicKey: key(header.kid), signature, signed }
 }
 
 function encode(value: object): string {

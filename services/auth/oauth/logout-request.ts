@@ -5,7 +5,7 @@ import { isUuid } from '../../kit/random.ts'
 import type { KeyRing } from '../keys/ring.ts'
 import type { LogoutRequest, LogoutRequestAnswer } from '../schemas/logout-requests.ts'
 import type { Client, ClientStore } from '../store/index.ts'
-import { readIdToken } from './jwt.ts'
+import { clientOfUnverifiable, readIdToken } from './jwt.ts'
 import { isRegistered, redirectTo } from './redirect-uri.ts'
 import { refusedBrowserRequest } from './refused-request.ts'
 
@@ -26,13 +26,13 @@ export async function checkLogout(
   caller: Caller,
 ): Promise<LogoutRequestAnswer> {
   const { client_id, id_token_hint, post_logout_redirect_uri, state } = request
-  const hint =
-    id_token_hint === undefined
-      ? undefined
-      : readIdToken(id_token_hint, { issuer, key: (kid) => keyRing.idTokenKey(kid) })
-  if (id_token_hint !== undefined && !hint) throw refused('id_token_hint', NO_ID_TOKEN)
-  if (hint && client_id !== undefined && client_id !== hint.clientId) throw refused('client_id', OTHER_CLIENT)
-  const clientId = hint?.clientId ?? client_id
+  const keys = { issuer, key: (kid: string) => keyRing.idTokenKey(kid) }
+  const hint = id_token_hint === undefined ? undefined : readIdToken(id_token_hint, keys)
+  // An app may send an ID token whose key is gone: it proves nothing, so the user is asked, as without one.
+  const hintedClient = hint?.clientId ?? (id_token_hint && clientOfUnverifiable(id_token_hint, keys))
+  if (id_token_hint !== undefined && !hintedClient) throw refused('id_token_hint', NO_ID_TOKEN)
+  if (hintedClient && client_id !== undefined && client_id !== hintedClient) throw refused('client_id', OTHER_CLIENT)
+  const clientId = hintedClient ?? client_id
   const client = clientId !== undefined && isUuid(clientId) ? await store.client(clientId) : null
   if (post_logout_redirect_uri !== undefined) requireRegistered(client, post_logout_redirect_uri)
   return {

@@ -49,7 +49,7 @@ export interface ClientStore {
   /** Returns all clients, oldest first. */
   clients(): Promise<Client[]>
   client(id: string): Promise<Client | null>
-  /** Returns the algorithms of ID tokens that active clients with `authorization_code` use, each once. */
+  /** Returns the algorithms that active clients with `authorization_code` or a `backchannel_logout_uri` use, each once. */
   idTokenAlgs(): Promise<TokenAlg[]>
   /**
    * Adds a client.
@@ -65,16 +65,16 @@ export interface ClientStore {
   /**
    * Changes a client. If its rights shrink, the tokens that it has are revoked.
    * @param change returns the client as it shall be, and whether its tokens and its secrets end
-   * @param until when the last of its tokens expires, in milliseconds since the epoch
+   * @param lastTokenEnds when the last of its tokens expires, in milliseconds since the epoch
    */
   changeClient(
     id: string,
     change: (client: Client) => { client: Client; endsTokens: boolean; endsSecrets: boolean },
-    until: number,
+    lastTokenEnds: number,
     event: AuditEvent,
   ): Promise<ClientChange>
-  /** Removes a client and revokes its tokens. @param until as for `changeClient` @returns null when there is no such client */
-  removeClient(id: string, until: number, event: AuditEvent): Promise<Ended | null>
+  /** Removes a client and revokes its tokens. @param lastTokenEnds as for `changeClient` @returns null when there is no such client */
+  removeClient(id: string, lastTokenEnds: number, event: AuditEvent): Promise<Ended | null>
   /** Returns the SHA-256 of each secret of a client. */
   clientSecrets(id: string): Promise<Uint8Array[]>
   /**
