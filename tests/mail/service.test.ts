@@ -87,8 +87,8 @@ describe('R5: a mail that the server has received', () => {
   const { copies, server } = here
 
   // In the suite a restart takes the place of the 30 s (`queue.test.ts`).
-  const again = WHOLE ? 'after 30 s' : 'after a restart'
-  test(`is sent once when the answer comes after ${SLOW} s; others are sent meanwhile, and one whose connection broke ${again}`, async () => {
+  const when = WHOLE ? 'after 30 s' : 'after a restart'
+  test(`is sent once when the answer comes after ${SLOW} s; others are sent meanwhile, and one whose connection broke ${when}`, async () => {
     const cut = await registerUser(here.system)
     server.script = { message: CUT }
     const cutAt = performance.now()
@@ -114,11 +114,12 @@ describe('R5: a mail that the server has received', () => {
     if (!WHOLE) await here.restart()
     await eventually(async () => (await waitingMails(here)) === 0)
     if (WHOLE) expect(performance.now() - cutAt).toBeGreaterThan(29_900)
-    const [first, second] = copies(cut.email)
-    expect(sameIn(second as Session)).toEqual(sameIn(first as Session))
+    const [first, ...again] = copies(cut.email)
+    expect(again.length).toBeGreaterThan(0)
+    for (const copy of again) expect(sameIn(copy)).toEqual(sameIn(first as Session))
     expect(await here.confirm(tokenIn(first as Session))).toBe(204)
-    expect(server.messages.map(({ to }) => to).toSorted()).toEqual(
-      [cut, cut, slow, quick, ...others].map(({ email }) => email).toSorted(),
+    expect(server.messages.flatMap(({ to }) => (to === cut.email ? [] : [to])).toSorted()).toEqual(
+      [slow, quick, ...others].map(({ email }) => email).toSorted(),
     )
     expect(await here.confirm(tokenIn(copies(slow.email)[0] as Session))).toBe(204)
   })
