@@ -16,7 +16,10 @@ const SECRETS_MAX = 2
 
 const placeholder = sql.placeholder
 
-/** The algorithms that clients use, for ID tokens, or for logout tokens alone: a client that has no users any more may have had some. */
+/**
+ * The algorithms that clients use, for ID tokens, or for logout tokens alone: a client that has no users any more may have had
+ * some.
+ */
 export const ID_TOKEN_ALGS = built((db) =>
   db
     .selectDistinct({ alg: clients.idTokenAlg })

@@ -36,8 +36,8 @@ export function invitationErrors(sent: object, { caller }: Pick<RuleContext, 'ca
  * becomes void.
  * @throws Problem `validation_failed` as `invitationErrors`; `email_taken` for a user with a password, `account_disabled`,
  * because such a user gets no mail; `user_not_found`, `username_taken`, `users_unavailable`; `reauthentication_required` to an
- * administrator who gives roles. For a support person a user whom they may not help is one with a password or one who does not exist; `forbidden` to a client about an
- * administrator.
+ * administrator who gives roles. For a support person a user whom they may not help is one with a password or one who does
+ * not exist; `forbidden` to a client about an administrator.
  */
 export async function invite(
   context: InvitationContext,
