@@ -191,7 +191,7 @@ describe('the systemd units', () => {
     ['--data-dir', '/run/user/1000/ch202'],
     ['--data-dir', '//home//ch202'],
     ['--exec', '/home/ch202/bin/ch202'],
-    ['--exec', '/root/ch202'],
+    ['--exec', '/run/user/1000/bin/ch202'],
   ]
   test.each(hidden)('refuse %s %s, which the units hide from the services', async (option, path) => {
     const { status, stdout, stderr } = await runTool(['package', 'systemd', option, path])
